@@ -10,7 +10,7 @@ use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{self, FLAGGED};
 use butterdock_tests::wire::Stream;
-use butterdock_tests::{Receiver, Sandbox, TIMEOUT, Volume, start};
+use butterdock_tests::{Layout, Receiver, Sandbox, TIMEOUT, Volume, start};
 
 /// Sends what `steps` make of a live subvolume, one snapshot after each, and gives the source and our copy.
 fn through(sandbox: &Sandbox, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volume)> {
@@ -123,5 +123,42 @@ fn an_immutable_root_loses_its_flag_with_a_warning() -> Result<()> {
         finished.err()
     );
     ensure!(snapshot::show(&ours.join("s1"))?.read_only, "s1 can be written");
+    Ok(())
+}
+
+/// What our receiver says about a stream on a volume with these mount options; its exit code and its messages.
+fn received_with(options: &str, stream: &Stream) -> Result<(i32, String)> {
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.volume("ours", &Layout { options: options.to_owned(), ..Layout::default() })?;
+    let file = sandbox.join("stream");
+    fs::write(&file, stream.bytes())?;
+    let finished = start(Receiver::Ours.command()?.arg("-vf").arg(&file).arg(volume.path()))?.finish(TIMEOUT)?;
+    Ok((finished.code(), finished.err()))
+}
+
+#[test]
+fn an_acl_where_the_volume_has_none_is_an_error_with_a_way_out() -> Result<()> {
+    const NOBODY: u32 = 65534;
+    let entries = [(1_u16, 6_u16, u32::MAX), (2, 4, NOBODY), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        acl.extend(tag.to_le_bytes().into_iter().chain(permissions.to_le_bytes()).chain(id.to_le_bytes()));
+    }
+    let stream = Stream::new(1).subvol("sub").mkfile("secret").xattr("secret", "system.posix_acl_access", acl).end();
+    ensure!(received_with("", &stream)?.0 == 0, "it is a good stream");
+    let (code, message) = received_with("noacl", &stream)?;
+    for part in ["system.posix_acl_access", "on \"secret\"", "mounted without ACLs (noacl)"] {
+        ensure!(code == 1 && message.contains(part), "{code}: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn compression_of_files_without_cow_is_counted() -> Result<()> {
+    let stream = ["a", "b"].into_iter().fold(Stream::new(1).subvol("sub"), |stream, name| {
+        stream.mkfile(name).xattr(name, "btrfs.compression", "zstd").write(name, 0, "content")
+    });
+    let (code, message) = received_with("nodatacow", &stream.end())?;
+    ensure!(code == 0 && message.contains("2 files are received without their btrfs.compression"), "{code}: {message}");
     Ok(())
 }

@@ -10,8 +10,9 @@ use crate::name::NameError;
 use crate::observer::Published;
 use crate::payload::Problem;
 
-/// How a message names the call that sets an extended attribute.
-pub(crate) const SET_XATTR: &str = "set an extended attribute";
+/// How the names of POSIX ACLs begin.
+const ACL: &[u8] = b"system.posix_acl_";
+const COMPRESSION: &[u8] = b"btrfs.compression";
 
 /// An error of a run.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub enum Cause {
     Payload(#[source] Problem),
     #[error("cannot {doing}: {fault}")]
     Call { doing: &'static str, fault: Fault },
+    #[error("cannot set the extended attribute \"{}\" of {size} bytes: {fault}", .attribute.escape_ascii())]
+    Attribute { attribute: Vec<u8>, size: u64, fault: Fault },
     #[error(
         "the subvolume has its name, but the filesystem did not confirm that it is on the device: cannot {doing}: {fault}"
     )]
@@ -123,6 +126,12 @@ impl Error {
         Self::new(Cause::Call { doing, fault })
     }
 
+    /// An extended attribute could not be set.
+    pub(crate) fn attribute(name: &[u8], value: &[u8], fault: Fault) -> Self {
+        let size = u64::try_from(name.len().saturating_add(value.len())).unwrap_or(u64::MAX);
+        Self::new(Cause::Attribute { attribute: name.to_vec(), size, fault })
+    }
+
     pub(crate) fn at(mut self, place: Position) -> Self {
         self.place.get_or_insert(place);
         self
@@ -143,7 +152,9 @@ impl Error {
                 ErrorKind::InvalidStream
             }
             Cause::SubvolumeName(_) => ErrorKind::InvalidStream,
-            Cause::Call { fault, .. } | Cause::Unconfirmed { fault, .. } => errno_kind(fault.errno),
+            Cause::Call { fault, .. } | Cause::Attribute { fault, .. } | Cause::Unconfirmed { fault, .. } => {
+                errno_kind(fault.errno)
+            }
             Cause::MetadataFull => ErrorKind::NoSpace,
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
@@ -172,8 +183,19 @@ impl Error {
             }
             Cause::OneName => "receive without --as, or one subvolume at a time",
             Cause::WithoutData => "send again without --no-data",
-            Cause::Call { doing, fault } if fault.errno == Errno::ENOSPC && *doing == SET_XATTR => {
+            Cause::Attribute { fault, .. } if fault.errno == Errno::ENOSPC => {
                 "the attribute may be larger than this filesystem's metadata blocks, or the filesystem is full"
+            }
+            Cause::Attribute { attribute, fault, .. } if fault.errno == Errno::EOPNOTSUPP => {
+                if attribute.starts_with(ACL) {
+                    "the destination is mounted without ACLs (noacl), and without its ACL other users could have access to the \
+                     file; mount the destination without noacl, then send again"
+                } else {
+                    "this kernel or filesystem has no such attributes; remove it at the source (setfattr -x), then send again"
+                }
+            }
+            Cause::Attribute { attribute, fault, .. } if fault.errno == Errno::EINVAL && attribute == COMPRESSION => {
+                "this kernel does not know the compression; set another one at the source (btrfs property set), then send again"
             }
             Cause::Stream(error) if is_truncated(error) => "the transfer was cut off; send the subvolume again",
             Cause::Stream(error) if is_unsupported(error) => {
@@ -186,7 +208,7 @@ impl Error {
                 "no btrfs send makes such a name; do not trust the origin of this stream"
             }
             Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust its origin",
-            Cause::Call { fault, .. } => errno_advice(fault.errno),
+            Cause::Call { fault, .. } | Cause::Attribute { fault, .. } => errno_advice(fault.errno),
             Cause::Unconfirmed { .. } => {
                 "check the drive and its cable (btrfs device stats, dmesg) and mount it again; if the subvolume exists then, it is \
                  complete, otherwise send it again"

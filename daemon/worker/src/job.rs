@@ -12,7 +12,9 @@ use super::confine::SentFrom;
 use super::descriptors::{DescriptorError, one_directory, stream_and_directory, three_directories, two_directories};
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
-use crate::backups::{self, BackupDirectories, ESTIMATE_TIMEOUT, Restore, SharedSnapshot, Task, prune_source};
+use crate::backups::{
+    self, BackupDirectories, ESTIMATE_TIMEOUT, Restore, SharedSnapshot, Task, active_in, prune_source,
+};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
@@ -84,8 +86,9 @@ impl Job {
                 let writer_threads = writer_threads_for(task.writer_threads).map(NonZeroUsize::get);
                 let task = Box::new(Task { writer_threads, ..task });
                 let publication = Publication::of(destination.as_fd());
+                let swapfiles = active_in(&source);
                 Ok(Self::Backup {
-                    directories: BackupDirectories { source, folder, destination, top: None, publication },
+                    directories: BackupDirectories { source, folder, destination, top: None, publication, swapfiles },
                     task,
                     version: send::version().min(NEWEST),
                 })

@@ -27,5 +27,6 @@ mod stream_queue;
 mod two_drives;
 mod udev_rule;
 mod unenrolled;
+mod unsent;
 mod unwritable;
 mod verify;

@@ -39,6 +39,7 @@ const COMPRESSION: &[u8] = b"btrfs.compression";
 pub(crate) struct Ineffective {
     bits: AtomicU64,
     times: AtomicU64,
+    compressions: AtomicU64,
 }
 
 impl Ineffective {
@@ -57,12 +58,21 @@ impl Ineffective {
     /// A warning for the user; none if all bits were set.
     pub(crate) fn report(&self) -> Option<String> {
         let (bits, times) = (self.bits.load(Ordering::Relaxed), self.times.load(Ordering::Relaxed));
-        (times != 0).then(|| {
+        let flags = (times != 0).then(|| {
             format!(
                 "{times} inodes have flags that cannot be set here (BTRFS_INODE bits {bits:#x}): \
                  they have no equivalent, cannot be set on a file with data, or would prevent the rename of the subvolume"
             )
-        })
+        });
+        let compressions = self.compressions.load(Ordering::Relaxed);
+        let compressions = (compressions != 0).then(|| {
+            format!(
+                "{compressions} files are received without their btrfs.compression: this kernel refuses it for files that are \
+                 written in place (NOCOW), where it has no effect"
+            )
+        });
+        let all: Vec<String> = flags.into_iter().chain(compressions).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
@@ -90,7 +100,7 @@ pub(crate) fn set_flags(inode: &impl Inode, attr: u64, ineffective: &Ineffective
         let property = inode.xattr(COMPRESSION)?;
         inode.set_flags((now & !all) | wanted)?;
         if let Some(property) = property.filter(|property| !property.is_empty()) {
-            inode.set_xattr(COMPRESSION, &property)?;
+            set_compression(inode, &property, ineffective)?;
         }
         let after = inode.flags()?;
         for (bit, flag) in TRANSLATION {
@@ -127,6 +137,24 @@ pub(crate) fn set_owner(inode: &impl Inode, uid: u32, gid: u32, known: Option<In
     }
 }
 
+/// Sets an attribute.
+pub(crate) fn set_xattr(inode: &impl Inode, name: &[u8], data: &[u8], ineffective: &Ineffective) -> Result<(), Error> {
+    let done =
+        if name == COMPRESSION { set_compression(inode, data, ineffective) } else { inode.set_xattr(name, data) };
+    done.map_err(|fault| Error::attribute(name, data, fault))
+}
+
+/// Sets the compression. On a file that is written in place it has no effect, and newer kernels refuse it: then it is counted.
+fn set_compression(inode: &impl Inode, data: &[u8], ineffective: &Ineffective) -> Result<(), Fault> {
+    match inode.set_xattr(COMPRESSION, data) {
+        Err(fault) if fault.errno == Errno::EINVAL && inode.flags()? & NOCOW != 0 => {
+            ineffective.compressions.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 /// Removes an attribute. A missing one is no error: the sender may remove an attribute that the parent does not have.
 pub(crate) fn remove_xattr(inode: &impl Inode, name: &[u8]) -> Result<(), Fault> {
     match inode.remove_xattr(name) {
@@ -154,7 +182,11 @@ pub(crate) fn set_root_access(root: &impl Inode, finished: Finished, state: Inod
         let result = match change {
             Change::Chmod { mode } => root.set_mode(mode),
             Change::Chown { uid, gid } => root.set_owner(uid, gid),
-            Change::SetXattr { name, data } => root.set_xattr(&name, &data),
+            Change::SetXattr { name, data } => {
+                root.set_xattr(&name, &data)
+                    .map_err(|fault| Error::attribute(&name, &data, fault).on(b"").at(place))?;
+                continue;
+            }
             Change::RemoveXattr { name } => remove_xattr(root, &name),
             // The applier defers no other change.
             _ => Ok(()),

@@ -20,7 +20,7 @@ use super::attributes;
 use super::written::Written;
 use super::{RunContext, Task};
 use crate::control::RunCounters;
-use crate::error::{Cause, Error, SET_XATTR, doing};
+use crate::error::{Cause, Error, doing};
 use crate::payload::{self, Decoder};
 use crate::plan::Change;
 use crate::volume::{Inode, InodeState, borrow};
@@ -93,7 +93,7 @@ impl<'r> Performer<'r> {
                 if !name.starts_with(b"user.") {
                     *known = None;
                 }
-                inode.set_xattr(&name, &data).map_err(doing(SET_XATTR))?;
+                attributes::set_xattr(inode, &name, &data, &self.context.ineffective)?;
             }
             Change::RemoveXattr { name } => {
                 *known = None;

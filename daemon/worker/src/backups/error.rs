@@ -39,6 +39,8 @@ impl BackupError {
             | BackupCause::FolderElsewhere
             | BackupCause::DriveNotBtrfs
             | BackupCause::SameFilesystem
+            | BackupCause::Swapfile
+            | BackupCause::PathTooLong
             | BackupCause::Damaged { .. } => ErrorKind::Failed,
         };
         Self::Other(Explained { kind, sentence: cause.to_string(), cause: Some(cause) })
@@ -46,8 +48,12 @@ impl BackupError {
 
     /// A file of the snapshot that is sent cannot be read.
     pub(crate) fn damaged(path: &[u8], on_drive: bool) -> Self {
-        let cause = BackupCause::Damaged { on_drive };
-        let sentence = format!("the file \"{}\": {cause}", path.escape_ascii());
+        Self::about(path, BackupCause::Damaged { on_drive })
+    }
+
+    /// One of the causes that the service knows, and the file that it is about.
+    pub(crate) fn about(path: &[u8], cause: BackupCause) -> Self {
+        let sentence = format!("\"{}\": {cause}", path.escape_ascii());
         Self::Other(Explained { kind: ErrorKind::Failed, sentence, cause: Some(cause) })
     }
 
@@ -118,6 +124,10 @@ pub enum BackupCause {
     DriveNotBtrfs,
     /// The drive and the source are the same filesystem.
     SameFilesystem,
+    /// A file of the source is used as swap.
+    Swapfile,
+    /// A path of the source is longer than a stream can have.
+    PathTooLong,
     /// A file of the snapshot that is sent cannot be read.
     Damaged {
         /// On the drive, in a restore; otherwise on the source's filesystem.
@@ -182,6 +192,18 @@ impl fmt::Display for BackupCause {
             Self::SameFilesystem => {
                 return f.write_str(
                     "the drive and the source are the same filesystem, which is no backup; choose another drive",
+                );
+            }
+            Self::Swapfile => {
+                return f.write_str(
+                    "the source has an active swapfile, and the kernel makes no snapshot of it; move the swapfile into a subvolume \
+                     of its own (btrfs subvolume create, btrfs filesystem mkswapfile), or switch it off with swapoff",
+                );
+            }
+            Self::PathTooLong => {
+                return f.write_str(
+                    "a path of the source is longer than 4095 bytes, and btrfs send cannot send it; the job's error details name \
+                     it: rename a directory on it, or move it up",
                 );
             }
             Self::Damaged { on_drive: false } => {

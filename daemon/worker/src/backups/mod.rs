@@ -57,6 +57,7 @@ mod snapshot;
 mod source;
 mod space_check;
 mod stream;
+mod swapfiles;
 mod task;
 
 #[cfg(test)]
@@ -83,4 +84,5 @@ pub use shared_snapshots::FullReason;
 pub use snapshot::Identity;
 pub use source::usable_source;
 pub(crate) use space_check::ESTIMATE_TIMEOUT;
+pub(crate) use swapfiles::active_in;
 pub use task::{BackupEvent, Task, TaskTime};

@@ -17,7 +17,7 @@ use butterdock_btrfs::lock_directory::LockDirectory;
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
-use super::error::BackupError;
+use super::error::{BackupCause, BackupError};
 use super::name;
 use super::snapshot::{Identity, Snapshot};
 use super::source::Source;
@@ -47,11 +47,13 @@ impl<'f> PendingSnapshot<'f> {
         backup: &[u8],
         now: i64,
         taken: impl Fn(&[u8]) -> bool,
+        swapfiles: &[Vec<u8>],
     ) -> Result<Self, BackupError> {
         let making = BackupError::source("make a snapshot");
         let (held, name) = lock_free_name(folder, backup, now, taken)?;
         let hidden = c_name(name::hide(&name))?;
-        subvolume::snapshot(folder, &hidden, source.fd, true).map_err(&making)?;
+        subvolume::snapshot(folder, &hidden, source.fd, true)
+            .map_err(|fault| if fault.errno == Errno::ETXTBSY { swapfile(swapfiles) } else { making(fault) })?;
         let unmade = |fault| {
             // If it cannot be deleted, the next backup sweeps its hidden name.
             best_effort(subvolume::destroy(folder, &hidden));
@@ -96,6 +98,14 @@ impl Drop for PendingSnapshot<'_> {
         if !self.kept.load(Ordering::Acquire) {
             best_effort(subvolume::destroy_by_id(self.folder, self.snapshot.id));
         }
+    }
+}
+
+/// The source has one of these active swapfiles.
+fn swapfile(swapfiles: &[Vec<u8>]) -> BackupError {
+    match swapfiles {
+        [] => BackupError::because(BackupCause::Swapfile),
+        [first, ..] => BackupError::about(first, BackupCause::Swapfile),
     }
 }
 

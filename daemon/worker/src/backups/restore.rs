@@ -74,6 +74,7 @@ impl Restore<'_> {
         let transfer = || stream.transfer(self.destination, &options, self.control, self.observer);
         let outcome = space_check.transfer(&OnceLock::new(), transfer)?;
         let here = received(self.destination, &outcome).map_err(BackupError::volume("look at the new snapshot"))?;
+        stream.report_flags(id, self.report);
         // The service sets the time.
         let shared = SharedSnapshot { here, there: SubvolumeState::of_info(&info), time: 0 };
         (self.report)(BackupEvent::Restored { shared });

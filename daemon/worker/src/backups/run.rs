@@ -38,6 +38,8 @@ pub(crate) struct BackupDirectories {
     pub top: Option<Arc<OwnedFd>>,
     /// How a snapshot gets its name in the destination.
     pub publication: Publication,
+    /// The active swapfiles in the source. A confined worker cannot read which these are.
+    pub swapfiles: Vec<Vec<u8>>,
 }
 
 /// A running backup.
@@ -111,7 +113,8 @@ impl Run<'_> {
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
-        let pending = PendingSnapshot::make(folder, &source, &task.name, task.time.now(), taken)?;
+        let pending =
+            PendingSnapshot::make(folder, &source, &task.name, task.time.now(), taken, &self.directories.swapfiles)?;
         (self.report)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
@@ -125,6 +128,7 @@ impl Run<'_> {
         let outcome = self.transfer(&source, &owner, &mine, &pending)?;
         pending.keep();
         pending.show()?;
+        self.stream(&pending, pairs.as_deref().unwrap_or_default()).report_flags(pending.snapshot.id, self.report);
         let learned = learned(&pending.snapshot, self.counterpart(&outcome)?);
         let needed = learned.shared.mark();
         (self.report)(BackupEvent::Pinned { learned });

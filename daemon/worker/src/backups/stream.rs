@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use butterdock_btrfs::contents::{Contents, contents, stored_since};
+use butterdock_btrfs::contents::{Contents, contents, flagged_since, path_longer_than, stored_since};
 use butterdock_btrfs::send::{Send, send};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, roots};
 use butterdock_receive::{Control, ErrorKind, Observer, Options, Outcome, Published, SubvolumeState, receive};
@@ -18,8 +18,14 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::SigSet;
 
 use super::damaged_file::damaged_file;
-use super::error::BackupError;
+use super::error::{BackupCause, BackupError};
+use super::task::BackupEvent;
 
+/// `BTRFS_INODE_NODATACOW`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME` and `DIRSYNC` (`linux/btrfs_tree.h`): the flags that
+/// only a user sets, without those of compression, which is also an attribute.
+const CHATTR_FLAGS: u64 = 0x2 | 0x20 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400;
+/// The longest path in a stream: `PATH_MAX` less its NUL.
+const LONGEST_PATH: usize = 4095;
 /// The largest pipe without privileges (`/proc/sys/fs/pipe-max-size`).
 const PIPE: i32 = 1 << 20;
 
@@ -107,8 +113,22 @@ impl Stream<'_> {
 }
 
 impl Stream<'_> {
+    /// Reports how many new inodes have flags that the kernel does not send: it sends only changes of flags. `id` is the id of the
+    /// snapshot.
+    pub(super) fn report_flags(&self, id: u64, report: &dyn Fn(BackupEvent)) {
+        // Their number is only for a note: without it the backup is as good.
+        if let Ok(count @ 1..) = flagged_since(self.snapshot, id, self.since, CHATTR_FLAGS) {
+            report(BackupEvent::FlagsNotSent { count });
+        }
+    }
+
     /// Why the kernel's send failed, after the receiver got this many bytes of data.
     fn not_sent(&self, fault: Fault, received: u64, control: &Control) -> BackupError {
+        if fault.errno == Errno::ENAMETOOLONG
+            && let Ok(Some(path)) = path_longer_than(self.snapshot, 0, LONGEST_PATH)
+        {
+            return BackupError::about(&path, BackupCause::PathTooLong);
+        }
         let is_data = fault.errno == Errno::EIO;
         let damaged = is_data.then(|| damaged_file(self.snapshot, self.since, received, control)).flatten();
         match (damaged, self.side) {

@@ -140,6 +140,11 @@ pub enum BackupEvent {
         /// For the service's record.
         learned: RecordUpdate,
     },
+    /// New files and directories of the snapshot have flags of chattr(1) that the kernel does not send for new ones.
+    FlagsNotSent {
+        /// Their number.
+        count: u64,
+    },
     /// The drive has the snapshot, which is needed for its next increment.
     Pinned {
         /// For the service's record.

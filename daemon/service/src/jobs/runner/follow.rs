@@ -97,6 +97,7 @@ impl Followed {
                     backups::BackupEvent::Source { .. }
                     | backups::BackupEvent::Continued
                     | backups::BackupEvent::Snapshot { .. }
+                    | backups::BackupEvent::FlagsNotSent { .. }
                     | backups::BackupEvent::Estimated { .. }
                     | backups::BackupEvent::FromFuture { .. }
                     | backups::BackupEvent::Pruned { .. }

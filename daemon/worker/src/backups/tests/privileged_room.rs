@@ -99,6 +99,7 @@ impl World {
             destination: open(self.drive.path().to_owned()),
             top: None,
             publication: Publication::Rename,
+            swapfiles: Vec::new(),
         };
         let (control, events) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let report = |event| events.lock().expect("unpoisoned").push(event);

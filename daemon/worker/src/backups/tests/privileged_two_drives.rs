@@ -93,6 +93,7 @@ impl World {
             destination: File::open(&self.drives[drive]).expect("open").into(),
             top: None,
             publication: Publication::Rename,
+            swapfiles: Vec::new(),
         };
         let (task, control, events) =
             (self.task(Lineage::default(), drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
@@ -122,6 +123,7 @@ impl World {
                 | BackupEvent::Estimated { .. }
                 | BackupEvent::Pruned { .. }
                 | BackupEvent::Seen { .. }
+                | BackupEvent::FlagsNotSent { .. }
                 | BackupEvent::FromFuture { .. } => {}
                 BackupEvent::Continued
                 | BackupEvent::Unchanged { .. }
