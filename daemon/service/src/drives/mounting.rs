@@ -98,7 +98,7 @@ impl DriveManager {
     }
 
     /// What was unlocked, and could not be mounted, does not stay unlocked.
-    async fn lock_again(&self, id: &DriveId) {
+    pub(super) async fn lock_again(&self, id: &DriveId) {
         let open: Vec<uuid::Uuid> = {
             let table = self.lock();
             let is_mounted = table.entries.get(id).is_some_and(|entry| entry.mount.is_some());
@@ -122,9 +122,7 @@ impl DriveManager {
             if let Some(mount) = self.entry(id, |entry| entry.mount.clone()).flatten() {
                 return Ok(mount);
             }
-            if self.0.ending.load(Ordering::Acquire) {
-                return Err(busy("the service is ending; try again when it has started again"));
-            }
+            self.refuse_at_end()?;
             let Decision { action, note, .. } = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?;
             let (action, missing) = if need == Need::Read { action.without_missing() } else { (action, None) };
             match action {
@@ -230,7 +228,7 @@ impl DriveManager {
     /// With a caller's secret. The policy decides what follows.
     pub(super) async fn unlock_now(&self, id: &DriveId, secret: Secret) -> Result<(), Error> {
         let guard = self.lock_drive(id).await?;
-        let done = match self.locked(id) {
+        let done = match self.refuse_at_end().and_then(|()| self.locked(id)) {
             Ok(locked) => self.unlock_locked(id, locked, secret).await,
             Err(error) => Err(error),
         };
@@ -255,6 +253,14 @@ impl DriveManager {
             });
         }
         done
+    }
+
+    /// While the service ends, nothing is unlocked or mounted.
+    fn refuse_at_end(&self) -> Result<(), Error> {
+        if self.0.ending.load(Ordering::Acquire) {
+            return Err(busy("the service is ending; try again when it has started again"));
+        }
+        Ok(())
     }
 
     /// Whether one of its containers is unlocked, also where that is not known. Only the owner of the lock calls it.

@@ -257,6 +257,9 @@ impl DriveManager {
         if self.entry(&id, |entry| entry.mount.is_some()) == Some(true) {
             // Why not is in the journal.
             drop(self.unmount(&id, false).await);
+        } else {
+            // One that was being unlocked for a caller.
+            self.lock_again(&id).await;
         }
         drop(guard);
     }

@@ -81,6 +81,31 @@ fn a_service_that_stops_leaves_nothing_mounted_that_is_being_mounted() {
 }
 
 #[test]
+fn a_service_that_stops_locks_what_is_being_unlocked() {
+    for disks in [1, 2] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", disks, true);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.devices.plug(&drive);
+            fixture.settle().await;
+            fixture.devices.block(&drive, Step::Unlock);
+            let (drives, unlocked) = (fixture.drives().clone(), id.clone());
+            let unlocking = tokio::spawn(async move { drives.unlock_with(&unlocked, PASSPHRASE).await });
+            fixture.devices.reached(Step::Unlock).await;
+            let service = fixture.service.clone();
+            let stopping = tokio::spawn(async move { service.stop().await });
+            fixture.tasks_run().await;
+            fixture.devices.unblock();
+            tokio::time::timeout(QUIET, stopping).await.expect("it stops").expect("stopped");
+            drop(unlocking.await.expect("no panic"));
+            assert!(!fixture.devices.is_unlocked(&drive) && !fixture.devices.is_mounted(&drive));
+            fixture.drives().unlock_with(&id, PASSPHRASE).await.expect_err("the service ends");
+            assert!(!fixture.devices.is_unlocked(&drive));
+        });
+    }
+}
+
+#[test]
 fn a_killed_service_leaves_nothing_mounted_for_the_next() {
     let (devices, home) = (SimulatedDevices::new(), folder());
     let drive = SimulatedDrive::new("blue", 1, true);
