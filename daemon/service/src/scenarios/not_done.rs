@@ -199,9 +199,10 @@ fn a_backup_begins_when_its_source_is_mounted_later() {
             let problem = fixture.problem(&id);
             assert!(problem.contains("\"home\" to this drive failed: the source cannot be opened"), "{problem}");
             assert_eq!((fixture.state(&id), fixture.written().len()), (Some(DriveState::Safe), 1));
+            let before = fixture.ends().len();
             fixture.devices.change_mounts();
             fixture.quiet().await;
-            assert_eq!(fixture.ends().len(), 3, "another mount is no reason to try again");
+            assert_eq!(fixture.ends().len(), before, "another mount is no reason to try again");
             std::fs::create_dir(home.path().join("home")).expect("made");
             fixture.devices.change_mounts();
             fixture.quiet().await;
