@@ -9,15 +9,22 @@ use crate::volumes;
 /// mistake, because drives are plugged in and out. Blocks as long as a volume does.
 #[must_use]
 pub fn explain(config: &Config) -> String {
-    let folder = |rule: &BackupRule| backups::check_folder(&rule.source, &rule.snapshots);
+    let folder = |rule: &BackupRule| {
+        backups::check_folder(&rule.source, &rule.snapshots).map(|()| {
+            backups::is_snapshot(&rule.source).then_some(
+                "  Its source is a read-only subvolume: it is sent as it is, once, under its own name and without another \
+                 snapshot of it; `keep` does not delete it.",
+            )
+        })
+    };
     words(config, |rule| volumes::open(rule).map(drop), folder)
 }
 
-/// The configuration in words; `volume` and `backup` check one of them.
+/// The configuration in words; `volume` and `backup` check one of them, and `backup` may have a remark.
 fn words(
     config: &Config,
     volume: impl Fn(&VolumeRule) -> Result<(), volumes::Unusable>,
-    backup: impl Fn(&BackupRule) -> Result<(), String>,
+    backup: impl Fn(&BackupRule) -> Result<Option<&'static str>, String>,
 ) -> String {
     let mut out = String::from("The configuration is good.\n");
     let Config { volumes, backups, imports, worker, drives, .. } = config;
@@ -43,8 +50,11 @@ fn words(
                 rule.name.as_str(),
             ),
         );
-        if let Err(hindrance) = backup(rule) {
-            line(&mut out, &text::one_line(&format!("  WARNING: this backup will fail: {hindrance}.")));
+        match backup(rule) {
+            Ok(remark) => remark.into_iter().for_each(|remark| line(&mut out, remark)),
+            Err(hindrance) => {
+                line(&mut out, &text::one_line(&format!("  WARNING: this backup will fail: {hindrance}.")));
+            }
         }
     }
     for rule in imports {
@@ -95,7 +105,7 @@ mod tests {
     fn an_unmounted_volume_is_reported_but_no_mistake() {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
         let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
-        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(()));
+        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(None));
         assert!(text.starts_with("The configuration is good.\n"));
         assert!(text.contains("Volume \"tank\": receives into /nonexistent/tank; not usable now"), "{text}");
     }
@@ -106,12 +116,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("butterdock.toml");
         std::fs::write(&file, text).expect("written");
-        let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(()));
+        let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(None));
         assert!(text.contains("/srv/state/sources/home records the identity of its source"), "{text}");
     }
 
     #[test]
     fn a_configuration_without_volumes_says_what_is_missing() {
-        assert!(words(&Config::default(), |_| Ok(()), |_| Ok(())).contains("[[volume]]"));
+        assert!(words(&Config::default(), |_| Ok(()), |_| Ok(None)).contains("[[volume]]"));
     }
 }

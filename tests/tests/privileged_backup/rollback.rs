@@ -114,3 +114,51 @@ fn the_record_of_folders_is_made_from_the_pins() -> Result<()> {
     ensure!(folders.as_array().is_some_and(|folders| folders.len() == 2), "{folders}");
     Ok(())
 }
+
+#[test]
+fn a_read_only_source_is_sent_as_it_is() -> Result<()> {
+    let mut fixture = Fixture::new()?;
+    let (writable, start) = (fixture.source.join("writable"), now()?);
+    fs::rename(fixture.live(""), &writable)?;
+    snapshot::freeze(&writable, &fixture.live(""))?;
+    fixture.folder = fixture.live("");
+    let back_up = |recorded: &Value, wall: i64| fixture.run(&at(with(json!({"lineage": recorded})), wall)?);
+    let first = back_up(&json!({"sources": []}), start)?;
+    ensure!(fixture.names()? == (vec!["file".to_owned()], vec!["live".to_owned()]), "{:?}", fixture.names()?);
+    ensure!(events(&first, "pinned")[0]["learned"]["shared"]["here"]["uuid"] == lineage(&first)["sources"][0]);
+    let again = back_up(&lineage(&first), start + 10)?;
+    ensure!(events(&again, "unchanged").len() == 1, "{:?}", again.reports);
+    // The next snapshot of the other program takes its place.
+    fs::rename(fixture.live(""), fixture.source.join("older"))?;
+    fs::write(writable.join("new"), "a small change")?;
+    snapshot::freeze(&writable, &fixture.live(""))?;
+    let next = back_up(&lineage(&first), start + 20)?;
+    ensure!(incremental(&next)? && bytes(&next)? < 8 << 10, "{:?}", next.reports);
+    let theirs = fixture.names()?.1;
+    ensure!(theirs.len() == 2 && theirs[1].starts_with("live.2"), "{theirs:?}");
+    let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    let order = at(with(json!({"keep": keep, "lineage": lineage(&next)})), start + 30)?;
+    fixture.prune(&order["backup"])?;
+    ensure!(fixture.live("file").exists() && fixture.source.join("older/file").exists(), "a source was deleted");
+    Ok(())
+}
+
+#[test]
+fn a_snapshot_made_writable_as_the_source_is_the_reason() -> Result<()> {
+    let fixture = fixture()?;
+    let start = now()?;
+    let first = back_up(&fixture, &json!({"sources": []}), start)?;
+    let name = fixture.names()?.0.pop().context("a snapshot")?;
+    let aside = fixture.source.join("aside");
+    snapshot::set_read_only(&fixture.folder().join(&name), false)?;
+    fs::rename(fixture.folder().join(&name), &aside)?;
+    fs::rename(fixture.live(""), fixture.source.join("old"))?;
+    fs::rename(&aside, fixture.live(""))?;
+    fs::remove_dir(fixture.live(".butterdock"))?;
+    snapshot::create(&fixture.folder)?;
+    let next = back_up(&fixture, &lineage(&first), start + 10)?;
+    ensure!(!incremental(&next)?, "{:?}", next.reports);
+    ensure!(events(&next, "parent")[0]["why"] == "source_made_writable", "{:?}", next.reports);
+    ensure!(next.said("backup").contains(&&json!("continued")), "{:?}", next.reports);
+    newest_is_the_source(&fixture)
+}

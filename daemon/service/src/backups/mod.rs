@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
+use butterdock_btrfs::subvolume;
+
 use crate::configured;
 
 pub use butterdock_worker::backups::*;
@@ -38,9 +40,15 @@ pub(crate) fn find_source(path: &Path) -> Option<Identity> {
     usable_source(open_source(path).ok()?.as_fd())
 }
 
-/// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing.
+/// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing. A read-only
+/// subvolume is sent as it is, and takes the place of the folder.
 pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd), NotOpened> {
     let from = open_source(source)?;
+    if is_read_only(&from) {
+        let text = |error| NotOpened::from(format!("the source cannot be opened twice: {error}; start the job again"));
+        let beside = from.try_clone().map_err(text)?;
+        return Ok((from, beside));
+    }
     let beside = folder::open(from.as_fd(), source, snapshots)
         .map_err(|why| NotOpened::from(format!("the folder for snapshots {why}")))?;
     Ok((from, beside))
@@ -54,12 +62,25 @@ pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd)
 pub(crate) fn check_folder(source: &Path, snapshots: &Path) -> Result<(), String> {
     // A source that is away is away; perhaps the folder is not.
     let Ok(from) = open_source(source) else { return Ok(()) };
+    if is_read_only(&from) {
+        return Ok(());
+    }
     let is_hidden = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match folder::check(from.as_fd(), source, snapshots) {
         Ok(()) => Ok(()),
         Err(folder::Unfit::Io(error)) if is_hidden(&error) => Ok(()),
         Err(why) => Err(format!("the folder for snapshots {} {why}", snapshots.display())),
     }
+}
+
+/// Whether the source is a read-only subvolume now, which is sent as it is.
+pub(crate) fn is_snapshot(source: &Path) -> bool {
+    open_source(source).is_ok_and(|source| is_read_only(&source))
+}
+
+fn is_read_only(source: &OwnedFd) -> bool {
+    // Only the root of a subvolume has the flag.
+    subvolume::is_read_only(source).unwrap_or_default()
 }
 
 /// A link on the path that others can exchange would lead root to another's files, and on to the drive.
@@ -78,6 +99,20 @@ fn open_source(path: &Path) -> Result<OwnedFd, NotOpened> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn privileged_a_read_only_source_needs_no_folder() {
+        let sandbox = butterdock_fixtures::Sandbox::new().expect("a sandbox");
+        let volume = sandbox.volume("source", &Default::default()).expect("a volume");
+        let (home, frozen) = (volume.join("home"), volume.join("frozen"));
+        butterdock_fixtures::snapshot::create(&home).expect("a subvolume");
+        butterdock_fixtures::snapshot::freeze(&home, &frozen).expect("a snapshot");
+        let (from, beside) = open(&frozen, &frozen.join(".butterdock")).expect("opened");
+        let inode = |fd: OwnedFd| rustix::fs::fstat(fd).map(|facts| (facts.st_dev, facts.st_ino)).expect("facts");
+        assert_eq!(inode(from), inode(beside), "its folder is itself");
+        assert_eq!(check_folder(&frozen, &frozen.join(".butterdock")), Ok(()));
+        assert!(is_snapshot(&frozen) && !is_snapshot(&home) && !is_snapshot(Path::new("/proc")));
+    }
 
     #[test]
     fn a_missing_file_is_reported_with_what_to_do() {

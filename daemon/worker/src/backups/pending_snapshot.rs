@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::lock_directory::LockDirectory;
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, roots, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::error::{BackupCause, BackupError};
@@ -25,15 +25,16 @@ use super::source::Source;
 /// The number of later seconds that are tried for a free name.
 const SECONDS: i64 = 3600;
 
-/// A new snapshot of the source. If it is dropped before [`keep`](Self::keep), it is deleted.
+/// A new snapshot of the source, which is deleted if it is dropped before [`keep`](Self::keep); or a source that is a snapshot
+/// itself, and stays.
 #[derive(Debug)]
 pub(crate) struct PendingSnapshot<'f> {
     folder: BorrowedFd<'f>,
     /// Its root directory.
     fd: OwnedFd,
     name: CString,
-    /// The lock on its name, released last.
-    _held: LockDirectory<'f>,
+    /// The lock on its name, released last; `None` if it is the source itself.
+    _held: Option<LockDirectory<'f>>,
     visible: AtomicBool,
     kept: AtomicBool,
     pub snapshot: Snapshot,
@@ -61,7 +62,31 @@ impl<'f> PendingSnapshot<'f> {
         };
         let (fd, snapshot) = open(folder, &hidden, &name).map_err(unmade)?;
         let (name, visible) = (c_name(name)?, AtomicBool::new(false));
-        Ok(Self { folder, fd, name, _held: held, visible, kept: AtomicBool::new(false), snapshot })
+        Ok(Self { folder, fd, name, _held: Some(held), visible, kept: AtomicBool::new(false), snapshot })
+    }
+
+    /// A read-only source, which is sent as it is. On the drive it gets its own name, with a time behind it if that is `taken`;
+    /// the top of a filesystem, which has no name, gets that of the backup.
+    pub(crate) fn of_source(
+        source: &Source<'f>,
+        backup: &[u8],
+        now: i64,
+        taken: impl Fn(&[u8]) -> bool,
+    ) -> Result<Self, BackupError> {
+        let looking = BackupError::source("look at the source");
+        let id = subvolume::info(source.fd).map_err(&looking)?.id;
+        let own = roots::root_backref(source.fd, id).map_err(&looking)?.map_or_else(|| backup.to_vec(), |at| at.name);
+        let prefix = if own.len() > name::LONGEST { backup } else { &own };
+        let later = (now..now.saturating_add(SECONDS)).map(|time| name::make(prefix, time));
+        let name = std::iter::once(own.clone()).chain(later).find(|name| !taken(name));
+        let none = || BackupError::new(ErrorKind::Exists, "every name for the snapshot is taken on the drive");
+        let name = name.ok_or_else(none)?;
+        let fd = source.fd.try_clone_to_owned().map_err(|_error| {
+            BackupError::new(ErrorKind::Failed, "the worker has no descriptor left; start the job again")
+        })?;
+        let (snapshot, name) = (read(fd.as_fd(), &name).map_err(&looking)?, c_name(name)?);
+        let (visible, kept) = (AtomicBool::new(true), AtomicBool::new(true));
+        Ok(Self { folder: source.fd, fd, name, _held: None, visible, kept, snapshot })
     }
 
     /// Its root directory.
@@ -180,8 +205,14 @@ fn open(folder: BorrowedFd<'_>, at: &CStr, name: &[u8]) -> Result<(OwnedFd, Snap
     if !subvolume::is_root(&file::stat(&fd)?) || !subvolume::is_read_only(&fd)? {
         return Err(Fault { call: "openat", errno: Errno::EINVAL });
     }
-    let info = subvolume::info(&fd)?;
-    let snapshot = Snapshot {
+    let snapshot = read(fd.as_fd(), name)?;
+    Ok((fd, snapshot))
+}
+
+/// The properties of a snapshot with this name.
+fn read(root: BorrowedFd<'_>, name: &[u8]) -> Result<Snapshot, Fault> {
+    let info = subvolume::info(root)?;
+    Ok(Snapshot {
         id: info.id,
         uuid: Identity(info.uuid),
         parent_uuid: Identity(info.parent_uuid),
@@ -191,8 +222,7 @@ fn open(folder: BorrowedFd<'_>, at: &CStr, name: &[u8]) -> Result<(OwnedFd, Snap
         stransid: info.stransid,
         name: Some(name.to_vec()),
         ..Snapshot::default()
-    };
-    Ok((fd, snapshot))
+    })
 }
 
 fn fault_name(name: Vec<u8>) -> Result<CString, Fault> {

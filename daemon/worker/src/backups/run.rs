@@ -66,7 +66,9 @@ impl Run<'_> {
         let mut source = Source::check(self.directories.source.as_fd(), &task.lineage, is_ours)?;
         (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
-        sweep(folder, &source, &task.name)?;
+        if !source.is_read_only {
+            sweep(folder, &source, &task.name)?;
+        }
         let (Listing { snapshots: mine, folders }, mut theirs) = (self.list_source()?, self.list_drive()?);
         let owner = {
             let pairs = find_shared(&source.lineage, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
@@ -104,7 +106,8 @@ impl Run<'_> {
         };
         // A snapshot of another backup can be a parent, but it does not count as a backup of this one, because the other backup
         // may delete it.
-        let own = pairs.iter().flatten().find(|pair| pair.drive.name.is_some());
+        let mut own = pairs.iter().flatten().filter(|pair| pair.drive.name.is_some());
+        let own = if source.is_read_only { own.find(|pair| pair.source.uuid == source.uuid) } else { own.next() };
         if let Some(pair) = own
             && source.is_unchanged_since(pair)?
         {
@@ -113,12 +116,18 @@ impl Run<'_> {
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
-        let pending =
-            PendingSnapshot::make(folder, &source, &task.name, task.time.now(), taken, &self.directories.swapfiles)?;
+        let now = task.time.now();
+        let pending = if source.is_read_only {
+            PendingSnapshot::of_source(&source, &task.name, now, taken)?
+        } else {
+            PendingSnapshot::make(folder, &source, &task.name, now, taken, &self.directories.swapfiles)?
+        };
+        // Another backup may have sent a read-only source: it is no parent of itself.
+        let pairs = pairs.map(|pairs| of_others(pairs, pending.snapshot.uuid));
         (self.report)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
-            Err(why) => (None, Some(self.reason(*why)?)),
+            Err(why) => (None, Some(self.reason(*why, source.uuid)?)),
         };
         (self.report)(BackupEvent::Parent { uuid, why });
         notes();
@@ -188,7 +197,11 @@ impl Run<'_> {
     }
 
     /// The reason for a full transfer; it may be that the last backup was deleted from the drive.
-    fn reason(&self, why: FullReason) -> Result<FullReason, BackupError> {
+    fn reason(&self, why: FullReason, source: Identity) -> Result<FullReason, BackupError> {
+        let was_shared = self.task.shared.iter().any(|shared| shared.mark().here == source);
+        if was_shared && matches!(why, FullReason::NoSnapshot | FullReason::NoneAlike) {
+            return Ok(FullReason::SourceMadeWritable);
+        }
         let Some(uuid) = self.task.last else { return Ok(why) };
         let last = last(&self.directories.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
         Ok(last.explains(why))
@@ -234,7 +247,7 @@ impl Run<'_> {
             let theirs = self.list_drive()?;
             let shared = if self.task.full { &[][..] } else { &self.task.shared };
             let shared = find_shared(&source.lineage, shared, mine, &theirs).without(&self.task.damaged);
-            let pairs = shared.pairs.unwrap_or_default();
+            let pairs = of_others(shared.pairs.unwrap_or_default(), pending.snapshot.uuid);
             self.attempt(owner, pending, &pairs, &estimated)
         };
         match attempt() {
@@ -351,6 +364,12 @@ impl Run<'_> {
             (error, _) => error,
         }
     }
+}
+
+/// The pairs of other snapshots than this one.
+fn of_others(mut pairs: Vec<SharedPair<'_>>, uuid: Identity) -> Vec<SharedPair<'_>> {
+    pairs.retain(|pair| pair.source.uuid != uuid);
+    pairs
 }
 
 /// The recorded snapshots that are not unchanged on the drive.

@@ -24,6 +24,8 @@ pub(crate) struct Source<'f> {
     pub lineage: Lineage,
     /// It replaced the recorded one, and descends from it.
     pub is_continued: bool,
+    /// It is read-only: it is sent as it is.
+    pub is_read_only: bool,
 }
 
 impl<'f> Source<'f> {
@@ -60,13 +62,17 @@ impl<'f> Source<'f> {
         if !has_content(fd).map_err(&look)? {
             return refuse(SourceProblem::Empty);
         }
-        Ok(Self { fd, uuid, lineage, is_continued: kinship == Kinship::Continued })
+        let is_read_only = subvolume::is_read_only(fd).map_err(&look)?;
+        Ok(Self { fd, uuid, lineage, is_continued: kinship == Kinship::Continued, is_read_only })
     }
 
     /// Syncs the source and returns whether it has not changed since the shared snapshot was made.
     pub(crate) fn is_unchanged_since(&self, pair: &SharedPair<'_>) -> Result<bool, BackupError> {
         let look = BackupError::source("look for changes of the source");
         let SharedPair { source: snapshot, .. } = pair;
+        if self.is_read_only {
+            return Ok(snapshot.uuid == self.uuid);
+        }
         // A snapshot has the ctransid of its source until it is changed itself.
         let of_it = snapshot.parent_uuid == self.uuid && snapshot.ctransid <= snapshot.otransid;
         if !of_it || subvolume::info(self.fd).map_err(&look)?.ctransid != snapshot.ctransid {

@@ -58,6 +58,8 @@ pub enum FullReason {
     Damaged(usize),
     /// For a restore: the volume has no shared snapshot.
     NothingThere,
+    /// The source is a shared snapshot that was made writable.
+    SourceMadeWritable,
     /// It was requested, whatever both sides share.
     Requested,
 }
@@ -188,6 +190,10 @@ impl fmt::Display for FullReason {
             Self::Damaged(1) => f.write_str("a verify found damage in the one shared snapshot on the drive"),
             Self::Damaged(count) => write!(f, "a verify found damage in the {count} shared snapshots on the drive"),
             Self::NothingThere => f.write_str("the volume has no shared snapshot"),
+            Self::SourceMadeWritable => f.write_str(
+                "the source is itself the snapshot that the drive has, made writable, and may have changed; an increment needs a \
+                 writable snapshot of it as the source, beside the unchanged one",
+            ),
             Self::Requested => f.write_str("it was requested"),
         }
     }
@@ -249,6 +255,7 @@ impl Last {
                 | FullReason::Deleted
                 | FullReason::Damaged(_)
                 | FullReason::NothingThere
+                | FullReason::SourceMadeWritable
                 | FullReason::Requested,
                 _,
             ) => why,
