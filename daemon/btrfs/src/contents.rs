@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
+use crate::disk_ranges::DiskRanges;
 use crate::error::Result;
 use crate::extents::{EXTENT_DATA, ExtentItem, ExtentKind};
 use crate::ioctl::{array, le16, le32, le64};
@@ -28,10 +29,22 @@ pub struct Contents {
     pub extents: u64,
     /// How many of them are compressed.
     pub compressed: u64,
-    /// Bytes of the extents, decompressed.
+    /// Bytes of the extents, decompressed; those that several files share count once.
     pub data: u64,
-    /// Bytes of the extents as they are stored: compressed ones compressed, others up to the end of the file.
+    /// Bytes of the extents as they are stored: compressed ones compressed, others up to the end of the file; those that
+    /// several files share count once.
     pub stored: u64,
+    /// There are so many extents that shared ones may count more than once.
+    pub is_upper_bound: bool,
+}
+
+/// Bytes of new extents on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoredBytes {
+    /// Their number; those that several files share count once.
+    pub bytes: u64,
+    /// There are so many extents that shared ones may count more than once.
+    pub is_upper_bound: bool,
 }
 
 /// Reads all items of subvolume `tree`. Stops and returns none when `proceed` returns false.
@@ -78,21 +91,57 @@ pub fn newest_ctime(fd: impl AsFd, tree: u64, since: u64) -> Result<Option<(i64,
 }
 
 /// `EXTENT_DATA` of subvolume `tree` — how many bytes on disk the extents take that files got after transaction `since`:
-/// compressed extents as they are stored, and an extent in several files once for each.
+/// compressed extents as they are stored, and an extent in several files once.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
-pub fn stored_since(fd: impl AsFd, tree: u64, since: u64) -> Result<u64> {
-    let mut stored = 0_u64;
+pub fn stored_since(fd: impl AsFd, tree: u64, since: u64) -> Result<StoredBytes> {
+    let (mut bytes_stored, mut counted) = (0_u64, CountedExtents::default());
     TreeSearch::new(BUFFER).parse_each(fd, &written_since(tree, EXTENT_DATA, since), |key, bytes| {
         if key.kind == EXTENT_DATA {
             // An item that cannot be parsed counts nothing, as in `contents`.
             let item = ExtentItem::parse(bytes).filter(|item| item.generation > since);
-            stored = stored.saturating_add(item.map_or(0, |item| item.stored_len()));
+            let stored = item.map_or(0, |item| counted.new_part(&item, item.stored_len()));
+            bytes_stored = bytes_stored.saturating_add(stored);
         }
         Some(())
     })?;
-    Ok(stored)
+    Ok(StoredBytes { bytes: bytes_stored, is_upper_bound: !counted.ranges.is_complete() })
+}
+
+/// The extents that were counted, so that each counts once, as it takes space once where it is received: a sender writes it for
+/// the first file, and clones it for the others.
+#[derive(Default)]
+struct CountedExtents {
+    ranges: DiskRanges,
+    /// By address, how often an extent was found again.
+    repeats: HashMap<u64, u32>,
+}
+
+impl CountedExtents {
+    /// How many of the `bytes` of a file's part of an extent are new.
+    fn new_part(&mut self, item: &ExtentItem, bytes: u64) -> u64 {
+        let (start, len) = item.part();
+        if len == 0 {
+            return bytes;
+        }
+        let new = self.ranges.add(start, len);
+        if new == 0 && self.is_written_again(start) {
+            return bytes;
+        }
+        let part = u128::from(bytes) * u128::from(new) / u128::from(len);
+        u64::try_from(part).unwrap_or(bytes)
+    }
+
+    /// Whether the sender writes a repeated extent, because it has too many references to look for one to clone from.
+    fn is_written_again(&mut self, start: u64) -> bool {
+        if self.repeats.len() >= MOST_REPEATED && !self.repeats.contains_key(&start) {
+            return false;
+        }
+        let repeats = self.repeats.entry(start).or_default();
+        *repeats = repeats.saturating_add(1);
+        *repeats > SEND_MAX_EXTENT_REFS
+    }
 }
 
 /// `INODE_ITEM` of subvolume `tree` — how many inodes that were made after transaction `since` have any of these `BTRFS_INODE_*`
@@ -202,6 +251,7 @@ fn written_since(tree: u64, kind: u8, since: u64) -> SearchKey {
 #[derive(Default)]
 struct Count {
     sums: Contents,
+    counted: CountedExtents,
     /// The size of the inode that the items belong to.
     size: u64,
     /// Of each directory: its parent directory, and the length of its name,
@@ -240,8 +290,10 @@ impl Count {
                 if stored > 0 {
                     sums.extents += 1;
                     sums.compressed += u64::from(item.compression != 0);
-                    sums.data = sums.data.saturating_add(data);
-                    sums.stored = sums.stored.saturating_add(stored);
+                    let new = self.counted.new_part(&item, stored);
+                    let new_data = u128::from(data) * u128::from(new) / u128::from(stored);
+                    sums.data = sums.data.saturating_add(u64::try_from(new_data).unwrap_or(data));
+                    sums.stored = sums.stored.saturating_add(new);
                 }
             }
             _ => {}
@@ -262,7 +314,8 @@ impl Count {
     }
 
     fn sum(self) -> Contents {
-        let Self { mut sums, parents, entries, .. } = self;
+        let Self { mut sums, counted, parents, entries, .. } = self;
+        sums.is_upper_bound = !counted.ranges.is_complete();
         for (directory, (names, bytes)) in entries {
             let each = names.saturating_mul(path_len(&parents, directory));
             sums.path_bytes = sums.path_bytes.saturating_add(each).saturating_add(bytes);
@@ -305,6 +358,10 @@ const XATTR_ITEM: u8 = 24;
 /// Offset of `ctime` in `struct btrfs_inode_item`.
 const CTIME: usize = 124;
 const BUFFER: usize = 256 << 10;
+/// `SEND_MAX_EXTENT_REFS` (fs/btrfs/send.c).
+const SEND_MAX_EXTENT_REFS: u32 = 1024;
+/// The repeats of up to this many extents are counted.
+const MOST_REPEATED: usize = 1 << 16;
 /// Up to this many directories are kept; the names in others count without the path to them.
 const MOST_DIRECTORIES: usize = 1 << 20;
 /// A path of `PATH_MAX` has no more directories.

@@ -165,12 +165,23 @@ impl ExtentItem {
     pub(crate) fn stored_len(&self) -> u64 {
         match self.kind {
             ExtentKind::Inline => self.disk_len,
+            ExtentKind::Regular | ExtentKind::Prealloc | ExtentKind::Hole => self.part().1,
+        }
+    }
+
+    /// The address and the length of the file's part of an extent on disk; of a compressed extent, its share.
+    pub(crate) fn part(&self) -> (u64, u64) {
+        match self.kind {
             ExtentKind::Regular => {
-                let used = u128::from(self.len.min(self.decoded_len));
-                let part = u128::from(self.disk_len) * used / u128::from(self.decoded_len.max(1));
-                u64::try_from(part).unwrap_or(self.disk_len)
+                let on_disk = |decoded: u64| {
+                    let decoded = u128::from(decoded.min(self.decoded_len));
+                    let part = u128::from(self.disk_len) * decoded / u128::from(self.decoded_len.max(1));
+                    u64::try_from(part).unwrap_or(self.disk_len)
+                };
+                let (start, end) = (on_disk(self.start), on_disk(self.start.saturating_add(self.len)));
+                (self.address.saturating_add(start), end - start)
             }
-            ExtentKind::Prealloc | ExtentKind::Hole => 0,
+            ExtentKind::Inline | ExtentKind::Prealloc | ExtentKind::Hole => (0, 0),
         }
     }
 }

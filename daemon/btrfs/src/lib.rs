@@ -6,7 +6,8 @@
 //! did not give.
 //!
 //! * [`filesystem`], [`space`], [`scrub`]: a whole filesystem. [`mounts`]: how it is mounted.
-//! * [`subvolume`], [`roots`], [`contents`], [`send`]: one subvolume. [`search`] reads the trees under them.
+//! * [`subvolume`], [`roots`], [`contents`], [`send`]: one subvolume. [`search`] reads the trees under them, and
+//!   [`disk_ranges`] counts extents once.
 //! * [`names`], [`inode`], [`flags`], [`xattr`], [`file`], [`extents`], [`encoded`]: directories and files.
 //! * [`lock_directory`]: locks that only root can take. [`system`]: calls that are about no filesystem.
 //!
@@ -19,6 +20,7 @@
 
 pub mod chunks;
 pub mod contents;
+pub mod disk_ranges;
 pub mod encoded;
 mod error;
 pub mod extents;

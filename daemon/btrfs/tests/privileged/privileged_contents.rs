@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::thread::sleep;
 use std::time::{Duration, UNIX_EPOCH};
 
-use butterdock_btrfs::contents::{contents, newest_ctime};
+use butterdock_btrfs::contents::{contents, newest_ctime, stored_since};
 use butterdock_btrfs::extents::{ExtentKind, FileExtent, MappedExtent, fiemap, file_extents};
 use butterdock_btrfs::search::TreeSearch;
 use butterdock_btrfs::subvolume::{create, info};
@@ -141,6 +141,43 @@ fn names_paths_attributes_and_extents_are_counted() {
 
     assert_eq!(contents(volume.root(), id, || false), Ok(None));
     assert_eq!(contents(volume.root(), 4242, || true).unwrap_err().errno, Errno::ENOENT);
+}
+
+#[test]
+fn an_extent_in_several_files_counts_once() {
+    let volume = Volume::new();
+    create(volume.root(), c"one").unwrap();
+    let at = volume.path().join("one");
+    let one = File::open(&at).unwrap();
+    filesystem::sync(&one).unwrap();
+    let (id, before) = (info(&one).unwrap().id, info(&one).unwrap().generation);
+    let sums = |files: u64| {
+        filesystem::sync(&one).unwrap();
+        let all = contents(&one, id, || true).unwrap().unwrap();
+        let new = stored_since(&one, id, before).unwrap();
+        assert_eq!((all.extents, new.bytes), (files, all.stored));
+        assert!(!all.is_upper_bound && !new.is_upper_bound);
+        (all.data, all.stored)
+    };
+    let make = |name: &str| File::options().read(true).write(true).create_new(true).open(at.join(name)).unwrap();
+    let plain = make("plain");
+    plain.write_all_at(&[1; 1 << 20], 0).unwrap();
+    assert_eq!(sums(1), (1 << 20, 1 << 20));
+    for number in 0..9 {
+        file::clone_range(&make(&format!("clone {number}")), 0, &plain, 0, 0).unwrap();
+    }
+    assert_eq!(sums(10), (1 << 20, 1 << 20));
+    // Half of it is known; the clone is of the first half only.
+    file::clone_range(&make("half"), 0, &plain, 0, 1 << 19).unwrap();
+    assert_eq!(sums(11), (1 << 20, 1 << 20));
+    let compressed = make("compressed");
+    xattr::set(&compressed, c"btrfs.compression", b"zstd").unwrap();
+    compressed.write_all_at(&text(128 << 10), 0).unwrap();
+    let (data, stored) = sums(12);
+    assert_eq!(data, (1 << 20) + (128 << 10));
+    assert!(stored < data);
+    file::clone_range(&make("its clone"), 0, &compressed, 0, 0).unwrap();
+    assert_eq!(sums(13), (data, stored));
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl Restore<'_> {
             destination: self.destination,
             estimate_timeout: self.estimate_timeout,
             control: self.control,
+            observer: self.observer,
             report: self.report,
             errors: SpaceErrors { too_small, unknown: |fault| BackupError::volume("look at the space")(fault) },
         };

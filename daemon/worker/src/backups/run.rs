@@ -301,6 +301,7 @@ impl Run<'_> {
             destination: self.destination(),
             estimate_timeout: self.estimate_timeout,
             control: self.control,
+            observer: self.observer,
             report: self.report,
             errors: SpaceErrors {
                 too_small: self.too_small(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use butterdock_btrfs::space::{self, Space};
 use butterdock_btrfs::{Error as Fault, best_effort};
-use butterdock_receive::{Control, ErrorKind, Outcome, sweep};
+use butterdock_receive::{Control, ErrorKind, Observer, Outcome, sweep};
 
 use super::error::BackupError;
 use super::prune::DeletedSubvolumes;
@@ -33,6 +33,8 @@ pub(super) struct SpaceCheck<'p> {
     /// The transfer waits this long for the estimate.
     pub estimate_timeout: Duration,
     pub control: &'p Control,
+    /// Gets warnings.
+    pub observer: &'p dyn Observer,
     pub report: &'p (dyn Fn(BackupEvent) + Sync),
     pub errors: SpaceErrors,
 }
@@ -128,11 +130,26 @@ impl SpaceCheck<'_> {
         estimated.get_or_init(|| estimate);
         // The transfer has begun. The estimate includes the bytes that it has already written, so it is compared with the space
         // before the transfer.
-        if let Some(space) = *before
-            && let Err(shortage) = fits(&space, Need::of(&estimate))
+        if let Some(space) = *before {
+            self.warn(&space, &estimate);
+            if let Err(shortage) = fits(&space, Need::of(&estimate)) {
+                late.get_or_init(|| shortage);
+                self.control.stop();
+            }
+        }
+    }
+
+    /// Warns if an estimate that is an upper bound does not fit.
+    fn warn(&self, space: &Space, estimate: &Estimate) {
+        if let Err(Shortage { needed, free }) = fits(space, Need::at_most(estimate))
+            && estimate.is_upper_bound
         {
-            late.get_or_init(|| shortage);
-            self.control.stop();
+            self.observer.warning(&format!(
+                "the source has so many fragments that it is not known how much of its data is shared; up to {} MiB are needed \
+                 and {} MiB are free, so the transfer may not fit",
+                needed.div_ceil(1 << 20),
+                free >> 20
+            ));
         }
     }
 
@@ -141,9 +158,10 @@ impl SpaceCheck<'_> {
         let need = || estimated.get().map(Need::of);
         let space = self.wait_for_space(need)?;
         let mut before = lock(before);
-        if let (Some(space), Some(need)) = (&space, need()) {
+        if let (Some(space), Some(estimate)) = (&space, estimated.get()) {
+            self.warn(space, estimate);
             // The estimate may have come meanwhile.
-            fits(space, need).map_err(self.errors.too_small)?;
+            fits(space, Need::of(estimate)).map_err(self.errors.too_small)?;
         }
         *before = space;
         Ok(())
@@ -182,6 +200,12 @@ impl Need {
     /// The need of an estimated stream. Names and attributes take about twice as much in the trees as in the stream, and each
     /// extent has a tree item, references and checksums.
     pub(super) fn of(estimate: &Estimate) -> Self {
+        let need = Self::at_most(estimate);
+        // The kernel sends shared data once, so an upper bound forbids nothing.
+        if estimate.is_upper_bound { Self { data: 0, ..need } } else { need }
+    }
+
+    fn at_most(estimate: &Estimate) -> Self {
         let data = estimate.data.min(estimate.stored);
         Self { data, metadata: estimate.commands.saturating_mul(2).saturating_add(data / 256) }
     }
@@ -255,6 +279,13 @@ mod tests {
         assert!(fits(&drive(100 * GIB, 0, 0), need(MIB)).is_err());
         assert!(fits(&drive(100 * GIB, 0, 200 * MIB), need(MIB)).is_err(), "both copies need room");
         assert_eq!(fits(&drive(100 * GIB, 0, 2 * GIB), need(MIB)), Ok(()));
+    }
+
+    #[test]
+    fn data_that_may_be_shared_forbids_nothing() {
+        let estimate = Estimate { data: 9 * GIB, stored: 9 * GIB, ..Estimate::default() };
+        assert!(fits(&drive(GIB, GIB, 0), Need::of(&estimate)).is_err());
+        assert_eq!(fits(&drive(GIB, GIB, 0), Need::of(&Estimate { is_upper_bound: true, ..estimate })), Ok(()));
     }
 
     #[test]

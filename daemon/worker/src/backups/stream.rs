@@ -158,10 +158,12 @@ pub(super) fn received(destination: impl AsFd, outcome: &Outcome) -> Result<Subv
 pub(super) struct Estimate {
     /// Bytes of all commands without their data.
     pub commands: u64,
-    /// Bytes of data, decompressed.
+    /// Bytes of data, decompressed. Extents that several files share count once.
     pub data: u64,
-    /// Bytes of the new data on the source's disk, compressed where it is.
+    /// Bytes of the new data on the source's disk, compressed where it is. Extents that several files share count once.
     pub stored: u64,
+    /// It is not known how much of the data is shared, so it may be far less.
+    pub is_upper_bound: bool,
 }
 
 impl Estimate {
@@ -195,7 +197,7 @@ impl Estimate {
         let commands = commands
             .into_iter()
             .fold(all.xattr_bytes, |sum, (number, each)| sum.saturating_add(number.saturating_mul(each)));
-        Self { commands, data: all.data, stored: all.stored }
+        Self { commands, data: all.data, stored: all.stored, is_upper_bound: all.is_upper_bound }
     }
 
     /// An increment: sends it without data, and counts.
@@ -211,10 +213,10 @@ impl Estimate {
         let Some(counted) = counted else { return sent.map(|()| None).or(Ok(None)) };
         sent.map_err(&estimating)?;
         let stored = stored_since(stream.snapshot, id, since).map_err(|fault: Fault| estimating(fault))?;
-        Ok(Some(Self { stored, ..counted }))
+        Ok(Some(Self { stored: stored.bytes, is_upper_bound: stored.is_upper_bound, ..counted }))
     }
 
-    /// Bytes of the stream. Compressed data is sent as it is stored; shared extents may be sent once.
+    /// Bytes of the stream. Compressed data is sent as it is stored, and shared extents once.
     pub(super) fn bytes(&self) -> u64 {
         self.commands.saturating_add(self.data.min(self.stored))
     }
@@ -249,7 +251,7 @@ fn count(reader: &mut std::io::PipeReader, stopped: &AtomicBool) -> Option<Estim
             Ok(Event::Starved) => match reader.read(decoder.space().ok()?) {
                 Ok(0) => {
                     decoder.finish().ok()?;
-                    return Some(Estimate { commands: decoder.position(), data, stored: 0 });
+                    return Some(Estimate { commands: decoder.position(), data, ..Estimate::default() });
                 }
                 Ok(count) => decoder.filled(count),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use butterdock_btrfs::file::clone_range;
 use butterdock_btrfs::subvolume;
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
@@ -77,6 +78,18 @@ impl World {
     /// Replaces the source's file.
     fn fill(&self, mebibytes: usize) {
         fs::write(self.mine.join("live/large"), noise(mebibytes)).expect("written");
+    }
+
+    /// Adds a file of this many mebibytes, and `clones` that share its data.
+    fn share(&self, name: &str, mebibytes: usize, clones: usize) {
+        let at = |name: String| self.mine.join("live").join(name);
+        fs::write(at(name.to_owned()), noise(mebibytes)).expect("written");
+        let file = File::open(at(name.to_owned())).expect("open");
+        file.sync_all().expect("synced");
+        for number in 0..clones {
+            let clone = File::create(at(format!("{name}-{number}"))).expect("made");
+            clone_range(&clone, 0, &file, 0, 0).expect("cloned");
+        }
     }
 
     /// The number of names on the drive, without the directory of the records.
@@ -216,6 +229,46 @@ fn privileged_leftovers_and_pending_deletions_block_nothing() {
         world.back_up(&world.task).0.expect("enough space");
         assert!(!world.drive.join(left.to_str().expect("text")).exists(), "it was not swept");
     }
+}
+
+fn estimated(events: &[BackupEvent]) -> u64 {
+    let bytes = |event: &BackupEvent| if let BackupEvent::Estimated { bytes } = event { Some(*bytes) } else { None };
+    events.iter().find_map(bytes).expect("estimated")
+}
+
+#[test]
+fn privileged_data_that_files_share_needs_space_once() {
+    for estimate_timeout in [Duration::ZERO, Duration::from_secs(60)] {
+        let world = World { estimate_timeout, ..World::new(450) };
+        for (name, mebibytes) in [("full", 96), ("increment", 60)] {
+            world.share(name, mebibytes, 9);
+            let (done, bytes, events) = world.back_up(&world.task);
+            done.expect("enough space");
+            assert!(bytes < (mebibytes as u64 + 10) << 20, "{bytes} bytes were sent");
+            assert!(estimated(&events) < (mebibytes as u64 + 10) << 20, "{events:?}");
+        }
+    }
+}
+
+#[test]
+fn privileged_data_that_files_share_is_restored_where_it_fits_once() {
+    let world = World::new(450);
+    world.share("large", 96, 9);
+    let open = |name: &str| File::open(world.mine.join(name)).expect("open");
+    subvolume::snapshot(open(""), c"kept", open("live"), true).expect("a snapshot");
+    let (snapshot, volume) = (open("kept"), File::open(world.drive.path()).expect("open"));
+    let restore = Restore {
+        snapshot: std::os::fd::AsFd::as_fd(&snapshot),
+        destination: std::os::fd::AsFd::as_fd(&volume),
+        options: &Options::default(),
+        shared: &[],
+        version: 2,
+        estimate_timeout: Duration::from_secs(60),
+        control: &Control::new().expect("a control"),
+        observer: &Silent,
+        report: &|_event| {},
+    };
+    restore.run().expect("enough space");
 }
 
 #[test]
