@@ -51,7 +51,7 @@ pub fn receive(
     observer: &dyn Observer,
 ) -> Result<Outcome, Failure> {
     control.begin();
-    let errors = RunErrors::new(options.max_errors, control.clone());
+    let errors = RunErrors::new(options.max_errors, control.clone()).examining(destination);
     let apply_options = ApplyOptions {
         verify: options.verify,
         force_decompress: options.force_decompress,

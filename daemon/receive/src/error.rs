@@ -1,6 +1,7 @@
 //! Errors: what failed, where in the stream, on which name, and what a user can do about it.
 
 use std::fmt;
+use std::os::fd::AsFd;
 
 use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_stream::{ErrorKind as StreamError, Identity, Position};
@@ -9,6 +10,7 @@ use crate::control::Counts;
 use crate::name::NameError;
 use crate::observer::Published;
 use crate::payload::Problem;
+use crate::space_cause::SpaceCause;
 
 /// How the names of POSIX ACLs begin.
 const ACL: &[u8] = b"system.posix_acl_";
@@ -40,6 +42,8 @@ pub enum Cause {
     Call { doing: &'static str, fault: Fault },
     #[error("cannot set the extended attribute \"{}\" of {size} bytes: {fault}", .attribute.escape_ascii())]
     Attribute { attribute: Vec<u8>, size: u64, fault: Fault },
+    #[error("{cause}, because {space}")]
+    NoSpace { cause: Box<Cause>, space: SpaceCause },
     #[error(
         "the subvolume has its name, but the filesystem did not confirm that it is on the device: cannot {doing}: {fault}"
     )]
@@ -132,6 +136,32 @@ impl Error {
         Self::new(Cause::Attribute { attribute: name.to_vec(), size, fault })
     }
 
+    /// Adds why the filesystem under `fd` refused to write, if it did for lack of space.
+    pub(crate) fn with_space_cause(self, fd: impl AsFd) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only a call of the kernel is refused for lack of space")]
+        let space = match &self.cause {
+            Cause::Call { fault, .. } => SpaceCause::of(fd, *fault, None),
+            Cause::Attribute { size, fault, .. } => SpaceCause::of(fd, *fault, Some(*size)),
+            _ => None,
+        };
+        match space {
+            Some(space) => Self { cause: Cause::NoSpace { cause: Box::new(self.cause), space }, ..self },
+            None => self,
+        }
+    }
+
+    /// Why the filesystem refused to write, if it did for lack of space and the cause is known.
+    #[must_use]
+    pub fn space_cause(&self) -> Option<SpaceCause> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the other causes are not about space")]
+        match &self.cause {
+            Cause::NoSpace { space, .. } => Some(*space),
+            Cause::MetadataFull => Some(SpaceCause::Metadata),
+            Cause::Several { first, .. } => first.space_cause(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn at(mut self, place: Position) -> Self {
         self.place.get_or_insert(place);
         self
@@ -155,6 +185,8 @@ impl Error {
             Cause::Call { fault, .. } | Cause::Attribute { fault, .. } | Cause::Unconfirmed { fault, .. } => {
                 errno_kind(fault.errno)
             }
+            Cause::NoSpace { space, .. } if !space.is_full() => ErrorKind::Failed,
+            Cause::NoSpace { .. } => ErrorKind::NoSpace,
             Cause::MetadataFull => ErrorKind::NoSpace,
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
@@ -209,6 +241,7 @@ impl Error {
             }
             Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust its origin",
             Cause::Call { fault, .. } | Cause::Attribute { fault, .. } => errno_advice(fault.errno),
+            Cause::NoSpace { space, .. } => space.advice(),
             Cause::Unconfirmed { .. } => {
                 "check the drive and its cable (btrfs device stats, dmesg) and mount it again; if the subvolume exists then, it is \
                  complete, otherwise send it again"

@@ -33,6 +33,7 @@ mod payload;
 mod plan;
 mod reader;
 mod real;
+mod space_cause;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -44,3 +45,4 @@ pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
 pub use observer::{Kind, Observer, Phase, Published, Silent};
 pub use options::{Candidates, Options, Publication};
+pub use space_cause::SpaceCause;

@@ -231,7 +231,7 @@ impl Subject {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_receive::ErrorKind;
+    use butterdock_receive::{ErrorKind, SpaceCause};
 
     use super::*;
     use crate::backups::BackupCause;
@@ -286,6 +286,7 @@ mod tests {
             unconfirmed: true,
             cause: Some(BackupCause::SourceRefused(crate::backups::SourceProblem::Empty)),
             files: Some(crate::streams::FailedFiles { failed: 1, untried: 2, of: 4 }),
+            space: Some(SpaceCause::Attribute { size: 30_000, most: u64::MAX }),
         };
         let published = Report::Published {
             name: b"a\n\xff\0".to_vec(),

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use butterdock_receive::{Error, ErrorKind, Failure};
+use butterdock_receive::{Error, ErrorKind, Failure, SpaceCause};
 use serde::{Deserialize, Serialize};
 
 use super::descriptors::DescriptorError;
@@ -38,6 +38,9 @@ pub struct WorkerError {
     /// How many files of an import were not received.
     #[serde(default)]
     pub files: Option<FailedFiles>,
+    /// Why the destination refused to write for lack of space.
+    #[serde(default)]
+    pub space: Option<SpaceCause>,
 }
 
 /// [`ErrorKind`] for serde, with the names of the errors on the bus.
@@ -71,7 +74,9 @@ impl WorkerError {
     /// A failed backup or restore.
     pub(crate) fn of_backup(error: &BackupError) -> Self {
         match error {
-            BackupError::Receive(failure) => Self::of_run(failure),
+            BackupError::Receive(failure) => {
+                Self { cause: failure.error.space_cause().map(BackupCause::Destination), ..Self::of_run(failure) }
+            }
             BackupError::Other(error) => {
                 Self { kind: error.kind, cause: error.cause, ..Self::of_sentence(&error.sentence) }
             }
@@ -95,6 +100,7 @@ impl WorkerError {
             hidden: failures().any(|failure| failure.left_hidden),
             unconfirmed: failures().any(|failure| failure.error.is_unconfirmed()),
             files: counts,
+            space: single.and_then(|one| one.error.space_cause()),
             ..Self::of_sentence(&short(error))
         }
     }
@@ -121,13 +127,14 @@ impl WorkerError {
             unconfirmed: false,
             cause: None,
             files: None,
+            space: None,
         }
     }
 
     fn of(error: &Error, message: impl Display) -> Self {
         let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
-        let unconfirmed = error.is_unconfirmed();
-        Self { kind: error.kind(), command, byte, unconfirmed, ..Self::of_sentence(&short(message)) }
+        let (unconfirmed, space) = (error.is_unconfirmed(), error.space_cause());
+        Self { kind: error.kind(), command, byte, unconfirmed, space, ..Self::of_sentence(&short(message)) }
     }
 }
 
@@ -145,13 +152,30 @@ pub(crate) fn short(text: impl Display) -> String {
 /// The sentence for all users: what happened, where in the stream, and what to do next. It contains no names and no paths.
 pub fn public_sentence(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> String {
     let (what, next) = sentence_of(kind);
-    let at = match (command, byte) {
+    format!("{what}{}; {next}", at(command, byte))
+}
+
+/// The same for a transfer into a volume, where `space` is why the volume refused to write.
+pub fn public_of_transfer(
+    kind: ErrorKind,
+    command: Option<u64>,
+    byte: Option<u64>,
+    space: Option<SpaceCause>,
+) -> String {
+    match space {
+        Some(space) => format!("{space}{}; {}", at(command, byte), space.advice()),
+        None => public_sentence(kind, command, byte),
+    }
+}
+
+/// The place in the stream.
+fn at(command: Option<u64>, byte: Option<u64>) -> String {
+    match (command, byte) {
         (Some(command), Some(byte)) => format!(", at command {command} (byte {byte})"),
         (Some(command), None) => format!(", at command {command}"),
         (None, Some(byte)) => format!(", at byte {byte}"),
         (None, None) => String::new(),
-    };
-    format!("{what}{at}; {next}")
+    }
 }
 
 /// The sentence for an error after a subvolume got its name.
@@ -200,7 +224,7 @@ pub fn public_of_restore(error: &WorkerError) -> String {
 
 /// The sentence for all users about a failed import: how many files it is about, and why the first of them failed.
 pub fn public_of_import(error: &WorkerError) -> String {
-    let sentence = public_sentence(error.kind, error.command, error.byte);
+    let sentence = public_of_transfer(error.kind, error.command, error.byte, error.space);
     match error.files.and_then(|files| files.words()) {
         Some(words) => format!("{words}; the job's error details name each: {sentence}"),
         None => sentence,
@@ -325,5 +349,8 @@ mod tests {
                 assert!(!sentence.contains('/') && sentence.matches("; ").count() == 1, "{sentence}");
             }
         }
+        let space = Some(SpaceCause::Attribute { size: 30_000, most: 16_228 });
+        let sentence = public_of_transfer(ErrorKind::Failed, Some(7), Some(99), space);
+        assert!(sentence.contains("30000 bytes") && sentence.contains("at command 7 (byte 99); remove"), "{sentence}");
     }
 }

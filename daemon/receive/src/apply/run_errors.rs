@@ -1,5 +1,6 @@
 //! The errors of one run, from all threads.
 
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,6 +17,8 @@ pub(crate) struct RunErrors {
     stopped: AtomicBool,
     /// The number of the command whose error stopped the run.
     last: AtomicU64,
+    /// The destination, whose space is examined at the first error: later the incomplete subvolume is deleted.
+    destination: Option<OwnedFd>,
     found: Mutex<Found>,
 }
 
@@ -34,8 +37,15 @@ impl RunErrors {
             control,
             stopped: AtomicBool::new(false),
             last: AtomicU64::new(u64::MAX),
+            destination: None,
             found: Mutex::new(Found::default()),
         }
+    }
+
+    /// Adds the cause to an error for lack of space on the filesystem under `destination`.
+    pub(crate) fn examining(self, destination: BorrowedFd<'_>) -> Self {
+        // Without a descriptor the error has no cause.
+        Self { destination: destination.try_clone_to_owned().ok(), ..self }
     }
 
     /// Adds an error. At the limit the run stops.
@@ -49,7 +59,10 @@ impl RunErrors {
             (Some(_), None) => false,
         };
         if earlier {
-            found.first = Some(error);
+            found.first = Some(match &self.destination {
+                Some(destination) => error.with_space_cause(destination),
+                None => error,
+            });
         }
         let at_limit = self.limit != 0 && found.count >= self.limit;
         drop(found);

@@ -5,7 +5,7 @@ use super::job::JobError;
 use super::stream_limit::StreamExcess;
 use crate::catalogue;
 use crate::types::{ErrorCode, JobResult};
-use crate::worker::{UNCONFIRMED, WorkerError, public_sentence};
+use crate::worker::{UNCONFIRMED, WorkerError, public_of_transfer};
 use butterdock_receive::ErrorKind;
 
 /// Why a job was ended from outside.
@@ -67,7 +67,7 @@ impl EndRules {
     /// Those of a job that receives into a volume.
     pub(super) const TRANSFER: Self = Self {
         left: Leftovers::words,
-        public: |error| public_sentence(error.kind, error.command, error.byte),
+        public: |error| public_of_transfer(error.kind, error.command, error.byte, error.space),
         has_cause: false,
         succeeded: catalogue::JOB_SUCCEEDED,
         failed: catalogue::JOB_FAILED,
@@ -152,7 +152,7 @@ impl EndRules {
 
     fn failed_in_worker(&self, error: WorkerError) -> JobError {
         let public = if error.unconfirmed { UNCONFIRMED.to_owned() } else { (self.public)(&error) };
-        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _ } = error;
+        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _, space: _ } = error;
         let cause = cause.filter(|_| self.has_cause);
         JobError { name: error_name(kind), public, message, command, byte, cause }
     }
@@ -249,6 +249,7 @@ mod tests {
             unconfirmed: false,
             cause: None,
             files: None,
+            space: None,
         }))
     }
 

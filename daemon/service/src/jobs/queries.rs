@@ -196,11 +196,12 @@ fn estimated(reports: &[Report], error: Option<WorkerError>) -> Estimated {
         }
     }
     // The worker's text is for the journal alone.
-    let problem =
-        error.map(|WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _ }| {
+    let problem = error.map(
+        |WorkerError { kind, message, command, byte, cause, hidden: _, unconfirmed: _, files: _, space: _ }| {
             tracing::warn!("cannot estimate a backup: {message}");
             public_of_backup(kind, command, byte, cause)
-        });
+        },
+    );
     Estimated { problem, ..all }
 }
 
@@ -236,6 +237,7 @@ mod tests {
             unconfirmed: false,
             cause: None,
             files: None,
+            space: None,
         };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));

@@ -378,6 +378,7 @@ impl Player {
             unconfirmed: false,
             cause: None,
             files: None,
+            space: None,
         });
         worker.report(&Report::Ended { counts: Counts::default(), error });
     }

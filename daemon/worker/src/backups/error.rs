@@ -4,7 +4,7 @@
 use std::fmt;
 
 use butterdock_btrfs::{Errno, Error as Fault};
-use butterdock_receive::{ErrorKind, Failure};
+use butterdock_receive::{ErrorKind, Failure, SpaceCause};
 use serde::{Deserialize, Serialize};
 
 /// Why a backup or a restore failed.
@@ -35,6 +35,8 @@ impl BackupError {
     pub(crate) fn because(cause: BackupCause) -> Self {
         let kind = match cause {
             BackupCause::NoRoom { .. } => ErrorKind::NoSpace,
+            BackupCause::Destination(space) if space.is_full() => ErrorKind::NoSpace,
+            BackupCause::Destination(_) => ErrorKind::Failed,
             BackupCause::SourceRefused(_)
             | BackupCause::FolderElsewhere
             | BackupCause::DriveNotBtrfs
@@ -76,19 +78,23 @@ impl BackupError {
         move |fault| Self::of_fault(doing, "the volume", fault)
     }
 
-    /// Whether the drive was full.
-    pub(crate) fn is_no_space(&self) -> bool {
+    /// Whether it may end if old snapshots on the drive are deleted.
+    pub(crate) fn ends_by_pruning(&self) -> bool {
         match self {
             Self::Other(error) => error.kind == ErrorKind::NoSpace,
             // An unconfirmed subvolume has its name already and must not be sent again.
-            Self::Receive(failure) => failure.error.kind() == ErrorKind::NoSpace && !failure.error.is_unconfirmed(),
+            Self::Receive(failure) => {
+                let ends = failure.error.space_cause().is_none_or(SpaceCause::ends_by_deleting);
+                ends && failure.error.kind() == ErrorKind::NoSpace && !failure.error.is_unconfirmed()
+            }
         }
     }
 
     fn of_fault(doing: &str, place: &str, fault: Fault) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "errno has a hundred and thirty values")]
         let (kind, next) = match fault.errno {
-            Errno::ENOSPC | Errno::EDQUOT => (ErrorKind::NoSpace, "free some space there and start the job again"),
+            Errno::ENOSPC => (ErrorKind::NoSpace, "free some space there and start the job again"),
+            Errno::EDQUOT => (ErrorKind::NoSpace, "raise the quota there and start the job again"),
             Errno::EROFS => (ErrorKind::ReadOnly, "see dmesg, remount it writable and start the job again"),
             Errno::EIO | Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => (
                 ErrorKind::DeviceGone,
@@ -139,9 +145,13 @@ pub enum BackupCause {
         needed: u64,
         /// The free bytes.
         free: u64,
+        /// Both are of metadata, otherwise of data.
+        metadata: bool,
         /// Whether old snapshots were deleted before.
         pruning: Pruning,
     },
+    /// The drive's filesystem refused to write for another reason than its space.
+    Destination(SpaceCause),
 }
 
 /// Why a source cannot be backed up.
@@ -172,12 +182,14 @@ pub enum Pruning {
     Done,
     /// None, because the clock is not trusted.
     Stopped,
+    /// None, because the backup would not fit on the empty drive.
+    Useless,
 }
 
 impl fmt::Display for BackupCause {
     /// What happened and what to do next, without names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (needed, free, pruning) = match self {
+        let (needed, free, metadata, pruning) = match self {
             Self::SourceRefused(problem) => return write!(f, "the source is {}", problem.description()),
             Self::FolderElsewhere => {
                 return f.write_str(
@@ -219,7 +231,10 @@ impl fmt::Display for BackupCause {
                      damage on the drive",
                 );
             }
-            Self::NoRoom { needed, free, pruning } => (needed.div_ceil(1 << 20), free >> 20, pruning),
+            Self::Destination(space) => return write!(f, "{space}; {}", space.advice()),
+            Self::NoRoom { needed, free, metadata, pruning } => {
+                (needed.div_ceil(1 << 20), free >> 20, metadata, pruning)
+            }
         };
         let (what, next) = match pruning {
             Pruning::NotYet => (
@@ -235,8 +250,20 @@ impl fmt::Display for BackupCause {
                 "the drive is full, and old snapshots are not deleted while the clock is not trusted",
                 "check the date and run butterdock trust-clock as root, or free some space on it",
             ),
+            Pruning::Useless => (
+                "the drive is full, and no old snapshots were deleted, because the backup would not fit without them either",
+                "back up less, free some space on it, or use a larger drive",
+            ),
         };
-        write!(f, "{what}: about {needed} MiB are needed and {free} MiB are free; {next}")
+        write!(f, "{what}: ")?;
+        // The estimate may be missing or too low.
+        if needed > free {
+            write!(f, "about {needed} MiB are needed and {free} MiB are free")?;
+        } else {
+            write!(f, "more MiB are needed than the {free} that are free")?;
+        }
+        let of = if *metadata { ", for metadata (names, attributes and small files)" } else { "" };
+        write!(f, "{of}; {next}")
     }
 }
 
@@ -277,8 +304,15 @@ mod tests {
 
     #[test]
     fn the_error_has_the_needed_and_the_free_space() {
-        let cause = BackupCause::NoRoom { needed: (5 << 20) + 1, free: (3 << 20) - 1, pruning: Pruning::Done };
-        assert!(cause.to_string().contains("about 6 MiB are needed and 2 MiB are free; "), "{cause}");
+        let room =
+            |metadata, needed| BackupCause::NoRoom { needed, free: (3 << 20) - 1, metadata, pruning: Pruning::Done };
+        let data = room(false, (5 << 20) + 1).to_string();
+        assert!(data.contains("about 6 MiB are needed and 2 MiB are free; "), "{data}");
+        let metadata = room(true, (5 << 20) + 1).to_string();
+        assert!(metadata.contains("2 MiB are free, for metadata (names, attributes and small files); "), "{metadata}");
+        // Without an estimate, or with one that was too low.
+        let unknown = room(false, 0).to_string();
+        assert!(unknown.contains("more MiB are needed than the 2 that are free; "), "{unknown}");
     }
 
     #[test]
@@ -291,10 +325,19 @@ mod tests {
             SourceProblem::Another,
             SourceProblem::Empty,
         ];
-        let rooms = [Pruning::NotYet, Pruning::Done, Pruning::Stopped];
+        let rooms = [Pruning::NotYet, Pruning::Done, Pruning::Stopped, Pruning::Useless];
         let places = [BackupCause::FolderElsewhere, BackupCause::DriveNotBtrfs, BackupCause::SameFilesystem];
-        let rooms = rooms.map(|pruning| BackupCause::NoRoom { needed: u64::MAX, free: u64::MAX, pruning });
-        for cause in problems.map(BackupCause::SourceRefused).into_iter().chain(rooms).chain(places) {
+        let rooms =
+            rooms.map(|pruning| BackupCause::NoRoom { needed: u64::MAX, free: u64::MAX, metadata: true, pruning });
+        let refused = [
+            SpaceCause::Data,
+            SpaceCause::Metadata,
+            SpaceCause::Attribute { size: 30_000, most: 16_228 },
+            SpaceCause::Quota,
+            SpaceCause::Device,
+        ];
+        let causes = problems.map(BackupCause::SourceRefused).into_iter().chain(rooms).chain(places);
+        for cause in causes.chain(refused.map(BackupCause::Destination)) {
             let text = cause.to_string();
             assert!(text.contains("; ") && !text.contains('/'), "{text}");
         }

@@ -84,9 +84,10 @@ impl Restore<'_> {
 }
 
 fn too_small(shortage: Shortage) -> BackupError {
-    let Shortage { needed, free } = shortage;
+    let Shortage { needed, free, metadata } = shortage;
+    let space = if metadata { "space for metadata (names, attributes and small files)" } else { "space" };
     let sentence = format!(
-        "the volume has too little space for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, \
+        "the volume has too little {space} for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, \
          or restore to another volume",
         needed.div_ceil(1 << 20),
         free >> 20

@@ -10,10 +10,11 @@ use std::time::Duration;
 use butterdock_btrfs::space::space;
 use butterdock_btrfs::{best_effort, filesystem};
 use butterdock_receive::{
-    Candidates, Control, ErrorKind, Kind, Observer, Options, Outcome, Phase, Publication, Published, SubvolumeState,
+    Candidates, Control, ErrorKind, Kind, Observer, Options, Outcome, Phase, Publication, Published, SpaceCause,
+    SubvolumeState,
 };
 
-use super::error::{BackupCause, BackupError, Pruning};
+use super::error::{BackupCause, BackupError, Explained, Pruning};
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
 use super::prune::{DeletedSubvolumes, PrunePlan, list_beside_source, prune, report_from_future, report_seen};
@@ -21,7 +22,7 @@ use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, since};
 use super::snapshot::{Identity, Listing, Snapshot, list};
 use super::source::Source;
-use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits};
+use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits, fits_when_empty};
 use super::stream::{Estimate, SenderSide, Stream, received};
 use super::task::{BackupEvent, Task};
 
@@ -251,15 +252,22 @@ impl Run<'_> {
             self.attempt(owner, pending, &pairs, &estimated)
         };
         match attempt() {
-            Err(error) if error.is_no_space() && !self.control.is_cancelled() => {
-                if self.prune_drive(source, owner, mine)? {
-                    attempt().map_err(|error| self.with_figures(error, &estimated))
-                } else {
-                    Err(self.with_figures(error, &estimated))
+            Err(error) if error.ends_by_pruning() && !self.control.is_cancelled() => {
+                if self.is_too_large(&estimated) {
+                    return Err(self.with_figures(error, &estimated, Pruning::Useless));
                 }
+                let pruned = self.prune_drive(source, owner, mine)?;
+                let again = if pruned { attempt() } else { Err(error) };
+                again.map_err(|error| self.with_figures(error, &estimated, self.pruning()))
             }
             result => result,
         }
+    }
+
+    /// Whether the transfer would not fit on the empty drive, so that pruning does not help.
+    fn is_too_large(&self, estimated: &OnceLock<Estimate>) -> bool {
+        let need = estimated.get().map(Need::of);
+        need.zip(space(self.destination()).ok()).is_some_and(|(need, space)| !fits_when_empty(&space, need))
     }
 
     /// Reports how much would be sent, and checks the space.
@@ -334,6 +342,11 @@ impl Run<'_> {
         if self.task.time.stopped { too_small_without_pruning } else { too_small }
     }
 
+    /// Whether the rule deletes old snapshots.
+    fn pruning(&self) -> Pruning {
+        if self.task.time.stopped { Pruning::Stopped } else { Pruning::Done }
+    }
+
     /// Prunes the drive before the backup instead of after it. Returns whether anything was deleted.
     fn prune_drive(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
         let theirs = self.list_drive()?;
@@ -349,19 +362,37 @@ impl Run<'_> {
     }
 
     /// Adds the needed and the free space to the error of a transfer that filled the drive.
-    fn with_figures(&self, error: BackupError, estimated: &OnceLock<Estimate>) -> BackupError {
+    fn with_figures(&self, error: BackupError, estimated: &OnceLock<Estimate>, pruning: Pruning) -> BackupError {
         match (error, space(self.destination())) {
             (BackupError::Receive(failure), Ok(space)) if failure.error.kind() == ErrorKind::NoSpace => {
                 // The estimate may fit, although the transfer did not: so the free space is that for a need that never fits.
+                const ENDLESS: u64 = u64::MAX >> 8;
                 let need = estimated.get().map(Need::of).unwrap_or_default();
-                let needed = need.data.saturating_add(need.metadata);
-                self.too_small()(
-                    fits(&space, Need { data: u64::MAX >> 8, metadata: 0 }).map_or_else(
-                        |Shortage { free, .. }| Shortage { needed, free },
-                        |()| Shortage { needed, free: 0 },
-                    ),
-                )
+                let (needed, endless) = match failure.error.space_cause() {
+                    Some(SpaceCause::Data) | None => {
+                        (need.data.saturating_add(need.metadata), Need { data: ENDLESS, metadata: 0 })
+                    }
+                    Some(SpaceCause::Metadata) => (need.metadata, Need { data: 0, metadata: ENDLESS }),
+                    Some(SpaceCause::Attribute { .. } | SpaceCause::Quota | SpaceCause::Device) => {
+                        return BackupError::Receive(failure);
+                    }
+                };
+                let shortage = fits(&space, endless).err();
+                let shortage = shortage.unwrap_or(Shortage { needed, free: 0, metadata: false });
+                let cause = no_room_cause(Shortage { needed, ..shortage }, pruning);
+                BackupError::Other(Explained {
+                    kind: ErrorKind::NoSpace,
+                    sentence: format!("{cause} ({failure})"),
+                    cause: Some(cause),
+                })
             }
+            (
+                BackupError::Other(Explained {
+                    cause: Some(BackupCause::NoRoom { needed, free, metadata, pruning: _ }),
+                    ..
+                }),
+                _,
+            ) => no_room(Shortage { needed, free, metadata }, pruning),
             (error, _) => error,
         }
     }
@@ -393,8 +424,12 @@ fn too_small_without_pruning(shortage: Shortage) -> BackupError {
     no_room(shortage, Pruning::Stopped)
 }
 
-fn no_room(Shortage { needed, free }: Shortage, pruning: Pruning) -> BackupError {
-    BackupError::because(BackupCause::NoRoom { needed, free, pruning })
+fn no_room(shortage: Shortage, pruning: Pruning) -> BackupError {
+    BackupError::because(no_room_cause(shortage, pruning))
+}
+
+fn no_room_cause(Shortage { needed, free, metadata }: Shortage, pruning: Pruning) -> BackupCause {
+    BackupCause::NoRoom { needed, free, metadata, pruning }
 }
 
 /// Passes on the receiver's reports, and shows the pending snapshot when the drive has it completely.

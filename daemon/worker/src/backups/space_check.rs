@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use butterdock_btrfs::space::{self, Space};
+use butterdock_btrfs::space::{self, Kind, Space};
 use butterdock_btrfs::{Error as Fault, best_effort};
 use butterdock_receive::{Control, ErrorKind, Observer, Outcome, sweep};
 
@@ -141,7 +141,7 @@ impl SpaceCheck<'_> {
 
     /// Warns if an estimate that is an upper bound does not fit.
     fn warn(&self, space: &Space, estimate: &Estimate) {
-        if let Err(Shortage { needed, free }) = fits(space, Need::at_most(estimate))
+        if let Err(Shortage { needed, free, .. }) = fits(space, Need::at_most(estimate))
             && estimate.is_upper_bound
         {
             self.observer.warning(&format!(
@@ -194,6 +194,8 @@ pub(super) struct Shortage {
     pub needed: u64,
     /// The free space.
     pub free: u64,
+    /// Both are of metadata, otherwise of data.
+    pub metadata: bool,
 }
 
 impl Need {
@@ -216,31 +218,39 @@ pub(super) fn fits(space: &Space, need: Need) -> Result<(), Shortage> {
     let Space { data, metadata, reserve: _, unallocated } = *space;
     let (headroom, metadata_free) = (space.metadata_kept(), space.metadata_free());
     let metadata_need = need.metadata.saturating_add(headroom);
-    let mixed = data == metadata;
     let data_need = need.data.saturating_add(Space::DATA_KEPT);
+    let data_short = data_need.saturating_sub(data.free()).saturating_mul(data.copies.max(1));
+    let mixed = data == metadata;
     let beyond = if mixed {
         let need = need.data.saturating_add(metadata_need).saturating_sub(metadata_free);
         need.saturating_mul(data.copies.max(1))
     } else {
-        let data_short = data_need.saturating_sub(data.free()).saturating_mul(data.copies.max(1));
         let metadata_short = metadata_need.saturating_sub(metadata_free).saturating_mul(metadata.copies.max(1));
         data_short.saturating_add(metadata_short)
     };
     if beyond <= unallocated {
         return Ok(());
     }
-    let mirrors = data.copies.max(1);
+    if !mixed && data_short == 0 {
+        let free = metadata_free.saturating_add(unallocated / metadata.copies.max(1));
+        return Err(Shortage { needed: metadata_need, free, metadata: true });
+    }
     let free = if mixed { metadata_free } else { data.free() };
     Err(Shortage {
         needed: data_need.saturating_add(need.metadata).saturating_add(headroom),
-        free: free.saturating_add(unallocated / mirrors),
+        free: free.saturating_add(unallocated / data.copies.max(1)),
+        metadata: false,
     })
+}
+
+/// Whether `need` would fit if all data and metadata were deleted.
+pub(super) fn fits_when_empty(space: &Space, need: Need) -> bool {
+    let empty = |kind: Kind| Kind { used: 0, ..kind };
+    fits(&Space { data: empty(space.data), metadata: empty(space.metadata), ..*space }, need).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use butterdock_btrfs::space::Kind;
-
     use super::*;
 
     const GIB: u64 = 1 << 30;
@@ -276,7 +286,8 @@ mod tests {
 
     #[test]
     fn free_data_space_does_not_help_full_metadata() {
-        assert!(fits(&drive(100 * GIB, 0, 0), need(MIB)).is_err());
+        let shortage = fits(&drive(100 * GIB, 0, 0), need(MIB)).expect_err("no metadata");
+        assert!(shortage.metadata && shortage.free == 0 && shortage.needed > 16 * MIB, "{shortage:?}");
         assert!(fits(&drive(100 * GIB, 0, 200 * MIB), need(MIB)).is_err(), "both copies need room");
         assert_eq!(fits(&drive(100 * GIB, 0, 2 * GIB), need(MIB)), Ok(()));
     }
@@ -296,9 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_larger_than_the_drive_never_fits() {
+        assert!(fits_when_empty(&drive(GIB, GIB, 0), need(11 * GIB - Space::DATA_KEPT)));
+        assert!(!fits_when_empty(&drive(GIB, GIB, 0), need(12 * GIB)));
+    }
+
+    #[test]
     fn the_error_has_the_figures_of_the_drive() {
         let shortage = fits(&drive(GIB, GIB, GIB), need(5 * GIB)).expect_err("too small");
-        assert_eq!(shortage.free, 2 * GIB);
+        assert_eq!((shortage.free, shortage.metadata), (2 * GIB, false));
         assert!(shortage.needed > 5 * GIB);
     }
 }

@@ -9,17 +9,18 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use butterdock_btrfs::file::clone_range;
-use butterdock_btrfs::subvolume;
+use butterdock_btrfs::{subvolume, xattr};
 use butterdock_fixtures::{Layout, Sandbox, Volume};
-use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
+use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication, SpaceCause};
 
-use crate::backups::error::BackupError;
+use crate::backups::error::{BackupCause, BackupError};
 use crate::backups::restore::Restore;
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
 use crate::backups::snapshot::Identity;
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
+use crate::worker_error::WorkerError;
 
 const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
@@ -59,9 +60,13 @@ struct World {
 impl World {
     /// A drive of this many mebibytes.
     fn new(drive: u64) -> Self {
+        Self::with(&Layout::sized(2048, ""), &Layout::sized(drive, ""))
+    }
+
+    fn with(source: &Layout, drive: &Layout) -> Self {
         let sandbox = Sandbox::new().expect("a sandbox");
-        let mine = sandbox.volume("source", &Layout::sized(2048, "")).expect("a volume");
-        let drive = sandbox.volume("drive", &Layout::sized(drive, "")).expect("a volume");
+        let mine = sandbox.volume("source", source).expect("a volume");
+        let drive = sandbox.volume("drive", drive).expect("a volume");
         subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
         fs::create_dir(mine.join("snapshots")).expect("a folder");
         let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
@@ -239,21 +244,24 @@ fn estimated(events: &[BackupEvent]) -> u64 {
 #[test]
 fn privileged_data_that_files_share_needs_space_once() {
     for estimate_timeout in [Duration::ZERO, Duration::from_secs(60)] {
-        let world = World { estimate_timeout, ..World::new(450) };
-        for (name, mebibytes) in [("full", 96), ("increment", 60)] {
+        let world = World { estimate_timeout, ..World::new(300) };
+        let mut task = world.task.clone();
+        for (name, mebibytes) in [("full", 40), ("increment", 30)] {
             world.share(name, mebibytes, 9);
-            let (done, bytes, events) = world.back_up(&world.task);
+            let (done, bytes, events) = world.back_up(&task);
             done.expect("enough space");
-            assert!(bytes < (mebibytes as u64 + 10) << 20, "{bytes} bytes were sent");
-            assert!(estimated(&events) < (mebibytes as u64 + 10) << 20, "{events:?}");
+            let most = (mebibytes as u64 + 2) << 20;
+            assert!(bytes < most && estimated(&events) < most, "{bytes} bytes were sent: {events:?}");
+            let learned = |event| if let BackupEvent::Pinned { learned } = event { Some(learned.shared) } else { None };
+            task.shared.extend(events.into_iter().find_map(learned));
         }
     }
 }
 
 #[test]
 fn privileged_data_that_files_share_is_restored_where_it_fits_once() {
-    let world = World::new(450);
-    world.share("large", 96, 9);
+    let world = World::new(300);
+    world.share("large", 40, 9);
     let open = |name: &str| File::open(world.mine.join(name)).expect("open");
     subvolume::snapshot(open(""), c"kept", open("live"), true).expect("a snapshot");
     let (snapshot, volume) = (open("kept"), File::open(world.drive.path()).expect("open"));
@@ -269,6 +277,90 @@ fn privileged_data_that_files_share_is_restored_where_it_fits_once() {
         report: &|_event| {},
     };
     restore.run().expect("enough space");
+}
+
+/// Three backups, of which the rule keeps one: pruning would delete snapshots.
+fn back_up_three(world: &World) {
+    let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+    for number in 0..3_u8 {
+        fs::write(world.mine.join("live/small"), [number]).expect("written");
+        world.back_up(&keep).0.expect("enough space");
+    }
+}
+
+fn is_pruned(events: &[BackupEvent]) -> bool {
+    events.iter().any(|event| matches!(event, BackupEvent::Pruned { .. }))
+}
+
+#[test]
+fn privileged_a_large_attribute_is_named_and_prunes_nothing() {
+    let source = Layout { mkfs: ["-n", "65536"].map(str::to_owned).to_vec(), ..Layout::sized(300, "") };
+    let drive = Layout { mkfs: ["-n", "16384"].map(str::to_owned).to_vec(), ..Layout::sized(300, "") };
+    let world = World { estimate_timeout: Duration::from_secs(60), ..World::with(&source, &drive) };
+    back_up_three(&world);
+    let before = world.on_drive();
+    let file = File::create(world.mine.join("live/report")).expect("made");
+    // The largest one that fits, and one byte more.
+    xattr::set(&file, c"user.big", &[b'v'; 16_228 - 8]).expect("set");
+    let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+    world.back_up(&keep).0.expect("it fits");
+    xattr::set(&file, c"user.big", &[b'v'; 16_229 - 8]).expect("set");
+    let (done, _, events) = world.back_up(&world.task);
+    let error = done.expect_err("it does not fit");
+    assert!(!is_pruned(&events), "{events:?}");
+    assert_eq!(world.on_drive(), before + 1);
+    let text = error.to_string();
+    let parts = ["\"user.big\"", "16229 bytes", "holds 16228", "on \"report\"", "--nodesize 65536"];
+    assert!(parts.iter().all(|part| text.contains(part)) && !text.contains("full"), "{text}");
+    let error = WorkerError::of_backup(&error);
+    let space = SpaceCause::Attribute { size: 16_229, most: 16_228 };
+    assert_eq!((error.kind, error.cause), (ErrorKind::Failed, Some(BackupCause::Destination(space))));
+}
+
+/// Limits the new subvolume on the drive, after the transfer has begun.
+struct Limit {
+    drive: PathBuf,
+}
+
+impl Observer for Limit {
+    fn began(&self, _name: &[u8], _kind: Kind) {
+        let names = fs::read_dir(&self.drive).expect("listed").flatten();
+        for hidden in names.filter(|entry| entry.file_name().to_string_lossy().starts_with(".butterdock-")) {
+            btrfs(&["qgroup", "limit", "5M"], &hidden.path());
+        }
+    }
+}
+
+fn btrfs(arguments: &[&str], path: &std::path::Path) {
+    let ended = std::process::Command::new("btrfs").args(arguments).arg(path).output().expect("btrfs runs");
+    // A directory that is no subvolume has no quota.
+    drop(ended);
+}
+
+#[test]
+fn privileged_a_used_up_quota_is_named() {
+    let world = World { estimate_timeout: Duration::from_secs(60), ..World::new(300) };
+    btrfs(&["quota", "enable"], world.drive.path());
+    world.fill(20);
+    let (done, _, _) = world.back_up_with(&world.task, &Limit { drive: world.drive.path().to_owned() });
+    let error = WorkerError::of_backup(&done.expect_err("it does not fit"));
+    let cause = Some(BackupCause::Destination(SpaceCause::Quota));
+    assert_eq!((error.kind, error.cause), (ErrorKind::NoSpace, cause), "{error:?}");
+    assert!(error.message.contains("\"large\"") && error.message.contains("raise the quota"), "{error:?}");
+}
+
+#[test]
+fn privileged_a_backup_larger_than_the_drive_prunes_nothing() {
+    let world = World { estimate_timeout: Duration::from_secs(60), ..World::new(200) };
+    back_up_three(&world);
+    let before = world.on_drive();
+    world.fill(300);
+    let (done, bytes, events) = world.back_up(&world.task);
+    let error = done.expect_err("it does not fit");
+    assert!(error.to_string().contains("no old snapshots were deleted"), "{error}");
+    has_figures(&error);
+    assert!(bytes == 0 && !is_pruned(&events), "{events:?}");
+    assert_eq!(world.on_drive(), before);
 }
 
 #[test]
