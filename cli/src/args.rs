@@ -110,6 +110,17 @@ pub(crate) enum Verb {
         dry_run: bool,
     },
 
+    /// Give up the snapshots that the sources keep for a drive; the next backup to it sends everything
+    Unpin {
+        /// The drive's id or label; the drive need not be attached
+        #[arg(value_name = "DRIVE")]
+        drive: String,
+
+        /// Only for the backup with this name
+        #[arg(long, value_name = "NAME")]
+        backup: Option<String>,
+    },
+
     /// Confirm that the clock is right, so that pruning resumes
     TrustClock,
 

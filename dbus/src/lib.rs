@@ -60,7 +60,9 @@ pub use drive::{
 };
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
 pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource};
-pub use manager::{BackupRow, HistoryEntry, ListBackupsOptions, Problem, ProblemParams, ReceiveOptions, Warning};
+pub use manager::{
+    BackupRow, HistoryEntry, ListBackupsOptions, Problem, ProblemParams, ReceiveOptions, UnpinOptions, Warning,
+};
 pub use names::introspection;
 pub use options::{Options, none as no_options};
 pub use property::WrongProperty;

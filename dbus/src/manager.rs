@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zbus::{DeserializeDict, SerializeDict, Type, Variant};
 
 use crate::error::Error;
-use crate::options::{Options, bare_name, boolean, number, unknown};
+use crate::options::{Options, bare_name, boolean, number, text, unknown};
 
 /// The options of `Manager.Receive` and `Volume.Receive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,6 +107,39 @@ impl ListBackupsOptions {
     }
 }
 
+/// The options of `Manager.Unpin`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnpinOptions {
+    /// `backup`, `s`: only for the backup with this name.
+    pub backup: Option<String>,
+}
+
+impl UnpinOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["backup"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key or a wrong type.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "backup" => read.backup = Some(text(key, value)?),
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        self.backup.iter().map(|backup| ("backup", Variant::from(backup.as_str()))).collect()
+    }
+}
+
 /// A row of `ListBackups`: one configured backup and one of its drives. It contains no file names.
 ///
 /// A backup without an enrolled drive has one row without a drive. Readers ignore unknown keys.
@@ -139,6 +172,10 @@ pub struct BackupRow {
     pub note: Option<String>,
     /// What a user should know although the backup can run.
     pub warnings: Option<Vec<Warning>>,
+    /// How many snapshots the backup has beside its source, when that was found out last.
+    pub source_snapshots: Option<u64>,
+    /// Bytes of data that deleting all of them would free.
+    pub source_held: Option<u64>,
 }
 
 /// What is wrong with a backup or a drive.
@@ -251,6 +288,13 @@ mod tests {
     fn list_backups_options_round_trip() {
         for sent in [ListBackupsOptions::default(), ListBackupsOptions { estimate: true }] {
             assert_eq!(ListBackupsOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        }
+    }
+
+    #[test]
+    fn unpin_options_round_trip() {
+        for sent in [UnpinOptions::default(), UnpinOptions { backup: Some("home".to_owned()) }] {
+            assert_eq!(UnpinOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
         }
     }
 

@@ -42,6 +42,11 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn forget_drive(&self, drive: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
+    /// Gives up the snapshots that the sources keep for a drive, known by its id. The options are
+    /// [`UnpinOptions`](crate::UnpinOptions).
+    #[zbus(allow_interactive_auth)]
+    fn unpin(&self, drive: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
     /// Reloads the configuration. There are no options yet.
     #[zbus(allow_interactive_auth)]
     fn reload(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;

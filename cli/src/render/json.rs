@@ -254,6 +254,8 @@ pub(crate) struct BackupObject<'a> {
     incremental: Option<bool>,
     note: Option<&'a str>,
     warnings: Vec<WarningObject<'a>>,
+    source_snapshots: Option<u64>,
+    source_held: Option<u64>,
 }
 
 /// What is wrong with a backup.
@@ -325,6 +327,8 @@ impl<'a> BackupObject<'a> {
                 .flatten()
                 .map(|warning| WarningObject { code: &warning.code, message: &warning.english })
                 .collect(),
+            source_snapshots: row.source_snapshots,
+            source_held: row.source_held,
         }
     }
 }

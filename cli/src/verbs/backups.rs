@@ -1,6 +1,6 @@
 //! The verbs about backups: `backups`, `backup`, `trust-clock`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 
 use butterdock_dbus::path::drive_path;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::watch;
 use crate::args::Backup;
 use crate::failure::Failure;
-use crate::render::{BackupObject, Output, Table, bytes, escaped, short_label, time};
+use crate::render::{BackupObject, Output, Table, bytes, escaped, print_error, short_label, time};
 use crate::service::Service;
 
 #[derive(Serialize)]
@@ -50,6 +50,7 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
         ]);
     }
     let mut text = table.render();
+    text.push_str(&held(rows));
     for row in rows {
         let warnings = row.warnings.iter().flatten().map(|warning| &warning.english);
         for word in [&row.problem, &row.note].into_iter().flatten().chain(warnings) {
@@ -57,6 +58,29 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
         }
     }
     text
+}
+
+/// Prints the problems of sources, which belong to no drive.
+pub(super) fn print_source_problems(rows: &[BackupRow], out: Output) {
+    let mut seen = BTreeSet::new();
+    for row in rows.iter().filter(|row| !out.json && seen.insert(&row.name)) {
+        for problem in row.problems.iter().flatten().filter(|problem| problem.code == "source-low-space") {
+            print_error(&format!("butterdock: the backup {}: {}", escaped(&row.name), escaped(&problem.english)));
+        }
+    }
+}
+
+/// What the snapshots beside the sources hold: a line for each backup.
+fn held(rows: &[BackupRow]) -> String {
+    let mut seen = BTreeSet::new();
+    let first = rows.iter().filter(|row| seen.insert(&row.name));
+    let line = |row: &BackupRow| {
+        let (count, held) = (row.source_snapshots.filter(|&count| count > 0)?, row.source_held.map(bytes));
+        let noun = if count == 1 { "snapshot" } else { "snapshots" };
+        let held = held.unwrap_or_else(|| "an unknown number of bytes".to_owned());
+        Some(format!("{}: {count} {noun} on the source, which would free {held}\n", escaped(&row.name)))
+    };
+    first.filter_map(line).collect()
 }
 
 fn yes_or_no(yes: bool) -> String {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-use butterdock_dbus::{BackupRow, DriveState, EnrolOptions, ListBackupsOptions, SECRET_MAX};
+use butterdock_dbus::{BackupRow, DriveState, EnrolOptions, ListBackupsOptions, SECRET_MAX, UnpinOptions};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -174,6 +174,27 @@ pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Resu
     };
     out.answer(&DriveResult { id: &id, result: "forgotten" }, || {
         format!("the drive {} is no longer enrolled; its data stays\n", escaped(&id))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives up what the sources keep for a drive, attached or not.
+pub(crate) async fn unpin(
+    service: &Service,
+    out: Output,
+    wanted: &str,
+    backup: Option<String>,
+) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let manager = service.manager().await?;
+    let id = match objects.enrolled_drive(wanted)? {
+        Some(drive) => drive.id.clone(),
+        None => detached(service, wanted).await?.unwrap_or_else(|| wanted.to_owned()),
+    };
+    manager.unpin(&id, UnpinOptions { backup }.to_options()).await?;
+    out.answer(&DriveResult { id: &id, result: "unpinned" }, || {
+        let next = "the next backup to it sends everything that no older shared snapshot has";
+        format!("the sources no longer keep a snapshot for the drive {}; {next}\n", escaped(&id))
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -43,6 +43,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Verify(on)) => drives::verify(service, out, on).await,
         Some(Verb::Backups { dry_run }) => backups::list(service, out, *dry_run).await,
         Some(Verb::Backup(wanted)) => backups::run(service, out, wanted).await,
+        Some(Verb::Unpin { drive, backup }) => drives::unpin(service, out, drive, backup.clone()).await,
         Some(Verb::TrustClock) => backups::trust_clock(service, out).await,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use butterdock_dbus::VolumeProperties;
+use butterdock_dbus::{ListBackupsOptions, VolumeProperties};
 use serde::Serialize;
 
-use super::{drives, jobs};
+use super::{backups, drives, jobs};
 use crate::failure::Failure;
 use crate::render::{DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped};
 use crate::service::Service;
@@ -41,6 +41,8 @@ pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Fai
         format!("butterdockd {}\n\n{volumes}\n{drives}\n{running}", escaped(&version))
     });
     drives::print_problems(&objects.drives, out);
+    let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
+    backups::print_source_problems(&rows, out);
     Ok(ExitCode::SUCCESS)
 }
 

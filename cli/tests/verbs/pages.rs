@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "status",
     "receive",
     "jobs",
@@ -29,6 +29,7 @@ const VERBS: [&str; 20] = [
     "safely-remove",
     "verify",
     "backups",
+    "unpin",
     "trust-clock",
     "restore",
     "import",

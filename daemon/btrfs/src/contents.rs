@@ -109,6 +109,23 @@ pub fn stored_since(fd: impl AsFd, tree: u64, since: u64) -> Result<StoredBytes>
     Ok(StoredBytes { bytes: bytes_stored, is_upper_bound: !counted.ranges.is_complete() })
 }
 
+/// `EXTENT_DATA` of subvolume `tree` — passes the address and the length on disk of each whole extent of its files, as far as
+/// they lie in a part of its tree that was written after transaction `since`. An extent is passed once for each use.
+///
+/// # Errors
+/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
+pub fn disk_extents(
+    fd: impl AsFd,
+    tree: u64,
+    since: u64,
+    mut each: impl FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<()> {
+    TreeSearch::new(BUFFER).each(fd, &written_since(tree, EXTENT_DATA, since), |key, _, bytes| {
+        let whole = if key.kind == EXTENT_DATA { ExtentItem::parse(bytes).and_then(|item| item.whole()) } else { None };
+        whole.map_or(ControlFlow::Continue(()), |(address, len)| each(address, len))
+    })
+}
+
 /// The extents that were counted, so that each counts once, as it takes space once where it is received: a sender writes it for
 /// the first file, and clones it for the others.
 #[derive(Default)]

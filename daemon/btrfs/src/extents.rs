@@ -169,6 +169,16 @@ impl ExtentItem {
         }
     }
 
+    /// The address and the length of the whole extent on disk; none of inline data and holes.
+    pub(crate) fn whole(&self) -> Option<(u64, u64)> {
+        match self.kind {
+            ExtentKind::Regular | ExtentKind::Prealloc => {
+                Some((self.address, self.disk_len)).filter(|&(_, len)| len > 0)
+            }
+            ExtentKind::Inline | ExtentKind::Hole => None,
+        }
+    }
+
     /// The address and the length of the file's part of an extent on disk; of a compressed extent, its share.
     pub(crate) fn part(&self) -> (u64, u64) {
         match self.kind {

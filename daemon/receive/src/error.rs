@@ -43,7 +43,7 @@ pub enum Cause {
     #[error("cannot set the extended attribute \"{}\" of {size} bytes: {fault}", .attribute.escape_ascii())]
     Attribute { attribute: Vec<u8>, size: u64, fault: Fault },
     #[error("{cause}, because {space}")]
-    NoSpace { cause: Box<Cause>, space: SpaceCause },
+    NoSpace { cause: Box<Self>, space: SpaceCause },
     #[error(
         "the subvolume has its name, but the filesystem did not confirm that it is on the device: cannot {doing}: {fault}"
     )]

@@ -10,8 +10,8 @@ use butterdock_worker::streams::StreamFile;
 use crate::backups;
 use crate::blocking::{Unanswered, detached};
 use crate::destinations::{Destination as _, DriveDestination, close, no_descriptor};
-use crate::drives::{DriveId, Need};
-use crate::jobs::Estimated;
+use crate::drives::{DriveId, Need, NeedingDrive};
+use crate::jobs::{Estimated, HeldSpace, SourceSpace};
 use crate::service::Service;
 use crate::types::{BackupStatus, Error, ErrorCode, Problem, Warning};
 
@@ -65,7 +65,11 @@ impl Service {
 
     /// The state of each backup on each drive; with `estimate` also what it would send to those that are attached.
     pub async fn backups(&self, estimate: bool) -> Vec<BackupStatus> {
+        if estimate {
+            self.check_sources().await;
+        }
         let mut all = self.0.manager.backups();
+        all.iter_mut().for_each(|backup| self.enter_space(backup));
         if estimate {
             self.estimate(&mut all).await;
         }
@@ -78,6 +82,17 @@ impl Service {
             all.iter_mut().for_each(|backup| backup.warnings.push(warning.clone()));
         }
         all
+    }
+
+    /// Enters what is known of the space of the source.
+    fn enter_space(&self, backup: &mut BackupStatus) {
+        let Some(space) = self.0.jobs.source_space(&backup.name) else { return };
+        backup.source_snapshots = space.held.map(|held| held.snapshots);
+        backup.source_held = space.held.and_then(|held| held.bytes);
+        if space.is_short() {
+            let drives = self.0.manager.needing_drives(&backup.name);
+            backup.problems.push(Problem::SourceLowSpace { sentence: short_of_space(&space, &drives) });
+        }
     }
 
     /// Looks whether there are stream files to import.
@@ -138,6 +153,32 @@ impl Service {
     }
 }
 
+/// The problem of a source that has less free space than its reserve.
+fn short_of_space(space: &SourceSpace, drives: &[NeedingDrive]) -> String {
+    let snapshots = match space.held {
+        Some(HeldSpace { snapshots, bytes: Some(bytes) }) => {
+            format!("; the {snapshots} snapshots of this backup there hold {} MiB", bytes.div_ceil(1 << 20))
+        }
+        Some(HeldSpace { snapshots, bytes: None }) => format!("; there are {snapshots} snapshots of this backup"),
+        None => String::new(),
+    };
+    let away: Vec<String> = drives.iter().filter(|drive| !drive.is_attached).map(|drive| drive.label.clone()).collect();
+    let next = if away.is_empty() {
+        "free some space there".to_owned()
+    } else {
+        format!(
+            "free some space there, or back up to each drive that is away and for which a snapshot is kept (\"{}\"), or give the \
+             snapshot up with butterdock unpin",
+            away.join("\", \"")
+        )
+    };
+    format!(
+        "the source has {} MiB free, less than its reserve of {} MiB (source_reserve){snapshots}; {next}",
+        space.free >> 20,
+        space.reserve.div_ceil(1 << 20)
+    )
+}
+
 fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
     match estimated {
         Ok(Estimated { bytes, incremental, why, problem, from_future }) => {
@@ -156,6 +197,19 @@ fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_short_of_space_names_the_drives_and_the_way_out() {
+        let held = Some(HeldSpace { snapshots: 4, bytes: Some(300 << 20) });
+        let space = SourceSpace { free: 12 << 20, reserve: 30 << 20, held, ..SourceSpace::default() };
+        let drive = |label: &str, is_attached| NeedingDrive { label: label.to_owned(), is_attached, since: 0 };
+        let text = short_of_space(&space, &[drive("Blue", false), drive("Red", true)]);
+        let parts =
+            ["12 MiB free", "reserve of 30 MiB", "4 snapshots", "hold 300 MiB", "(\"Blue\")", "butterdock unpin"];
+        assert!(parts.iter().all(|part| text.contains(part)) && !text.contains('/'), "{text}");
+        let text = short_of_space(&space, &[drive("Red", true)]);
+        assert!(text.ends_with("; free some space there"), "{text}");
+    }
 
     #[test]
     fn a_dry_run_warns_of_snapshots_from_the_future() {

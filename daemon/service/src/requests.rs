@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::backups::Identity;
+use crate::blocking::detached;
 use crate::drives::DriveId;
 use crate::jobs::{
     About, AboutDrive, BackupJob, IntoVolumeJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles,
@@ -16,6 +17,9 @@ use crate::stream_input;
 use crate::types::{Attempt, BackupOptions, Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
+
+/// A caller of [`Service::unpin`] waits this long for the snapshots to be deleted.
+const UNPINNING: Duration = Duration::from_secs(20);
 
 /// Timeout for checking again whether a volume is mounted.
 const LOOK: Duration = Duration::from_secs(2);
@@ -156,6 +160,37 @@ impl Service {
             begun.push((backup, taken));
         }
         begun
+    }
+
+    /// Gives up the snapshots that the sources keep for a drive, attached or away: for one backup, or for all. They are deleted
+    /// unless another drive needs them, and the next backup to the drive sends everything.
+    ///
+    /// # Errors
+    /// `NotFound`: no such drive is enrolled, or nothing is kept for it.
+    pub async fn unpin(&self, drive: &DriveId, backup: Option<&str>) -> Result<(), Error> {
+        let (service, names) = (self.clone(), self.0.manager.unpin(drive, backup).await?);
+        let pruning = async move {
+            for name in names {
+                service.0.jobs.check_source(&service.0.manager, &name, true).await;
+            }
+        };
+        // It is recorded: the snapshots are deleted also if that takes longer than a caller waits.
+        match detached(UNPINNING, pruning).await {
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Looks at all sources: gives up what they kept for drives that were away for too long, and prunes beside those that are
+    /// short of space.
+    pub(crate) async fn check_sources(&self) {
+        let (manager, jobs) = (&self.0.manager, &self.0.jobs);
+        manager.note_attached().await;
+        // With a wrong clock a drive was not away.
+        let is_trusted = self.0.clock.stop().await.is_none();
+        for rule in manager.rules() {
+            let given_up = is_trusted && manager.give_up_after(&rule).await;
+            jobs.check_source(manager, rule.name.as_str(), given_up).await;
+        }
     }
 
     /// Reads everything on a drive and compares checksums.

@@ -24,6 +24,8 @@ use crate::worker::Spawner;
 
 /// The clocks are read and written down so often, beside each backup.
 const CLOCK_CHECK: Duration = Duration::from_secs(3600);
+/// The free space of the sources is read so often.
+const SOURCE_CHECK: Duration = Duration::from_secs(60);
 /// A backup of a plug that has not begun after this time is shown as a problem; other jobs may have to end before.
 const PLUG_PATIENCE: Duration = Duration::from_secs(300);
 const PLUG_RETRY: Duration = Duration::from_secs(1);
@@ -110,6 +112,8 @@ impl Service {
         supervisor.start("follows the clocks", |pulse| follow_clocks(followed, pulse));
         let config = Mutex::new(config);
         let service = Self(Arc::new(Shared { jobs, manager, clock, hooks, supervisor, volumes, sources, config }));
+        let spaces = service.clone();
+        service.0.supervisor.start("follows the space of sources", |pulse| follow_source_space(spaces, pulse));
         let plugs = service.clone();
         service.0.supervisor.start("follows plugs", |pulse| follow_plugs(plugs, plugged, pulse));
         let retries = service.clone();
@@ -314,6 +318,14 @@ fn failed_attempts(history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
         time: record.end_time,
     };
     failed.map(|((drive, backup), record)| (DriveId(drive), backup, attempt(record))).collect()
+}
+
+/// Looks at the sources from time to time: they may run full while their drives are away.
+async fn follow_source_space(service: Service, mut pulse: Heartbeat) -> anyhow::Error {
+    loop {
+        pulse.during(sleep(SOURCE_CHECK)).await;
+        pulse.during(service.check_sources()).await;
+    }
 }
 
 /// Reads the clocks from time to time.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, no_options};
+use butterdock_dbus::{
+    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, UnpinOptions, no_options,
+};
 use butterdock_service::drives::DriveId;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
@@ -75,6 +77,16 @@ impl Manager {
         let question = Question::new(MANAGER, "ForgetDrive").about("drive", &title).about("drive_id", &id.0);
         self.server.authority.allow(&header, &question).await?;
         drives.forget(&id).await.for_caller()
+    }
+
+    async fn unpin(&self, drive: String, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        let UnpinOptions { backup } = UnpinOptions::from_options(&options)?;
+        let id = DriveId(drive);
+        let drives = self.server.service.drives();
+        let title = drives.properties(&id).map(|drive| mapping::drive(drive).title()).unwrap_or_default();
+        let question = Question::new(MANAGER, "Unpin").about("drive", &title).about("drive_id", &id.0);
+        self.server.authority.allow(&header, &question).await?;
+        self.server.service.unpin(&id, backup.as_deref()).await.for_caller()
     }
 
     async fn reload(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {

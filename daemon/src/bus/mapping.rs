@@ -165,6 +165,8 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
         incremental,
         note,
         warnings,
+        source_snapshots,
+        source_held,
     } = backup;
     let warnings: Vec<contract::Warning> = warnings.into_iter().map(warning).collect();
     let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
@@ -185,6 +187,8 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
         incremental,
         note,
         warnings,
+        source_snapshots,
+        source_held,
     }
 }
 
@@ -212,9 +216,11 @@ fn problem(problem: &Problem) -> contract::Problem {
         },
         // No row has it: it is a warning of all rows.
         Problem::EnrolmentUnreadable { .. } => contract::ProblemParams::default(),
-        Problem::Drive { .. } | Problem::NoDrive | Problem::RecordUnreadable { .. } | Problem::WouldFail { .. } => {
-            contract::ProblemParams::default()
-        }
+        Problem::Drive { .. }
+        | Problem::NoDrive
+        | Problem::RecordUnreadable { .. }
+        | Problem::SourceLowSpace { .. }
+        | Problem::WouldFail { .. } => contract::ProblemParams::default(),
     };
     contract::Problem { code: problem.code().to_owned(), params, english: problem.to_string() }
 }

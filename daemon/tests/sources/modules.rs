@@ -76,7 +76,10 @@ const SERVICE: Table = &[
     ("mounts", &["blocking", "config", "device", "drives", "jobs", "supervisor", "volumes", "worker"]),
     ("policy", &["config", "device", "enrolment"]),
     ("queries", &["backups", "blocking", "destinations", "drives", "jobs", "service", "types"]),
-    ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),
+    (
+        "requests",
+        &["backups", "blocking", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"],
+    ),
     (
         "scenarios",
         &[

@@ -83,6 +83,7 @@ pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "ListHistory", rule: Rule::Anybody, details: &[] },
     Row { interface: MANAGER, method: "ListBackups", rule: LIST_BACKUPS, details: &[] },
     Row { interface: MANAGER, method: "ForgetDrive", rule: Rule::Action(Action::Forget), details: A_DRIVE },
+    Row { interface: MANAGER, method: "Unpin", rule: Rule::Action(Action::Manage), details: A_DRIVE },
     Row { interface: MANAGER, method: "Reload", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: MANAGER, method: "TrustClock", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: VOLUME, method: "Receive", rule: RECEIVE, details: &["volume"] },

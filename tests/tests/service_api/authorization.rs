@@ -39,7 +39,7 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
             _,
             "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory" | "ListBackups",
         ) => &mut command,
-        (MANAGER, "ForgetDrive") => command.arg("s:no-such-drive"),
+        (MANAGER, "ForgetDrive" | "Unpin") => command.arg("s:no-such-drive"),
         (interface, method) => bail!("this test does not know how to call {interface}.{method}: teach it"),
     };
     command.arg(format!("o:{options}"));
@@ -48,7 +48,7 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
 
 /// There is no drive to forget: who may learns that.
 fn let_pass(row: &Row, said: &Value) -> bool {
-    let not_found = row.method == "ForgetDrive" && said["error"] == NOT_FOUND;
+    let not_found = ["ForgetDrive", "Unpin"].contains(&row.method) && said["error"] == NOT_FOUND;
     said.get("answer").is_some() || not_found
 }
 

@@ -21,7 +21,7 @@ fn call(client: &Client, (interface, method): (&str, &str), job: &str, options: 
     let answer = match (interface, method) {
         (MANAGER, "Receive") => client.call(ROOT, (MANAGER, method), &(TANK, descriptor, options)),
         (VOLUME, "Receive") => client.call(&tank(), (VOLUME, method), &(descriptor, options)),
-        (MANAGER, "ForgetDrive") => client.call(ROOT, (MANAGER, method), &("no-such-drive", options)),
+        (MANAGER, "ForgetDrive" | "Unpin") => client.call(ROOT, (MANAGER, method), &("no-such-drive", options)),
         (MANAGER, _) => client.call(ROOT, (MANAGER, method), options),
         (VOLUME, _) => client.call(&tank(), (VOLUME, method), options),
         (JOB, _) => client.call(job, (JOB, method), options),

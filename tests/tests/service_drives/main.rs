@@ -23,6 +23,7 @@ mod read_only;
 mod reload;
 mod rollback;
 mod sleep_inhibitors;
+mod source_space;
 mod stream_queue;
 mod two_drives;
 mod udev_rule;

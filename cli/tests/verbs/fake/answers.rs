@@ -11,7 +11,8 @@ use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{drive_path, job_path, volume_path};
 use butterdock_dbus::{
     BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, Options, Problem,
-    ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, Warning, no_options,
+    ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, UnpinOptions, Warning,
+    no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -80,7 +81,7 @@ impl Service {
             Some(Variant::Dict(options)) => Options::try_from(options.try_clone().expect("cloned")).expect("options"),
             _ => Options::new(),
         };
-        if !["Receive", "ListBackups", "Enrol", "Backup", "Restore", "Import"].contains(&method.1) {
+        if !["Receive", "ListBackups", "Unpin", "Enrol", "Backup", "Restore", "Import"].contains(&method.1) {
             no_options(&options)?;
         }
         match method {
@@ -98,6 +99,7 @@ impl Service {
                 let none = || Error::new(ErrorName::NotFound, format!("no drive {drive:?} is enrolled"));
                 if drive == "gone" { answer(call, &()) } else { Err(none()) }
             }
+            (MANAGER, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
             (MANAGER, "TrustClock") | (DRIVE, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
             (VOLUME, "ListSubvolumes") => subvolumes(call, object),

@@ -164,11 +164,11 @@ fn an_extent_in_several_files_counts_once() {
     plain.write_all_at(&[1; 1 << 20], 0).unwrap();
     assert_eq!(sums(1), (1 << 20, 1 << 20));
     for number in 0..9 {
-        file::clone_range(&make(&format!("clone {number}")), 0, &plain, 0, 0).unwrap();
+        file::clone_range(make(&format!("clone {number}")), 0, &plain, 0, 0).unwrap();
     }
     assert_eq!(sums(10), (1 << 20, 1 << 20));
     // Half of it is known; the clone is of the first half only.
-    file::clone_range(&make("half"), 0, &plain, 0, 1 << 19).unwrap();
+    file::clone_range(make("half"), 0, &plain, 0, 1 << 19).unwrap();
     assert_eq!(sums(11), (1 << 20, 1 << 20));
     let compressed = make("compressed");
     xattr::set(&compressed, c"btrfs.compression", b"zstd").unwrap();
@@ -176,7 +176,7 @@ fn an_extent_in_several_files_counts_once() {
     let (data, stored) = sums(12);
     assert_eq!(data, (1 << 20) + (128 << 10));
     assert!(stored < data);
-    file::clone_range(&make("its clone"), 0, &compressed, 0, 0).unwrap();
+    file::clone_range(make("its clone"), 0, &compressed, 0, 0).unwrap();
     assert_eq!(sums(13), (data, stored));
 }
 

@@ -54,6 +54,15 @@ pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Res
     }
 }
 
+/// Opens it where it exists; makes nothing.
+pub(super) fn existing(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<Option<OwnedFd>, Unfit> {
+    let (above, name) = place(root, source, snapshots)?;
+    Ok(match there(&above, &name)? {
+        Found::Folder(folder) => Some(folder),
+        Found::Placeholder | Found::Nothing => None,
+    })
+}
+
 /// Whether [`open`] would open it or make it, as things are; makes nothing.
 pub(super) fn check(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(), Unfit> {
     let (above, name) = place(root, source, snapshots)?;

@@ -54,6 +54,12 @@ pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd)
     Ok((from, beside))
 }
 
+/// The folder for the snapshots of a source, where the source is there and has one; makes nothing.
+pub(crate) fn open_existing(source: &Path, snapshots: &Path) -> Option<OwnedFd> {
+    let from = open_source(source).ok()?;
+    folder::existing(from.as_fd(), source, snapshots).ok()?
+}
+
 /// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
 /// by the caller is no reason: root may look at it.
 ///

@@ -21,6 +21,9 @@ pub(super) struct Backup {
     #[serde(default)]
     keep: KeepRule,
     protect: Option<Span>,
+    keep_shared_for: Option<Span>,
+    #[serde(default)]
+    source_reserve: SourceReserve,
     #[serde(default)]
     schedule: Schedule,
 }
@@ -42,6 +45,10 @@ pub struct BackupRule {
     pub keep: RetentionRule,
     /// Younger snapshots are not deleted.
     pub protect: Duration,
+    /// A drive that is away keeps the snapshot that the source shares with it for this time.
+    pub keep_shared_for: Duration,
+    /// With less free space, the source keeps only the newest snapshot and the shared ones.
+    pub source_reserve: SourceReserve,
     /// When it starts.
     pub schedule: Schedule,
 }
@@ -77,6 +84,16 @@ pub(super) struct Folder(pub(super) PathBuf);
 #[serde(try_from = "String")]
 pub(super) struct Span(Duration);
 
+/// How much of a source's filesystem its snapshots must leave free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum SourceReserve {
+    /// This percentage of its size, up to 10 GiB.
+    Percent(u8),
+    /// This many bytes.
+    Bytes(u64),
+}
+
 /// `keep = { … }`: a missing key is 0; without any key the default rule applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,12 +109,15 @@ struct KeepRule {
 impl Backup {
     /// The rule, with its defaults.
     pub(super) fn rule(self) -> BackupRule {
-        let Self { name, source: AbsolutePath(source), snapshots, drives, folder, keep, protect, schedule } = self;
+        let Self { name, source: AbsolutePath(source), snapshots, drives, folder, keep, protect, .. } = self;
+        let (keep_shared_for, source_reserve, schedule) = (self.keep_shared_for, self.source_reserve, self.schedule);
         let name = name.into_inner();
         BackupRule {
             snapshots: snapshots.map_or_else(|| source.join(".butterdock"), |path| path.0),
             folder: folder.map_or_else(|| default_folder(name.as_str()), |folder| folder.0),
             protect: protect.map_or(DAY, |protect| protect.0),
+            keep_shared_for: keep_shared_for.map_or(HALF_A_YEAR, |keep| keep.0),
+            source_reserve,
             keep: keep.keep(),
             name,
             source,
@@ -122,7 +142,8 @@ impl KeepRule {
 impl BackupRule {
     /// The rule in words, for `check-config`.
     pub fn words(&self) -> String {
-        let Self { name, source, snapshots, drives, folder, keep, protect, schedule } = self;
+        let Self { name, source, snapshots, drives, folder, keep, protect, keep_shared_for, source_reserve, schedule } =
+            self;
         let when = match schedule {
             Schedule::OnPlug => "when one of its drives is plugged in, and on request",
             Schedule::Manual => "on request",
@@ -133,18 +154,67 @@ impl BackupRule {
         };
         format!(
             "Backup \"{}\": {} to {drives}, {when}; snapshots in {}, on a drive in {}; kept {}; nothing younger than {} is \
-             deleted, nor what a drive needs for its next increment, nor what this machine did not make.",
+             deleted, nor what a drive needs for its next increment until it has been away for {}, nor what this machine did \
+             not make; with less than {} free, the source keeps only the newest snapshot and what the drives need.",
             name.0,
             source.display(),
             snapshots.display(),
             folder.display(),
             kept(keep),
             span(*protect),
+            span(*keep_shared_for),
+            source_reserve.words(),
         )
     }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const HALF_A_YEAR: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The largest reserve that is given as a percentage.
+const MOST_RESERVED: u64 = 10 << 30;
+
+impl SourceReserve {
+    /// The reserve of a filesystem of this size, in bytes.
+    pub fn of(self, size: u64) -> u64 {
+        match self {
+            Self::Percent(percent) => (size / 100).saturating_mul(u64::from(percent)).min(MOST_RESERVED),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Percent(percent) => format!("{percent} % (at most 10 GiB)"),
+            Self::Bytes(bytes) => format!("{} MiB", bytes >> 20),
+        }
+    }
+}
+
+impl Default for SourceReserve {
+    fn default() -> Self {
+        Self::Percent(5)
+    }
+}
+
+impl TryFrom<String> for SourceReserve {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str =
+            "a reserve is a percentage or a size: \"5%\" (0% to 50%, at most 10 GiB), \"500MiB\", \"20GiB\"";
+        let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+        let number = digits.parse::<u64>().map_err(|_error| WRONG)?;
+        let bytes = |shift: u32| number.checked_mul(1 << shift).filter(|&bytes| bytes <= 1 << 50).map(Self::Bytes);
+        let read = match text.get(digits.len()..).map(str::trim_start) {
+            Some("%") => u8::try_from(number).ok().filter(|&percent| percent <= 50).map(Self::Percent),
+            Some("MiB") => bytes(20),
+            Some("GiB") => bytes(30),
+            _ => None,
+        };
+        read.ok_or(WRONG)
+    }
+}
 
 fn kept(keep: &RetentionRule) -> String {
     let RetentionRule { last, hourly, daily, weekly, monthly, yearly } = *keep;
@@ -259,6 +329,25 @@ mod tests {
         assert_eq!(rule.keep, RetentionRule { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
         assert!(rule.words().contains("nothing younger than 14 days"), "{}", rule.words());
         assert!(rule.words().contains("no drive, so it never runs"));
+    }
+
+    #[test]
+    fn a_reserve_is_a_percentage_or_a_size() {
+        let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\ndrives = []\n{more}\n"));
+        let reserve = |text: &str| with(&format!("source_reserve = \"{text}\"")).map(|rule| rule.source_reserve);
+        let default = with("").expect("good");
+        assert_eq!(default.source_reserve.of(600 << 20), (600 << 20) / 100 * 5);
+        assert_eq!(default.source_reserve.of(8 << 40), 10 << 30);
+        assert_eq!(default.keep_shared_for, 180 * DAY);
+        assert_eq!(reserve("500MiB").expect("good").of(1 << 40), 500 << 20);
+        assert_eq!(reserve("20 GiB").expect("good").of(1), 20 << 30);
+        assert_eq!(reserve("0%").expect("good").of(u64::MAX), 0);
+        for wrong in ["", "5", "51%", "%", "-1%", "5 %x", "99999999999GiB", "1TiB"] {
+            assert!(reserve(wrong).is_err(), "{wrong}");
+        }
+        let words = with("keep_shared_for = \"4w\"").expect("good").words();
+        assert!(words.contains("until it has been away for 28 days"), "{words}");
+        assert!(words.contains("with less than 5 % (at most 10 GiB) free"), "{words}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use butterdock_btrfs::Error as Fault;
 
 use super::{BackupFolder, BackupRecords, Destination, Space};
 use crate::backups::{
-    Backups, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive, choose_folder,
+    Backups, GivenUp, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive, choose_folder,
     list_snapshots, make_beneath,
 };
 use crate::dir_handle::DirHandle;
@@ -101,6 +101,14 @@ impl BackupRecords for DriveRecords<'_> {
 
     fn unread_pins(&self, backup: &str) -> Option<String> {
         self.manager.unread_pins(backup)
+    }
+
+    fn given_up(&self, backup: &str) -> Vec<Identity> {
+        self.manager.given_up(backup)
+    }
+
+    fn given_up_because(&self, backup: &str) -> Option<GivenUp> {
+        self.manager.given_up_because(self.drive, backup)
     }
 
     async fn backed_up(&self, backup: &str, learned: RecordUpdate, as_recorded: bool) -> Result<(), Error> {

@@ -21,7 +21,9 @@ use std::path::Path;
 use butterdock_btrfs::Error as Fault;
 use rustix::fs::fstatvfs;
 
-use crate::backups::{Backups, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive};
+use crate::backups::{
+    Backups, GivenUp, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive,
+};
 use crate::dir_handle::DirHandle;
 use crate::types::Error;
 use crate::worker::{Order, WorkerFds};
@@ -94,7 +96,8 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    fn of(directory: impl AsFd) -> io::Result<Self> {
+    /// That of the filesystem that the directory is on.
+    pub(crate) fn of(directory: impl AsFd) -> io::Result<Self> {
         let facts = fstatvfs(directory)?;
         let bytes = |blocks: u64| blocks.saturating_mul(facts.f_frsize);
         Ok(Self { size: bytes(facts.f_blocks), free: bytes(facts.f_bavail) })
@@ -126,6 +129,12 @@ pub(crate) trait BackupRecords: Sync {
 
     /// Why that is not known of all destinations: a sentence. Then nothing may be deleted beside the source.
     fn unread_pins(&self, backup: &str) -> Option<String>;
+
+    /// The snapshots beside the source that were given up for other destinations or this one.
+    fn given_up(&self, backup: &str) -> Vec<Identity>;
+
+    /// Why the snapshot that the source shared with the destination was given up, if it was.
+    fn given_up_because(&self, backup: &str) -> Option<GivenUp>;
 
     /// Records a successful backup, durably. `as_recorded` says that it built on a snapshot that was as recorded, and found
     /// no replaced one.

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Need, Plugged, damage, once, review, rows, secret};
-use crate::backups::{Backups, Identity, PairUuids, SharedRecord, SharedSnapshot, for_order};
+use super::{Condition, Drive, DriveId, Lease, Need, Plugged, damage, review, rows, secret};
+use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -174,13 +174,6 @@ impl DriveManager {
         answer(async move { manager.lease_now(&id, need, reservation).await }).await
     }
 
-    /// What all enrolled drives, present or not, need for their next increment of a backup, as far as it can be read.
-    pub(crate) fn pins(&self, backup: &str) -> Vec<PairUuids> {
-        let table = self.lock();
-        let known = table.enrolments.iter().filter_map(|enrolment| rows::known(enrolment, backup).ok());
-        once(known.filter_map(|known| known.newest().map(SharedSnapshot::mark)).collect())
-    }
-
     /// Why it is not known what all drives need for their next increment of a backup: a sentence for a person. None where it is
     /// known.
     pub(crate) fn unread_pins(&self, backup: &str) -> Option<String> {
@@ -244,7 +237,8 @@ impl DriveManager {
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
         let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
         let known: Vec<(String, SharedRecord)> = known.collect();
-        let marks = known.iter().filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
+        let needed = known.iter().filter(|(name, _)| !enrolment.given_up.contains_key(name));
+        let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
         Backups { machine, known, marks }
     }
 

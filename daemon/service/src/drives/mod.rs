@@ -13,8 +13,9 @@
 //! * `mounting` (and unlocking), `enrolling` (and formatting), `release` are what can be done; `mount` makes the system calls.
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
 //!   of one that has no btrfs and is only read.
-//! * `records` writes down what backups and restores learned. `journal` logs the drives that come; `secret` reads the secret that
-//!   a caller unlocks a drive with; `awaited` are the backups that begin when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups.
+//! * `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
+//!   logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
+//!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
@@ -27,6 +28,7 @@ mod handle;
 #[cfg(test)]
 mod inspect;
 mod journal;
+mod kept_shared;
 mod lease;
 mod mount;
 mod mounting;
@@ -52,6 +54,7 @@ use crate::policy;
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
 pub use handle::DriveManager;
+pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;
 pub(crate) use problem::Condition;
 pub(crate) use reservation::DriveReservation;

@@ -90,6 +90,7 @@ impl DriveManager {
             enrolment.restored = value(&restored)?;
             enrolment.shared.insert(backup.clone(), value(&known)?);
             enrolment.pins.remove(&backup);
+            enrolment.given_up.remove(&backup);
             enrolment.last_backup = now;
             if as_recorded {
                 enrolment.replaced.remove(&backup);

@@ -4,9 +4,10 @@ use crate::types::{BackupStatus, Problem};
 
 use super::DriveId;
 use super::handle::DriveManager;
+use super::kept_shared;
 use super::shown;
 use super::table::{DriveTable, goes};
-use crate::backups::{RecordV1, SharedRecord, SharedSnapshot};
+use crate::backups::{FullReason, RecordV1, SharedRecord, SharedSnapshot};
 use crate::config::{BackupRule, Schedule, WorkerRule};
 use crate::enrolment::Enrolment;
 
@@ -16,6 +17,13 @@ impl DriveManager {
         let table = self.lock();
         let rule = table.config.backup(name)?.clone();
         Some((rule, table.config.worker))
+    }
+}
+
+impl DriveManager {
+    /// The configured backups.
+    pub(crate) fn rules(&self) -> Vec<BackupRule> {
+        self.lock().config.backups.clone()
     }
 }
 
@@ -83,6 +91,8 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
         problems,
+        note: kept_shared::because(enrolment, rule.name.as_str())
+            .map(|why| format!("full transfer, because {}", FullReason::GivenUp(why))),
         ..named(rule)
     }
 }

@@ -70,6 +70,12 @@ pub(crate) struct Enrolment {
     /// What the last complete verify found, until one finds nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
+    /// When it was last seen attached, to the hour; 0 in older records.
+    #[serde(default)]
+    pub last_seen: u64,
+    /// The backups whose shared snapshot beside the source was given up, until the next one; true by a command.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given_up: BTreeMap<String, bool>,
 }
 
 /// Data on a drive that cannot be read.
@@ -113,6 +119,11 @@ impl Member {
 }
 
 impl Enrolment {
+    /// When it was last attached, as far as that is recorded.
+    pub(crate) fn attached_last(&self) -> u64 {
+        self.last_seen.max(self.last_backup).max(self.enrolled)
+    }
+
     /// A new one. The token is written afterwards, and only then has it begun.
     pub(crate) fn new(filesystem: Uuid, label: String, members: Vec<Member>, now: u64) -> Self {
         Self {
@@ -132,6 +143,8 @@ impl Enrolment {
             replaced: BTreeSet::new(),
             not_done: BTreeMap::new(),
             damage: None,
+            last_seen: now,
+            given_up: BTreeMap::new(),
         }
     }
 

@@ -15,6 +15,7 @@ use super::record::Record;
 use super::report;
 use super::runner::RunnerEvent;
 use crate::config::{Config, VolumeName};
+use crate::source_locks::SourceLocks;
 use crate::types::{Error, ErrorCode, JobState};
 
 /// An accepted job.
@@ -32,6 +33,7 @@ pub struct Jobs {
     pub(super) orders: mpsc::Sender<SchedulerMessage>,
     pub(super) writer: HistoryWriter,
     pub(super) queries: Queries,
+    pub(super) source_locks: SourceLocks,
     pub(super) busy: watch::Receiver<bool>,
     pub(super) live: LiveJobs,
 }

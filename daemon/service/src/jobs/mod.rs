@@ -6,6 +6,7 @@
 //! scheduler        one task that owns every job and asks the request what it has to know; never waits for a drive
 //! kinds, runner    one task for each running job: the kind opens the directories and orders a worker, `Runner` follows it
 //! history_writer   one task that writes the history
+//! source_check     looks at the sources while no job does: prunes beside those that are short of space
 //! ```
 //!
 //! The state of a job is a [`Job`] in a `watch` channel, which closes when the job is only in the history. Pure: `job` (the
@@ -26,6 +27,8 @@ mod report;
 mod retention;
 mod runner;
 mod scheduler;
+mod source_check;
+mod source_space;
 mod source_store;
 mod stream_limit;
 mod worker_deadline;
@@ -42,4 +45,7 @@ pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;
+pub(crate) use source_space::{HeldSpace, SourceSpace};
+#[cfg(test)]
+pub(crate) use source_store::Look;
 pub(crate) use source_store::OpenDirectories;

@@ -75,7 +75,12 @@ impl Queries {
         answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
     }
 
-    async fn answer(&self, order: Order, handed: WorkerFds<'_>, priority: Priority) -> Result<Answer, Error> {
+    pub(super) async fn answer(
+        &self,
+        order: Order,
+        handed: WorkerFds<'_>,
+        priority: Priority,
+    ) -> Result<Answer, Error> {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
         let started = self.spawner.worker(order, handed, priority).await;
         let mut worker = started.map_err(|error| failed(format!("cannot start a worker ({error}); try again")))?;

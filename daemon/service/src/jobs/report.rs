@@ -109,6 +109,7 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
         | BackupEvent::Snapshot { .. }
         | BackupEvent::Pinned { .. }
         | BackupEvent::Restored { .. }
+        | BackupEvent::Held { .. }
         | BackupEvent::Pruned { .. }
         | BackupEvent::Kept { .. } => return false,
     };

@@ -40,6 +40,14 @@ impl Sides {
     }
 }
 
+impl Sides {
+    /// That of the folder for snapshots alone.
+    pub(super) fn of_source(folder: impl AsFd) -> Self {
+        let source = filesystem::info(folder).map_or(Identity::NONE, |info| Identity(info.fsid));
+        Self { source, drive: Identity::NONE }
+    }
+}
+
 impl Retention {
     pub(super) fn new(state: &Path, clock: ClockKeeper) -> Self {
         Self { clock, seen: SeenStore::new(state) }

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::backups::{Identity, Lineage, NotOpened, SourceProblem};
 use crate::config::BackupRule;
-use crate::destinations::Destination;
+use crate::destinations::{Destination, Space};
 use crate::dir_handle::DirHandle;
 use crate::durable;
+use crate::jobs::source_space::SourceSpaces;
 
 /// A record has a path of at most 4096 bytes, of which JSON writes each in up to six, and a lineage of less than six kilobytes.
 const LARGEST: u64 = 64 << 10;
@@ -23,6 +24,8 @@ const LARGEST: u64 = 64 << 10;
 pub(super) struct SourceStore {
     folder: PathBuf,
     open: OpenDirectories,
+    /// What is known of the space of the sources.
+    pub(super) spaces: SourceSpaces,
     /// Held while a record is written: two jobs of one backup write the same one.
     writing: Arc<Mutex<()>>,
 }
@@ -37,6 +40,15 @@ pub(crate) struct OpenDirectories {
     pub(crate) open: fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Opened,
     /// The uuid of the subvolume at a source's path, where it can be backed up.
     pub(crate) find_source: fn(&Path) -> Option<Identity>,
+    /// Looks at the source of a backup, as [`SourceStore::look`] has it.
+    pub(crate) look: fn(&BackupRule) -> Option<Look>,
+}
+
+/// The folder for the snapshots of a source, and the space of its filesystem.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) folder: DirHandle,
+    pub(crate) space: Space,
 }
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
@@ -52,7 +64,12 @@ struct SourceRecord {
 impl SourceStore {
     /// In this state directory; the directories of backups are opened by `open`.
     pub(super) fn new(state: &Path, open: OpenDirectories) -> Self {
-        Self { folder: state.join("sources"), open, writing: Arc::default() }
+        Self { folder: state.join("sources"), open, spaces: SourceSpaces::new(), writing: Arc::default() }
+    }
+
+    /// The folder for the snapshots of a source; none if the source is not there, or has none yet.
+    pub(super) fn look(&self, rule: &BackupRule) -> Option<Look> {
+        (self.open.look)(rule)
     }
 
     /// Opens the source and the folder for its snapshots, and has the destination open its folder; `here` is this machine, and
@@ -117,6 +134,8 @@ mod tests {
             folder: name.into(),
             keep: crate::backups::RetentionRule::default(),
             protect: std::time::Duration::ZERO,
+            keep_shared_for: std::time::Duration::MAX,
+            source_reserve: Default::default(),
             schedule: Default::default(),
         }
     }
@@ -129,6 +148,7 @@ mod tests {
         let open = OpenDirectories {
             open: |_rule, _root, _here| Err("it is not opened".to_owned().into()),
             find_source: |path| path.starts_with("/there").then_some(Identity([7; 16])),
+            look: |_rule| None,
         };
         SourceStore::new(state, open)
     }

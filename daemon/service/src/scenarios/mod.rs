@@ -11,6 +11,7 @@ mod plugs;
 mod random;
 mod releases;
 mod service;
+mod sources;
 mod unwritable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,15 +28,15 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::backups::{
-    BackupCause, BackupEvent, Identity, Lineage, NotOpened, RecordUpdate, SharedSnapshot, SourceProblem,
+    BackupCause, BackupEvent, Identity, Lineage, NotOpened, RecordUpdate, SharedSnapshot, SourceProblem, Task,
 };
 use crate::clock::{Clock, Reading};
 use crate::config::{BackupRule, Config, ConfigFiles, OnFinish, Schedule};
-use crate::destinations::Destination;
+use crate::destinations::{Destination, Space};
 use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
 use crate::dir_handle::DirHandle;
 use crate::drives::{Drive, DriveId, DriveManager, Need};
-use crate::jobs::{Job, OpenDirectories};
+use crate::jobs::{Job, Look, OpenDirectories};
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
 use crate::types::{BackupOptions, DriveState, EnrolOptions, Error, JobState, Problem};
@@ -65,6 +66,8 @@ struct Fixture {
     /// How the backups of these names go instead.
     work_of: Arc<Mutex<BTreeMap<String, Work>>>,
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
+    /// The orders of backups and of prunings, in the order of their workers.
+    tasks: Arc<Mutex<Vec<Task>>>,
     /// The plugs in which a person unlocked or enrolled a drive, which may stay mounted then.
     by_hand: Mutex<BTreeSet<u64>>,
     config: Config,
@@ -95,6 +98,8 @@ fn rule(name: &str, drives: &[&str]) -> BackupRule {
         folder: name.into(),
         keep: crate::backups::RetentionRule::default(),
         protect: Duration::ZERO,
+        keep_shared_for: Duration::from_secs(180 * 24 * 3600),
+        source_reserve: Default::default(),
         schedule: Schedule::OnPlug,
     }
 }
@@ -110,22 +115,23 @@ impl Fixture {
         let config = Config { state: home.path().join("state"), run: home.path().join("run"), ..config };
         std::fs::create_dir_all(&config.state).expect("made");
         let (work, work_of) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::default());
-        let written = Arc::default();
+        let (written, tasks) = (Arc::default(), Arc::default());
         let player = Player {
             devices: devices.clone(),
             work: Arc::clone(&work),
             work_of: Arc::clone(&work_of),
             written: Arc::clone(&written),
+            tasks: Arc::clone(&tasks),
         };
         let machine = Machine {
             devices: Arc::new(devices.clone()),
             spawner: Arc::new(Spawner::simulated(move |worker| player.clone().play(worker))),
-            open_directories: OpenDirectories { open: places, find_source },
+            open_directories: OpenDirectories { open: places, find_source, look },
         };
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
         let service = started.await.expect("started");
-        Self { devices, service, work, work_of, written, by_hand: Mutex::default(), config, home }
+        Self { devices, service, work, work_of, written, tasks, by_hand: Mutex::default(), config, home }
     }
 
     /// Has it read a configuration with these keys.
@@ -154,6 +160,11 @@ impl Fixture {
     /// What backups reported as done, on which drive.
     fn written(&self) -> Vec<(SimulatedDrive, String)> {
         lock(&self.written).clone()
+    }
+
+    /// The orders of backups and of prunings beside sources since the last call.
+    fn take_tasks(&self) -> Vec<Task> {
+        std::mem::take(&mut lock(&self.tasks))
     }
 
     /// Plugs a drive in that is not enrolled, enrols it without a backup, and pulls it when it is safe.
@@ -304,6 +315,13 @@ fn find_source(path: &Path) -> Option<Identity> {
     (path.components().count() < 3 || path.exists()).then_some(Identity([7; 16]))
 }
 
+/// A source that a scenario has made: a folder with the file `free`, which has its free bytes of 1000.
+fn look(rule: &BackupRule) -> Option<Look> {
+    let free = std::fs::read_to_string(rule.source.join("free")).ok()?.parse().ok()?;
+    let folder = DirHandle::from(std::os::fd::OwnedFd::from(std::fs::File::open(&rule.source).ok()?));
+    Some(Look { folder, space: Space { size: 1000, free } })
+}
+
 /// A plain one, an encrypted one, one of two disks, and one of two encrypted disks.
 fn kinds() -> [SimulatedDrive; 4] {
     [(1, false), (1, true), (2, false), (2, true)]
@@ -352,12 +370,20 @@ struct Player {
     work: Arc<Mutex<Work>>,
     work_of: Arc<Mutex<BTreeMap<String, Work>>>,
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
+    tasks: Arc<Mutex<Vec<Task>>>,
 }
 
 impl Player {
     async fn play(self, worker: SimulatedWorker) {
         worker.report(&Report::Confined { landlock: true, lacking: None });
+        if let Order::Backup(task) | Order::Prune(task) = &worker.order {
+            lock(&self.tasks).push(task.clone());
+        }
         let error = match &worker.order {
+            Order::Prune(task) if task.measure => {
+                worker.report(&Report::Backup(BackupEvent::Held { snapshots: 2, bytes: Some(300) }));
+                None
+            }
             Order::Backup(task) if !task.dry_run => self.back_up(&worker).await.err(),
             Order::Verify => self.work(&worker).await.map(drop).err(),
             Order::Backup(_)

@@ -42,6 +42,10 @@ pub struct BackupStatus {
     pub note: Option<String>,
     /// What a person has to know although it can run.
     pub warnings: Vec<Warning>,
+    /// How many snapshots the backup has beside its source, when that was found out last.
+    pub source_snapshots: Option<u64>,
+    /// What deleting all of them would free, in bytes of data.
+    pub source_held: Option<u64>,
 }
 
 /// Something about a backup that a person has to know although it can run.

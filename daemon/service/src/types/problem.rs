@@ -50,6 +50,11 @@ pub enum Problem {
         /// The ids of the drives.
         drives: Vec<String>,
     },
+    /// The source has less free space than `source_reserve`.
+    SourceLowSpace {
+        /// How much, what the snapshots hold, and what to do.
+        sentence: String,
+    },
     /// An estimate was asked for: the next run would fail, or it cannot be estimated.
     WouldFail {
         /// Why, and what to do.
@@ -106,6 +111,7 @@ impl Problem {
             Self::NoDrive => "no-drive",
             Self::RecordUnreadable { .. } => "record-unreadable",
             Self::EnrolmentUnreadable { .. } => "enrolment-unreadable",
+            Self::SourceLowSpace { .. } => "source-low-space",
             Self::WouldFail { .. } => "would-fail",
         }
     }
@@ -121,6 +127,7 @@ impl Problem {
             | Self::NoDrive
             | Self::RecordUnreadable { .. }
             | Self::EnrolmentUnreadable { .. }
+            | Self::SourceLowSpace { .. }
             | Self::WouldFail { .. } => true,
         }
     }
@@ -135,9 +142,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Drive { sentence } | Self::RecordUnreadable { sentence } | Self::WouldFail { sentence } => {
-                f.write_str(sentence)
-            }
+            Self::Drive { sentence }
+            | Self::RecordUnreadable { sentence }
+            | Self::SourceLowSpace { sentence }
+            | Self::WouldFail { sentence } => f.write_str(sentence),
             Self::Damaged { blocks, files, snapshots, time: _ } => write!(
                 f,
                 "a verify found damage on the drive: {} cannot be read, in {} and {}; the error details of that job name \

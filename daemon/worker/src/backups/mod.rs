@@ -15,6 +15,7 @@
 //! shared_snapshots  which of them are still on both sides (pure), and why there is none
 //! retention         which snapshots stay, and why (pure)
 //! prune             deletes the others
+//! held              how much space the snapshots beside the source hold
 //! first_seen        when each snapshot was first seen (pure); the daemon keeps it
 //! drive             the folder of a backup on a drive, and the list of the snapshots on a drive
 //! restore           sends a snapshot from a drive into a volume
@@ -27,9 +28,10 @@
 //! # What is never deleted
 //! Only snapshots that this backup of this machine made are pruned, and a name is no proof of that: see
 //! [`owner::made_by_us`]. On a drive the records of [`owner`] prove it, so that several machines can use one drive. The
-//! snapshots that a drive needs for its next increment are pinned on both sides, even if the drive is away for years. The
-//! newest snapshot is kept, and each that is younger than `protect`, by its date or by when it was first seen. Nothing is
-//! deleted while the clock is not trusted ([`crate::clock`]).
+//! snapshots that a drive needs for its next increment are pinned on both sides, until the drive has been away for too long or
+//! an administrator gives them up. The newest snapshot is kept, and each that is younger than `protect`, by its date or by when
+//! it was first seen; beside a source that is running full only the newest and the pinned ones. Nothing is deleted while the
+//! clock is not trusted ([`crate::clock`]), except what an administrator gives up.
 //!
 //! # The folder for snapshots
 //! The best folder is a subvolume inside the source, as snapper has it: then making and deleting snapshots does not change
@@ -43,6 +45,7 @@ mod damaged_file;
 mod drive;
 mod error;
 mod first_seen;
+mod held;
 mod lineage;
 mod name;
 mod owner;
@@ -85,4 +88,4 @@ pub use snapshot::Identity;
 pub use source::usable_source;
 pub(crate) use space_check::ESTIMATE_TIMEOUT;
 pub(crate) use swapfiles::active_in;
-pub use task::{BackupEvent, Task, TaskTime};
+pub use task::{BackupEvent, GivenUp, SourcePruning, Task, TaskTime};

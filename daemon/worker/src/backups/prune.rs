@@ -5,15 +5,16 @@ use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use butterdock_btrfs::{Errno, Error as Fault, roots, space, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, roots, space, subvolume};
 use butterdock_receive::Control;
 
 use super::first_seen::{MOST as MOST_SEEN, Seen};
+use super::held::{Held, held};
 use super::owner::{Owner, Side, look_up, made_by_us};
-use super::retention::{Candidate, Reason, Rule, is_from_future, reasons};
+use super::retention::{Candidate, Reason, RetentionRule, Rule, is_from_future, reasons};
 use super::shared_record::PairUuids;
 use super::snapshot::{FormerFolders, Identity, Listing, Snapshot, list, list_with_former};
-use super::task::{BackupEvent, Task};
+use super::task::{BackupEvent, SourcePruning, Task};
 
 /// Prunes the folder for snapshots beside the source, and the former ones. The task has the pins of all drives, including this
 /// backup's, and the lineage of the source. Returns a warning after an error.
@@ -23,7 +24,21 @@ pub(crate) fn prune_source(
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
     let owner = Owner::beside_source(task);
-    prune(task, Side::Source(&owner), folder, &[], report)
+    let failed = match task.source_pruning {
+        SourcePruning::Rule | SourcePruning::ToNewest => prune(task, Side::Source(&owner), folder, &[], report),
+        SourcePruning::Nothing => None,
+    };
+    if !task.measure {
+        return failed;
+    }
+    match held(task, folder) {
+        Ok(Held { snapshots, bytes }) => report(BackupEvent::Held { snapshots, bytes }),
+        Err(fault) => {
+            let text = format!("how much the snapshots beside the source hold cannot be found out: {fault}");
+            return failed.or(Some(text));
+        }
+    }
+    failed
 }
 
 /// Prunes one side. `needed` are pinned in addition to the task's pins. Returns a warning after an error: the backup has succeeded,
@@ -46,7 +61,13 @@ pub(super) fn prune(
         Ok(there) => {
             // After the transfer, so that the new snapshot counts as seen too.
             report_seen(side, &there, report);
-            PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, report).1
+            let (deleted, failed) =
+                PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, report);
+            if is_short(task, side) {
+                // So that the free space is known afterwards. An error has no consequence: it is read again later.
+                best_effort(DeletedSubvolumes::these(folder, deleted).wait_for(FREEING));
+            }
+            failed
         }
         Err(fault) => Some(fault),
     };
@@ -129,10 +150,12 @@ impl<'s> PrunePlan<'s> {
                 pinned: is_pinned(snapshot),
                 ours: made.is_some(),
                 settled: snapshot.otransid <= settled,
+                given_up: !side.is_drive() && task.given_up.contains(&snapshot.uuid),
             }
         };
         let candidates: Vec<Candidate> = here.iter().map(candidate).collect();
-        let rule = Rule { keep: task.keep, protect: task.protect, now, stopped: task.time.stopped };
+        let (keep, protect) = if is_short(task, side) { (RetentionRule::NEWEST, 0) } else { (task.keep, task.protect) };
+        let rule = Rule { keep, protect, now, stopped: task.time.stopped };
         let reasons = reasons(&rule, &candidates);
         Self { drive: side.is_drive(), decisions: here.into_iter().zip(reasons).collect() }
     }
@@ -166,6 +189,14 @@ impl<'s> PrunePlan<'s> {
         (deleted, failed)
     }
 }
+
+/// Whether only the newest and the pinned snapshots of this side stay.
+fn is_short(task: &Task, side: Side<'_>) -> bool {
+    !side.is_drive() && task.source_pruning == SourcePruning::ToNewest
+}
+
+/// Timeout for the space of snapshots beside a source that is running full.
+const FREEING: Duration = Duration::from_secs(10);
 
 /// Deleted subvolumes whose space the kernel has not freed yet.
 #[derive(Debug)]
@@ -210,6 +241,15 @@ impl<'f> DeletedSubvolumes<'f> {
     pub(super) fn wait(&mut self, control: &Control) -> Result<(), Fault> {
         while !self.is_free() && !self.is_late() && !control.is_cancelled() {
             self.check_after_pause()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the space of all is free, up to `limit`.
+    fn wait_for(self, limit: Duration) -> Result<(), Fault> {
+        let mut this = Self { deadline: Instant::now() + limit, ..self };
+        while !this.is_free() && !this.is_late() {
+            this.check_after_pause()?;
         }
         Ok(())
     }

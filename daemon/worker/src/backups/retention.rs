@@ -47,6 +47,8 @@ pub(super) struct Candidate {
     pub ours: bool,
     /// It was first seen at least `protect` ago.
     pub settled: bool,
+    /// A drive needed it for its next increment, and it was given up.
+    pub given_up: bool,
 }
 
 /// The rule and the time that it is applied at.
@@ -104,6 +106,7 @@ pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
     let reason = |snapshot: &Candidate| match *snapshot {
         Candidate { ours: false, .. } => Some(Reason::NotOurs),
         Candidate { pinned: true, .. } => Some(Reason::Pinned),
+        Candidate { given_up: true, .. } => None,
         Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
         Candidate { id, .. } if Some(id) == newest => Some(Reason::Newest),
         Candidate { time, settled, .. } if protect > 0 && (is_young(time) || !settled) => Some(Reason::Protected),
@@ -116,6 +119,9 @@ pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
 type Period = fn(i64) -> i64;
 
 impl RetentionRule {
+    /// Keeps only the newest.
+    pub const NEWEST: Self = Self { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
     fn rules(&self) -> [(Reason, u16, Period); 6] {
         let Self { last, hourly, daily, weekly, monthly, yearly } = *self;
         [
@@ -171,14 +177,14 @@ mod tests {
     }
 
     fn ours(number: u64, time: i64) -> Candidate {
-        Candidate { id: id(number), time, pinned: false, ours: true, settled: true }
+        Candidate { id: id(number), time, pinned: false, ours: true, settled: true, given_up: false }
     }
 
     fn rule(keep: RetentionRule, protect: u64, now: i64) -> Rule {
         Rule { keep, protect, now, stopped: false }
     }
 
-    const NOTHING: RetentionRule = RetentionRule { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+    const NOTHING: RetentionRule = RetentionRule::NEWEST;
 
     fn kept(keep: &RetentionRule, protect: u64, now: i64, snapshots: &[Candidate]) -> Vec<Candidate> {
         let reasons = reasons(&rule(*keep, protect, now), snapshots);
@@ -263,6 +269,17 @@ mod tests {
     }
 
     #[test]
+    fn a_given_up_snapshot_is_deleted_unless_a_drive_needs_it() {
+        let given_up = |number, time| Candidate { given_up: true, ..ours(number, time) };
+        let pinned = Candidate { pinned: true, ..given_up(2, 20) };
+        let foreign = Candidate { ours: false, ..given_up(4, 40) };
+        let all = [ours(1, 10), pinned, given_up(3, 30), foreign];
+        let rule = Rule { stopped: true, ..rule(RetentionRule { last: 9, ..NOTHING }, 99, 100) };
+        let kept = [Some(Reason::Protected), Some(Reason::Pinned), None, Some(Reason::NotOurs)];
+        assert_eq!(reasons(&rule, &all), kept);
+    }
+
+    #[test]
     fn an_untrusted_clock_keeps_everything_and_is_the_reason() {
         let stopped = Rule { stopped: true, ..rule(RetentionRule { last: 1, ..NOTHING }, 0, 1000 * DAY) };
         let all = [ours(1, 5), ours(2, 4), Candidate { ours: false, ..ours(3, 3) }];
@@ -292,6 +309,7 @@ mod tests {
                 pinned,
                 ours,
                 settled: true,
+                given_up: false,
             };
             (0..).zip(all).map(made).collect()
         })

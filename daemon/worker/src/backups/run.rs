@@ -203,6 +203,10 @@ impl Run<'_> {
         if was_shared && matches!(why, FullReason::NoSnapshot | FullReason::NoneAlike) {
             return Ok(FullReason::SourceMadeWritable);
         }
+        // Both are what a source without the shared snapshot looks like.
+        if let (Some(given_up), FullReason::NoSnapshot | FullReason::NoneAlike) = (self.task.given_up_because, why) {
+            return Ok(FullReason::GivenUp(given_up));
+        }
         let Some(uuid) = self.task.last else { return Ok(why) };
         let last = last(&self.directories.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
         Ok(last.explains(why))

@@ -59,6 +59,41 @@ pub struct Task {
     /// The daemon's clock.
     #[serde(default)]
     pub time: TaskTime,
+    /// Snapshots beside the source that a drive needed for its next increment, and that were given up: they are deleted.
+    #[serde(default)]
+    pub given_up: Vec<Identity>,
+    /// Why this drive's shared snapshot was given up, if it was.
+    #[serde(default)]
+    pub given_up_because: Option<GivenUp>,
+    /// What is deleted beside the source.
+    #[serde(default)]
+    pub source_pruning: SourcePruning,
+    /// After pruning, find out how much the snapshots beside the source hold.
+    #[serde(default)]
+    pub measure: bool,
+}
+
+/// Why a shared snapshot was given up, so that the next backup to its drive is a full one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GivenUp {
+    /// The drive was away for longer than `keep_shared_for`.
+    Away,
+    /// An administrator gave it up.
+    Command,
+}
+
+/// Which snapshots beside the source are deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourcePruning {
+    /// Those that the rule does not keep.
+    #[default]
+    Rule,
+    /// All but the newest and the pinned ones: the source is running full.
+    ToNewest,
+    /// None.
+    Nothing,
 }
 
 impl Task {
@@ -77,13 +112,12 @@ impl Task {
     }
 }
 
-#[cfg(test)]
 impl Task {
-    /// A task with defaults.
-    pub fn of(name: &[u8], machine: Identity) -> Self {
+    /// A task to prune beside the source of this lineage, with defaults.
+    pub fn pruning(name: &[u8], machine: Identity, lineage: Lineage) -> Self {
         Self {
             name: name.to_vec(),
-            lineage: Lineage::default(),
+            lineage,
             keep: RetentionRule::default(),
             protect: 0,
             pins: Vec::new(),
@@ -98,7 +132,17 @@ impl Task {
             dry_run: false,
             full: false,
             time: TaskTime::default(),
+            given_up: Vec::new(),
+            given_up_because: None,
+            source_pruning: SourcePruning::default(),
+            measure: false,
         }
+    }
+
+    /// A task with defaults.
+    #[cfg(test)]
+    pub fn of(name: &[u8], machine: Identity) -> Self {
+        Self::pruning(name, machine, Lineage::default())
     }
 }
 
@@ -175,6 +219,13 @@ pub enum BackupEvent {
         drive: bool,
         /// Their number.
         count: usize,
+    },
+    /// What the snapshots of this backup beside the source hold.
+    Held {
+        /// Their number.
+        snapshots: u64,
+        /// What deleting all of them would free, in bytes of data; `None` if it takes too long to find out.
+        bytes: Option<u64>,
     },
     /// The rule does not keep a snapshot. It was deleted; in a dry run it would be.
     Pruned {

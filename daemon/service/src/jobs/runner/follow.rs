@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Runner, RunnerEvent};
 use crate::backups::{self, Identity, Lineage, Listings, RecordUpdate, SharedSnapshot};
 use crate::jobs::outcome::EndReason;
+use crate::jobs::source_space::HeldSpace;
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
 use crate::jobs::worker_deadline::{Due, WorkerDeadline};
 use crate::worker::{Report, Subject, Worker, WorkerError};
@@ -58,6 +59,8 @@ pub(crate) struct WorkerResults {
     pub(in crate::jobs) damaged_subvolumes: Vec<Identity>,
     /// The snapshots on both sides.
     pub(in crate::jobs) listings: Listings,
+    /// What the snapshots beside the source hold.
+    pub(in crate::jobs) held: Option<HeldSpace>,
 }
 
 impl Followed {
@@ -100,6 +103,7 @@ impl Followed {
                     | backups::BackupEvent::FlagsNotSent { .. }
                     | backups::BackupEvent::Estimated { .. }
                     | backups::BackupEvent::FromFuture { .. }
+                    | backups::BackupEvent::Held { .. }
                     | backups::BackupEvent::Pruned { .. }
                     | backups::BackupEvent::Kept { .. } => {}
                 }

@@ -83,6 +83,7 @@ impl Scheduler {
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
         let sources = SourceStore::new(&config.state, open_directories);
+        let source_locks = SourceLocks::default();
         let queries = Queries::new(Arc::clone(&spawner), sources.clone(), retention.clone());
         let scheduler = Self {
             config: config.clone(),
@@ -96,7 +97,7 @@ impl Scheduler {
             writer: writer.clone(),
             live: live.clone(),
             sources,
-            source_locks: SourceLocks::default(),
+            source_locks: source_locks.clone(),
             retention,
             hooks,
             busy: watch::Sender::new(false),
@@ -104,7 +105,7 @@ impl Scheduler {
         };
         let busy = scheduler.busy.subscribe();
         supervisor.start("schedules jobs", |pulse| scheduler.work(waiting, pulse));
-        Jobs { orders, writer, queries, busy, live }
+        Jobs { orders, writer, queries, source_locks, busy, live }
     }
 
     async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut pulse: Heartbeat) -> anyhow::Error {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::backups::lineage::Lineage;
 use crate::backups::shared_record::{SharedSnapshot, sent_as};
 use crate::backups::snapshot::{Identity, Snapshot};
+use crate::backups::task::GivenUp;
 
 /// A shared snapshot on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub enum FullReason {
     SourceMadeWritable,
     /// It was requested, whatever both sides share.
     Requested,
+    /// The shared snapshot beside the source was given up.
+    GivenUp(GivenUp),
 }
 
 /// Finds the `known` shared snapshots (in which `here` is the sender's side) among the snapshots on both sides. `lineage` is
@@ -194,6 +197,12 @@ impl fmt::Display for FullReason {
                 "the source is itself the snapshot that the drive has, made writable, and may have changed; an increment needs a \
                  writable snapshot of it as the source, beside the unchanged one",
             ),
+            Self::GivenUp(GivenUp::Away) => f.write_str(
+                "the drive was away for longer than keep_shared_for, so the snapshot that the source shared with it was deleted",
+            ),
+            Self::GivenUp(GivenUp::Command) => {
+                f.write_str("butterdock unpin deleted the snapshot that the source shared with the drive")
+            }
             Self::Requested => f.write_str("it was requested"),
         }
     }
@@ -256,7 +265,8 @@ impl Last {
                 | FullReason::Damaged(_)
                 | FullReason::NothingThere
                 | FullReason::SourceMadeWritable
-                | FullReason::Requested,
+                | FullReason::Requested
+                | FullReason::GivenUp(_),
                 _,
             ) => why,
         }

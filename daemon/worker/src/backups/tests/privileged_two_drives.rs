@@ -121,6 +121,7 @@ impl World {
                 BackupEvent::Source { .. }
                 | BackupEvent::Snapshot { .. }
                 | BackupEvent::Estimated { .. }
+                | BackupEvent::Held { .. }
                 | BackupEvent::Pruned { .. }
                 | BackupEvent::Seen { .. }
                 | BackupEvent::FlagsNotSent { .. }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::backups::{self, BackupEvent, Identity, Lineage, Listings, MOST_PINS, NotOpened, PairUuids, Task, TaskTime};
+use crate::backups::{self, BackupEvent, Identity, Lineage, MOST_PINS, NotOpened, PairUuids, Task};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
 use crate::config::BackupRule;
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
@@ -15,7 +15,9 @@ use crate::jobs::kinds::drive_job::failure;
 use crate::jobs::outcome::Ending;
 use crate::jobs::retention::{Retention, Sides};
 use crate::jobs::runner::{KILLED, Outcome, Runner, RunnerEvent, WorkerResults, other_than};
-use crate::jobs::source_store::{OpenDirectories, SourceStore};
+use crate::jobs::source_check;
+use crate::jobs::source_space::HeldSpace;
+use crate::jobs::source_store::{Look, OpenDirectories, SourceStore};
 use crate::source_locks::{Exclusive, SourceLocks};
 use crate::types::{BackupOptions, ErrorCode};
 use crate::worker::{Order, Report, Worker};
@@ -71,7 +73,10 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         if let (true, Some(alone)) = (is_done, share.release()) {
             match self.pruning(outcome.heard.lineage.clone(), before) {
                 Ok(task) => {
-                    runner.prune(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
+                    let source_pruning = source_check::after_backup(self.sources, self.rule).await;
+                    let task = Task { time, source_pruning, measure: true, ..task };
+                    runner.prune(task, folder, alone, &mut outcome.heard).await;
+                    source_check::note_pruned(self.sources, self.rule, outcome.heard.held).await;
                 }
                 Err(text) => {
                     tracing::warn!(butterdock_job = %runner.id, "old snapshots beside the source are not deleted: {text}");
@@ -149,15 +154,15 @@ impl<R: BackupRecords> BackupRun<'_, R> {
 
 impl Runner {
     /// Has a worker prune in `folder`, beside the source, of which this job has exclusive use. The job's result is known: an
-    /// error is logged. The worker's list of snapshots goes into `listings`.
-    async fn prune(&mut self, task: Task, folder: DirHandle, alone: Exclusive, listings: &mut Listings) {
+    /// error is logged. The worker's results go into `heard`.
+    async fn prune(&mut self, task: Task, folder: DirHandle, alone: Exclusive, heard: &mut WorkerResults) {
         let mut worker = match self.spawner.worker(Order::Prune(task), [folder].into(), self.priority).await {
             Ok(worker) => worker,
             Err(error) => return self.not_pruned(&format!("cannot start a worker ({error})")),
         };
         let mut stop = self.stop.clone();
         let ended = tokio::select! {
-            ended = timeout(PRUNING, self.hear_pruning(&mut worker, listings)) => {
+            ended = timeout(PRUNING, self.hear_pruning(&mut worker, heard)) => {
                 ended.unwrap_or(Some("it takes too long".to_owned()))
             }
             _why = other_than(&mut stop, None) => Some("the job was cancelled".to_owned()),
@@ -175,7 +180,7 @@ impl Runner {
     }
 
     /// Returns the error, if any.
-    async fn hear_pruning(&self, worker: &mut Worker, listings: &mut Listings) -> Option<String> {
+    async fn hear_pruning(&self, worker: &mut Worker, heard: &mut WorkerResults) -> Option<String> {
         while let Some(report) = worker.next().await {
             #[expect(clippy::wildcard_enum_match_arm, reason = "other messages are not needed here")]
             match report {
@@ -183,7 +188,10 @@ impl Runner {
                     worker.gone().await;
                     return error.map(|error| error.message);
                 }
-                Report::Backup(BackupEvent::Seen { drive, snapshots, last }) => listings.hear(drive, &snapshots, last),
+                Report::Backup(BackupEvent::Seen { drive, snapshots, last }) => {
+                    heard.listings.hear(drive, &snapshots, last);
+                }
+                Report::Backup(event @ BackupEvent::Held { .. }) => heard.held = HeldSpace::of(&event),
                 Report::Warning(_) => self.tell(RunnerEvent::Report(report)).await,
                 _other => {}
             }
@@ -222,22 +230,19 @@ pub(in crate::jobs) fn task(
     let is_shared = |there: &Identity| shared.iter().any(|shared| shared.mark().there == *there);
     let damaged = records.damaged().into_iter().filter(is_shared).collect();
     Ok(Task {
-        name: name.as_bytes().to_vec(),
-        lineage,
         keep: rule.keep,
         protect: rule.protect.as_secs(),
         pins: records.pins(name),
         last: known.newest().map(|newest| newest.mark().there),
-        machine: records.machine(),
+        given_up: records.given_up(name),
+        given_up_because: records.given_up_because(name),
         sources: known.sources,
         own: known.shared.len(),
         shared,
         damaged,
         adopt,
         writer_threads,
-        dry_run: false,
-        full: false,
-        time: TaskTime::default(),
+        ..Task::pruning(name.as_bytes(), records.machine(), lineage)
     })
 }
 
@@ -292,7 +297,7 @@ pub(in crate::jobs) fn open(
 
 /// How they are opened on this machine.
 pub(crate) const ON_SYSTEM: OpenDirectories =
-    OpenDirectories { open: open_on_system, find_source: backups::find_source };
+    OpenDirectories { open: open_on_system, find_source: backups::find_source, look: look_on_system };
 
 fn open_on_system(
     rule: &BackupRule,
@@ -304,6 +309,13 @@ fn open_on_system(
     let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
     destination.receive(&backup)?;
     Ok([from, beside])
+}
+
+/// Looks at a source on this machine, as [`SourceStore::look`] has it.
+fn look_on_system(rule: &BackupRule) -> Option<Look> {
+    let folder = DirHandle::from(backups::open_existing(&rule.source, &rule.snapshots)?);
+    let space = Space::of(&folder).ok()?;
+    Some(Look { folder, space })
 }
 
 fn failed(code: ErrorCode, text: String) -> Ending {

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::*;
-use crate::backups::{BackupEvent, Identity, Lineage, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
+use crate::backups::{BackupEvent, GivenUp, Identity, Lineage, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::clock::{Clock, ClockKeeper};
 use crate::destinations::{BackupRecords, VolumeDestination, close};
 use crate::dir_handle::DirHandle;
@@ -55,6 +55,14 @@ impl BackupRecords for Remembered {
         self.unread.clone()
     }
 
+    fn given_up(&self, _backup: &str) -> Vec<Identity> {
+        Vec::new()
+    }
+
+    fn given_up_because(&self, _backup: &str) -> Option<GivenUp> {
+        None
+    }
+
     async fn backed_up(&self, _backup: &str, learned: RecordUpdate, _as_recorded: bool) -> Result<(), Error> {
         self.known.lock().expect("whole").learn(learned);
         Ok(())
@@ -93,6 +101,8 @@ impl Fixture {
             folder: "home".into(),
             keep: crate::backups::RetentionRule::default(),
             protect: std::time::Duration::ZERO,
+            keep_shared_for: std::time::Duration::MAX,
+            source_reserve: Default::default(),
             schedule: Default::default(),
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");

@@ -1,0 +1,159 @@
+//! The shared snapshots that sources keep for drives that are away, and when they are given up: after `keep_shared_for`, or by a
+//! command. A snapshot that was given up is deleted beside the source, unless another drive needs it, and the next backup to its
+//! drive is a full one.
+
+use std::collections::BTreeSet;
+
+use super::DriveId;
+use super::handle::DriveManager;
+use super::problem::failed;
+use super::rows;
+use super::table::DriveTable;
+use crate::backups::{GivenUp, Identity, MOST_PINS, PairUuids, SharedSnapshot};
+use crate::config::BackupRule;
+use crate::enrolment::Enrolment;
+use crate::types::{Error, ErrorCode};
+
+/// It is recorded so often that a drive is attached.
+const SEEN_EVERY: u64 = 3600 * 1_000_000;
+
+/// A drive that needs a snapshot beside a source for its next increment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NeedingDrive {
+    pub(crate) label: String,
+    pub(crate) is_attached: bool,
+    /// Since when it is away, in microseconds since 1970.
+    pub(crate) since: u64,
+}
+
+impl DriveManager {
+    /// What all enrolled drives, present or not, need for their next increment of a backup, as far as it can be read.
+    pub(crate) fn pins(&self, backup: &str) -> Vec<PairUuids> {
+        let table = self.lock();
+        let needing = table.enrolments.iter().filter(|enrolment| !enrolment.given_up.contains_key(backup));
+        let known = needing.filter_map(|enrolment| rows::known(enrolment, backup).ok());
+        super::once(known.filter_map(|known| known.newest().map(SharedSnapshot::mark)).collect())
+    }
+
+    /// The snapshots beside the source of a backup that were given up, and that no drive needs.
+    pub(crate) fn given_up(&self, backup: &str) -> Vec<Identity> {
+        let pinned = self.pins(backup);
+        let table = self.lock();
+        let given_up = table.enrolments.iter().filter(|enrolment| enrolment.given_up.contains_key(backup));
+        let newest = given_up.filter_map(|enrolment| Some(rows::known(enrolment, backup).ok()?.newest()?.mark().here));
+        newest.filter(|here| !pinned.iter().any(|pin| pin.here == *here)).take(MOST_PINS).collect()
+    }
+
+    /// Why the shared snapshot of a backup on this drive was given up, if it was.
+    pub(crate) fn given_up_because(&self, id: &DriveId, backup: &str) -> Option<GivenUp> {
+        because(self.lock().enrolment(id)?, backup)
+    }
+
+    /// The drives for which the source of a backup keeps a snapshot.
+    pub(crate) fn needing_drives(&self, backup: &str) -> Vec<NeedingDrive> {
+        let table = self.lock();
+        let needs = |enrolment: &&Enrolment| needs_snapshot(enrolment, backup);
+        let needing = |enrolment: &Enrolment| NeedingDrive {
+            label: enrolment.label().to_owned(),
+            is_attached: is_attached(&table, enrolment),
+            since: enrolment.attached_last(),
+        };
+        table.enrolments.iter().filter(needs).map(needing).collect()
+    }
+
+    /// Gives up what the sources keep for a drive: for one backup, or for all. Returns the backups.
+    ///
+    /// # Errors
+    /// `NotFound`: it is not enrolled, or the source keeps nothing for it; the state directory cannot be written.
+    pub(crate) async fn unpin(&self, id: &DriveId, only: Option<&str>) -> Result<Vec<String>, Error> {
+        let backups: BTreeSet<String> = {
+            let table = self.lock();
+            let text = "no such drive is enrolled; butterdock backups lists the drives";
+            let enrolment = table.enrolment(id).ok_or_else(|| Error::new(ErrorCode::NotFound, text))?;
+            let names = enrolment.shared.keys().chain(enrolment.pins.keys());
+            let wanted = |name: &&String| only.is_none_or(|only| *only == **name) && needs_snapshot(enrolment, name);
+            names.filter(wanted).cloned().collect()
+        };
+        if backups.is_empty() {
+            let text = "no source keeps a snapshot for this drive and backup, so there is nothing to give up";
+            return Err(Error::new(ErrorCode::NotFound, text));
+        }
+        self.give_up(id, backups.clone(), true).await?;
+        Ok(backups.into_iter().collect())
+    }
+
+    /// Gives up what the source of a backup keeps for drives that have been away for too long. Returns whether there was any.
+    pub(crate) async fn give_up_after(&self, rule: &BackupRule) -> bool {
+        let name = rule.name.as_str();
+        let (now, limit) = (self.0.clock.micros(), u64::try_from(rule.keep_shared_for.as_micros()).unwrap_or(u64::MAX));
+        let is_too_long = |enrolment: &Enrolment| now.saturating_sub(enrolment.attached_last()) > limit;
+        let away: Vec<(DriveId, String)> = {
+            let table = self.lock();
+            let kept = table.enrolments.iter().filter(|one| needs_snapshot(one, name) && !is_attached(&table, one));
+            kept.filter(|one| is_too_long(one)).map(|one| (DriveId::from(one.id), one.label().to_owned())).collect()
+        };
+        let mut any = false;
+        for (id, label) in away {
+            let text = "the next backup to it sends everything";
+            match self.give_up(&id, BTreeSet::from([name.to_owned()]), false).await {
+                Ok(()) => {
+                    any = true;
+                    tracing::warn!(
+                        BUTTERDOCK_DRIVE = id.as_str(),
+                        "the drive \"{label}\" has been away for longer than keep_shared_for of the backup \"{name}\"; {text}"
+                    );
+                }
+                Err(error) => tracing::warn!("cannot record that \"{name}\" keeps nothing for \"{label}\": {error}"),
+            }
+        }
+        any
+    }
+
+    /// Records which enrolled drives are attached now.
+    pub(crate) async fn note_attached(&self) {
+        let now = self.0.clock.micros();
+        let attached: Vec<DriveId> = {
+            let table = self.lock();
+            let is_due = |enrolment: &&Enrolment| now.saturating_sub(enrolment.last_seen) > SEEN_EVERY;
+            let attached = table.enrolments.iter().filter(is_due).filter(|one| is_attached(&table, one));
+            attached.map(|enrolment| DriveId::from(enrolment.id)).collect()
+        };
+        for id in attached {
+            let written = self.write_down(&id, move |enrolment| {
+                enrolment.last_seen = now;
+                Ok(())
+            });
+            if let Err(error) = written.await {
+                tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "cannot record that the drive is attached: {error}");
+            }
+        }
+    }
+
+    async fn give_up(&self, id: &DriveId, backups: BTreeSet<String>, by_command: bool) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            for backup in backups {
+                // It names the snapshot: without a record nothing could be given up.
+                rows::known(enrolment, &backup).map_err(failed)?;
+                enrolment.given_up.insert(backup, by_command);
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Why the shared snapshot of a backup was given up, if it was.
+pub(super) fn because(enrolment: &Enrolment, backup: &str) -> Option<GivenUp> {
+    let by_command = *enrolment.given_up.get(backup)?;
+    Some(if by_command { GivenUp::Command } else { GivenUp::Away })
+}
+
+fn needs_snapshot(enrolment: &Enrolment, backup: &str) -> bool {
+    let known = || rows::known(enrolment, backup).is_ok_and(|known| known.newest().is_some());
+    !enrolment.given_up.contains_key(backup) && known()
+}
+
+fn is_attached(table: &DriveTable, enrolment: &Enrolment) -> bool {
+    let shown = table.shown.get(&DriveId::from(enrolment.id));
+    shown.is_some_and(|shown| !shown.borrow().device.is_empty())
+}

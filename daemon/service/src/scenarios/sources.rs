@@ -1,0 +1,129 @@
+//! Sources that are short of space, and the snapshots that they keep for drives that are away.
+
+use super::*;
+use crate::backups::{GivenUp, SourcePruning};
+use crate::types::BackupStatus;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A service with the backup "home" of a source with this number of free bytes of 1000, and its drive, which has a backup and
+/// is away.
+struct Source {
+    fixture: Fixture,
+    drive: SimulatedDrive,
+    id: DriveId,
+    free: std::path::PathBuf,
+}
+
+impl Source {
+    async fn backed_up() -> Self {
+        let (home, drive) = (folder(), SimulatedDrive::new("blue", 1, false));
+        let source = home.path().join("source");
+        let free = source.join("free");
+        std::fs::create_dir(&source).expect("made");
+        std::fs::write(&free, "500").expect("written");
+        let rule = BackupRule { source, keep_shared_for: 2 * HOUR, ..rule("home", &["blue"]) };
+        let config = Config { backups: vec![rule], ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), home, config).await;
+        let id = fixture.enrol(&drive).await;
+        let source = Self { fixture, drive, id, free };
+        source.back_up().await;
+        source
+    }
+
+    async fn back_up(&self) {
+        back_up(&self.fixture, &self.drive, &self.id).await;
+        self.fixture.devices.pull(&self.drive);
+        self.fixture.settle().await;
+    }
+
+    fn set_free(&self, free: u64) {
+        std::fs::write(&self.free, free.to_string()).expect("written");
+    }
+
+    /// Waits until the sources were looked at.
+    async fn looked_at(&self) {
+        sleep(Duration::from_secs(61)).await;
+    }
+
+    async fn row(&self) -> BackupStatus {
+        self.fixture.service.backups(false).await.remove(0)
+    }
+}
+
+#[test]
+fn a_source_short_of_space_is_pruned_to_the_newest_and_reported() {
+    run(async {
+        let source = Source::backed_up().await;
+        source.looked_at().await;
+        source.fixture.take_tasks();
+        source.looked_at().await;
+        assert_eq!(source.fixture.take_tasks(), [], "it has enough space");
+        let row = source.row().await;
+        assert_eq!((row.source_snapshots, row.source_held, row.problems.len()), (Some(2), Some(300), 0));
+        source.set_free(49);
+        source.looked_at().await;
+        let tasks = source.fixture.take_tasks();
+        let pruned = |task: &Task| (task.source_pruning, task.pins.len(), task.given_up.len());
+        assert_eq!(tasks.iter().map(pruned).collect::<Vec<_>>(), [(SourcePruning::ToNewest, 1, 0)]);
+        let row = source.row().await;
+        assert_eq!(row.problems[0].code(), "source-low-space");
+        assert!(row.problems[0].to_string().contains("\"blue\""), "{:?}", row.problems);
+        // Nothing more can be deleted: it is tried again later.
+        source.looked_at().await;
+        assert_eq!(source.fixture.take_tasks(), []);
+        source.set_free(50);
+        source.looked_at().await;
+        assert_eq!(source.row().await.problems, []);
+        source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
+    });
+}
+
+#[test]
+fn what_a_source_keeps_for_a_drive_is_given_up_by_a_command() {
+    run(async {
+        let source = Source::backed_up().await;
+        source.fixture.take_tasks();
+        source.fixture.service.unpin(&source.id, Some("etc")).await.expect_err("another backup");
+        source.fixture.service.unpin(&source.id, None).await.expect("given up");
+        let pruned = source.fixture.take_tasks();
+        assert_eq!(pruned.len(), 1, "{pruned:?}");
+        assert_eq!((pruned[0].source_pruning, pruned[0].pins.len()), (SourcePruning::Rule, 0));
+        assert_eq!(pruned[0].given_up, [Identity::NONE]);
+        assert!(source.row().await.note.is_some_and(|note| note.contains("butterdock unpin")));
+        source.fixture.service.unpin(&source.id, None).await.expect_err("nothing is kept any more");
+        source.back_up().await;
+        let tasks = source.fixture.take_tasks();
+        assert_eq!(tasks[0].given_up_because, Some(GivenUp::Command));
+        // The new snapshot is kept for it.
+        assert_eq!((tasks[1].pins.len(), tasks[1].given_up.len()), (1, 0));
+        assert_eq!(source.row().await.note, None);
+        source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
+    });
+}
+
+#[test]
+fn what_a_source_keeps_is_given_up_when_the_drive_is_away_for_too_long() {
+    run(async {
+        let source = Source::backed_up().await;
+        sleep(HOUR + HOUR / 2).await;
+        assert_eq!(source.row().await.note, None);
+        // Attached without a backup, it was not away.
+        source.fixture.reload("backup = []").await;
+        source.fixture.devices.plug(&source.drive);
+        source.looked_at().await;
+        source.fixture.devices.pull(&source.drive);
+        let path = source.free.parent().expect("a folder").display().to_string();
+        let backup = format!("name = \"home\", source = {path:?}, drives = [\"blue\"], keep_shared_for = \"2h\"");
+        source.fixture.reload(&format!("backup = [ {{ {backup} }} ]")).await;
+        sleep(HOUR + HOUR / 2).await;
+        assert_eq!(source.row().await.note, None);
+        source.fixture.take_tasks();
+        sleep(HOUR).await;
+        assert!(source.row().await.note.is_some_and(|note| note.contains("keep_shared_for")));
+        assert_eq!(source.fixture.take_tasks().iter().map(|task| task.given_up.len()).max(), Some(1));
+        source.back_up().await;
+        assert_eq!(source.fixture.take_tasks()[0].given_up_because, Some(GivenUp::Away));
+        source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
+    });
+}
