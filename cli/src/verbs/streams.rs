@@ -91,7 +91,7 @@ pub(crate) async fn import(service: &Service, out: Output, wanted: &Import) -> R
 
 fn table(rows: &[StreamRow]) -> String {
     if rows.is_empty() {
-        return "no streams (*.btrfs, *.send) in the drive's folder\n".to_owned();
+        return "no streams (*.btrfs, *.send, also with .zst or .gz) in the drive's folder\n".to_owned();
     }
     let mut table = Table::new(&["FILE", "SIZE", "SUBVOLUME", "BUILDS ON", "PROBLEM"]);
     for row in rows {

@@ -55,7 +55,7 @@ impl BackupError {
 
     /// One of the causes that the service knows, and the file that it is about.
     pub(crate) fn about(path: &[u8], cause: BackupCause) -> Self {
-        let sentence = format!("\"{}\": {cause}", path.escape_ascii());
+        let sentence = format!("the file \"{}\": {cause}", path.escape_ascii());
         Self::Other(Explained { kind: ErrorKind::Failed, sentence, cause: Some(cause) })
     }
 
