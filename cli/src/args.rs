@@ -151,6 +151,10 @@ pub(crate) struct Enrol {
     #[arg(long, value_name = "SERIAL", requires = "format")]
     pub(crate) yes_erase: Option<String>,
 
+    /// Unmount it first, if another program has it mounted: as root, or what your desktop mounted; not while files are open
+    #[arg(long)]
+    pub(crate) unmount: bool,
+
     /// Only enrol it: begin no backup, also where one is due
     #[arg(long)]
     pub(crate) no_backup: bool,

@@ -55,7 +55,7 @@ mod volume;
 mod word;
 
 pub use drive::{
-    BackupOptions, DriveProperties, DriveState, EnrolOptions, ImportOptions, RestoreOptions, SECRET_MAX,
+    BackupOptions, DriveProperties, DriveState, EnrolOptions, ImportOptions, MountRow, RestoreOptions, SECRET_MAX,
     SnapshotOrigin, SnapshotRow, StreamRow,
 };
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use zbus::{Fd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
-use crate::drive::{DriveState, SnapshotRow, StreamRow};
+use crate::drive::{DriveState, MountRow, SnapshotRow, StreamRow};
 use crate::error::Error;
 use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource};
 use crate::manager::{BackupRow, HistoryEntry};
@@ -134,6 +134,9 @@ pub trait Drive {
     #[zbus(allow_interactive_auth)]
     fn verify(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
 
+    /// Where other programs have the drive mounted. There are no options yet.
+    fn list_mounts(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<MountRow>, Error>;
+
     /// The snapshots on the drive, newest first. There are no options yet.
     #[zbus(allow_interactive_auth)]
     fn list_snapshots(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SnapshotRow>, Error>;
@@ -212,6 +215,10 @@ pub trait Drive {
     /// The drive's state.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<DriveState>;
+
+    /// Whether another program has it mounted.
+    #[zbus(property)]
+    fn mounted_by_others(&self) -> zbus::Result<bool>;
 
     /// Why the service does not use it, or its last error; empty without a problem.
     #[zbus(property)]

@@ -54,6 +54,16 @@ impl Service {
         Ok(objects)
     }
 
+    /// Adds where other programs have drives mounted, as far as the caller may know that.
+    pub(crate) async fn add_mounts(&self, drives: &mut [Drive]) -> Result<(), Failure> {
+        for drive in drives.iter_mut().filter(|drive| drive.now.mounted_by_others) {
+            let rows = self.drive(&drive.path).await?.list_mounts(HashMap::new()).await;
+            // It may have been unplugged meanwhile.
+            drive.mount_points = rows.unwrap_or_default().into_iter().filter_map(|row| row.path).collect();
+        }
+        Ok(())
+    }
+
     /// The manager object, without cached properties.
     pub(crate) async fn manager(&self) -> Result<ManagerProxy<'_>, Failure> {
         Ok(ManagerProxy::builder(&self.bus).cache_properties(CacheProperties::No).build().await?)

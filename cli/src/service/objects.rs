@@ -167,6 +167,8 @@ pub(crate) struct Drive {
     pub(crate) id: String,
     pub(crate) path: String,
     pub(crate) now: DriveProperties,
+    /// Where other programs have it mounted; empty unless the caller asked, and may know it.
+    pub(crate) mount_points: Vec<Vec<u8>>,
 }
 
 impl Drive {
@@ -177,7 +179,7 @@ impl Drive {
         for (name, value) in properties {
             now.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
         }
-        Ok(Some(Self { id, path: path.to_owned(), now }))
+        Ok(Some(Self { id, path: path.to_owned(), now, mount_points: Vec::new() }))
     }
 
     /// Its label, model or device; `None` if all of them are empty.
@@ -190,7 +192,8 @@ impl Drive {
     fn is_called(&self, wanted: &str) -> bool {
         let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
         let is_name = || self.now.names.iter().any(|name| name == wanted);
-        !wanted.is_empty() && (self.id.starts_with(wanted) || is_name() || self.now.device == device)
+        let is_device = || [&self.now.device, &self.now.disk].into_iter().any(|name| name == device);
+        !wanted.is_empty() && (self.id.starts_with(wanted) || is_name() || is_device())
     }
 
     fn is_attached(&self) -> bool {
@@ -275,7 +278,7 @@ mod tests {
     fn drive(id: &str, label: &str, device: &str, enrolled: bool) -> Drive {
         let (label, device, names) = (label.to_owned(), device.to_owned(), vec![id.to_owned(), label.to_owned()]);
         let now = DriveProperties { label, names, device, enrolled, ..DriveProperties::default() };
-        Drive { id: id.to_owned(), path: path::drive_path(id).to_string(), now }
+        Drive { id: id.to_owned(), path: path::drive_path(id).to_string(), now, mount_points: Vec::new() }
     }
 
     fn with_drives(drives: Vec<Drive>) -> Objects {

@@ -15,7 +15,9 @@ use super::target::Target;
 use super::watch;
 use crate::args::{Enrol, OnDrive};
 use crate::failure::Failure;
-use crate::render::{DriveObject, DriveResult, Output, Table, bytes, escaped, print_error, prompt, short_label, time};
+use crate::render::{
+    DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, print_error, prompt, short_label, time,
+};
 use crate::service::{Drive, Service};
 
 #[derive(Serialize)]
@@ -25,14 +27,22 @@ struct Drives<'a> {
 
 /// Lists the attached drives.
 pub(crate) async fn list(service: &Service, out: Output) -> Result<ExitCode, Failure> {
-    let drives = &service.objects().await?.drives;
+    let mut objects = service.objects().await?;
+    service.add_mounts(&mut objects.drives).await?;
+    let drives = &objects.drives;
     out.answer(&Drives { drives: drives.iter().map(DriveObject::new).collect() }, || table(drives));
     print_problems(drives, out);
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is wrong with the drives, and the notes on them; `--json` has both already.
+/// What is wrong with the drives, where others have them mounted, and the notes on them; `--json` has all of it already.
 pub(super) fn print_problems(drives: &[Drive], out: Output) {
+    for drive in drives.iter().filter(|drive| !out.json && drive.now.mounted_by_others) {
+        let places = drive.mount_points.iter().map(|place| escaped_name(place)).collect::<Vec<_>>().join(" and ");
+        let hidden = "in a place that only root and the user who mounted it may know".to_owned();
+        let at = if places.is_empty() { hidden } else { format!("at {places}") };
+        print_error(&format!("butterdock: the drive {} is mounted by another program {at}", escaped(&drive.id)));
+    }
     for drive in drives.iter().filter(|drive| !out.json && !drive.now.problem.is_empty()) {
         print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
     }
@@ -54,13 +64,14 @@ pub(crate) fn table(drives: &[Drive]) -> String {
             (true, 0) => "never".to_owned(),
             (true, last) => time(last),
         };
+        let is_theirs = now.mounted_by_others && matches!(now.state, DriveState::Present | DriveState::Unlocked);
         table.row([
             escaped(&drive.id),
             short_label(&now.label),
             escaped(&now.device),
             short_label(&now.model),
             bytes(now.size),
-            escaped(now.state.as_str()),
+            if is_theirs { "mounted by others".to_owned() } else { escaped(now.state.as_str()) },
             last,
         ]);
     }
@@ -72,7 +83,7 @@ pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Res
     let objects = service.objects().await?;
     let target = Target::find(&objects, &wanted.drive, wanted.format)?;
     let drive = target.drive;
-    let mut options = EnrolOptions { no_backup: wanted.no_backup, ..EnrolOptions::default() };
+    let mut options = EnrolOptions { unmount: wanted.unmount, no_backup: wanted.no_backup, ..EnrolOptions::default() };
     if wanted.format {
         confirm(&target, wanted.yes_erase.as_deref())?;
         // The service compares these with the drive that is attached now.

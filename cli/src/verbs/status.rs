@@ -23,7 +23,8 @@ struct Status<'a> {
 pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let manager = service.manager().await?;
     let (version, features) = (manager.version().await?, manager.features().await?);
-    let objects = service.objects().await?;
+    let mut objects = service.objects().await?;
+    service.add_mounts(&mut objects.drives).await?;
     let answer = Status {
         version: &version,
         features: &features,

@@ -132,7 +132,7 @@ mod tests {
             filesystem_type: kind.to_owned(),
             ..DriveProperties::default()
         };
-        Drive { id: format!("{device}-27"), path: path::drive_path(device).to_string(), now }
+        Drive { id: format!("{device}-27"), path: path::drive_path(device).to_string(), now, mount_points: Vec::new() }
     }
 
     fn objects(drives: Vec<Drive>) -> Objects {

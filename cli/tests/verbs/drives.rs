@@ -64,6 +64,24 @@ fn drives_and_status_list_problems() {
 }
 
 #[test]
+fn drives_says_what_others_have_mounted_and_where() {
+    let fixture = Fixture::new();
+    for verb in ["drives", "status"] {
+        let ran = fixture.run(&[verb]);
+        assert_eq!(ran.out.matches("mounted by others").count(), 2, "{}", ran.out);
+        assert!(ran.err.contains("9a22 is mounted by another program at /media/anna/My disk\\u{1b}[2J"), "{}", ran.err);
+        assert!(ran.err.contains("9a11 is mounted by another program in a place that only root"), "{}", ran.err);
+        let all = fixture.json(&[verb]);
+        let mounts = |index: usize| (&all["drives"][index]["mounted_by_others"], &all["drives"][index]["mount_points"]);
+        assert_eq!(mounts(0), (&false.into(), &serde_json::json!([])));
+        assert_eq!(mounts(1), (&true.into(), &serde_json::json!([])));
+        assert_eq!(mounts(2), (&true.into(), &serde_json::json!(["/media/anna/My disk\u{1b}[2J"])));
+    }
+    assert_eq!(fixture.run(&["enrol", "9a22", "--unmount"]).code, Some(0));
+    assert_eq!(fixture.fake.calls(), "Enrol 9a22 {\"unmount\": <true>}");
+}
+
+#[test]
 fn an_ambiguous_or_unknown_drive_exits_with_64() {
     let fixture = Fixture::new();
     for (wanted, parts) in [("Twin", ["9a11", "9a22"]), ("9a", ["9a11", "9a22"]), ("nope", ["no drive", "drives"])] {

@@ -226,6 +226,10 @@ pub struct Mount {
     pub root: Vec<u8>,
     /// Its mount point, as a path from the root directory of the process.
     pub mount_point: Vec<u8>,
+    /// The kind of the filesystem, as the kernel calls it.
+    pub kind: Vec<u8>,
+    /// What it was mounted from: the node of a device, where the kind has one.
+    pub source: Vec<u8>,
 }
 
 /// The mounts in a `mountinfo` file, in its order: a later mount may cover an earlier one. Lines of another form are left out.
@@ -259,7 +263,10 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let filesystem = fields.nth(1)?.to_vec();
     let (root, mount_point) = (unescape(fields.next()?), unescape(fields.next()?));
-    Some(Mount { id, filesystem, root, mount_point })
+    // The options, and then words up to a hyphen.
+    let mut behind = fields.skip_while(|field| *field != b"-").skip(1);
+    let (kind, source) = (unescape(behind.next()?), unescape(behind.next()?));
+    Some(Mount { id, filesystem, root, mount_point, kind, source })
 }
 
 /// In the file, spaces and similar characters are a backslash and three octal digits.
@@ -317,7 +324,9 @@ mod tests {
     fn a_line_with_spaces_in_names_is_parsed() {
         let text = b"36 35 0:33 /@/a\\040b /mnt/\\134040\\011x rw,noatime master:1 - btrfs /dev/sda rw\nnonsense\n";
         let filesystem = b"0:33".to_vec();
-        let expected = Mount { id: 36, filesystem, root: b"/@/a b".to_vec(), mount_point: b"/mnt/\\040\tx".to_vec() };
+        let (root, mount_point) = (b"/@/a b".to_vec(), b"/mnt/\\040\tx".to_vec());
+        let (kind, source) = (b"btrfs".to_vec(), b"/dev/sda".to_vec());
+        let expected = Mount { id: 36, filesystem, root, mount_point, kind, source };
         assert_eq!(parse(text), [expected]);
     }
 

@@ -88,7 +88,7 @@ pub(crate) async fn follow_mounts(
         if let Ok(Ok(ids)) = local(mounts::ids).await {
             jobs.mounts(ids).await;
         }
-        manager.mounts_changed();
+        manager.mounts_changed().await;
         let all = volumes.borrow_and_update().clone();
         look_at_all(&all).await;
         for volume in known.come(&all) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::{
-    BackupOptions, EnrolOptions, Error, ImportOptions, Options, RestoreOptions, SnapshotRow, StreamRow, no_options,
+    BackupOptions, EnrolOptions, Error, ImportOptions, MountRow, Options, RestoreOptions, SnapshotRow, StreamRow,
+    no_options,
 };
 use butterdock_service::ImportRequest;
 use butterdock_service::drives::{Drive, DriveId};
@@ -15,7 +16,7 @@ use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::mapping::{self, ForCaller as _, drive_state, enrol_options, snapshot_row, stream_row};
+use super::mapping::{self, ForCaller as _, drive_state, enrol_options, mount_row, snapshot_row, stream_row};
 use super::server::BusServer;
 
 /// A drive on the bus.
@@ -62,7 +63,7 @@ impl DriveObject {
 #[interface(name = "org.butterdock.Butterdock1.Drive", introspection_docs = false)]
 impl DriveObject {
     async fn enrol(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        let wanted = enrol_options(EnrolOptions::from_options(&options)?);
+        let mut wanted = enrol_options(EnrolOptions::from_options(&options)?);
         // Checked first, so that polkit asks for no password for the wrong drive.
         let drive = self.now().clone();
         wanted.confirm(&drive).for_caller()?;
@@ -71,7 +72,7 @@ impl DriveObject {
             false => self.question("Enrol"),
         };
         let question = question.with(&options);
-        self.server.authority.allow(&header, &question).await?;
+        wanted.uid = self.server.authority.allow(&header, &question).await?.uid;
         self.server.service.drives().enrol(&self.id(), wanted).await.map(drop).for_caller()
     }
 
@@ -122,6 +123,13 @@ impl DriveObject {
     async fn verify(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
         let uid = self.allowed("Verify", &options, &header).await?;
         self.published(self.server.service.verify(self.id(), uid).await).await
+    }
+
+    #[zbus(out_args("mounts"))]
+    async fn list_mounts(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<Vec<MountRow>, Error> {
+        let uid = self.allowed("ListMounts", &options, &header).await?;
+        let found = self.server.service.drives().mounts_of(&self.id(), uid).await.for_caller()?;
+        Ok(found.into_iter().map(mount_row).collect())
     }
 
     #[zbus(out_args("snapshots"))]
@@ -246,6 +254,11 @@ impl DriveObject {
     #[zbus(property)]
     fn state(&self) -> String {
         drive_state(self.now().state).as_str().to_owned()
+    }
+
+    #[zbus(property)]
+    fn mounted_by_others(&self) -> bool {
+        self.now().mounted_by_others
     }
 
     #[zbus(property)]

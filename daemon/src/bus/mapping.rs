@@ -1,8 +1,11 @@
 //! Maps the service's types to the API's words. Every match is complete, so that a new word of the service cannot be
 //! forgotten here.
 
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
 use butterdock_dbus::{
-    self as contract, BackupRow, HistoryEntry, SnapshotOrigin, SnapshotRow, StreamRow, SubvolumeRow,
+    self as contract, BackupRow, HistoryEntry, MountRow, SnapshotOrigin, SnapshotRow, StreamRow, SubvolumeRow,
 };
 use butterdock_service::jobs::{Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
@@ -116,6 +119,7 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         filesystem_uuid,
         encrypted,
         state,
+        mounted_by_others,
         problems: _,
         note,
         enrolled,
@@ -138,6 +142,7 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         filesystem_uuid,
         encrypted,
         state,
+        mounted_by_others,
         problem,
         note,
         enrolled,
@@ -146,9 +151,13 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
     }
 }
 
+/// `(uid_t) -1`, which no user has.
+const NO_USER: u32 = u32::MAX;
+
 pub(super) fn enrol_options(options: contract::EnrolOptions) -> EnrolOptions {
-    let contract::EnrolOptions { format, whole_disk, size, serial, label, no_backup } = options;
-    EnrolOptions { format, whole_disk, size, serial, label, no_backup }
+    let contract::EnrolOptions { format, whole_disk, size, serial, label, unmount, no_backup } = options;
+    // Whose request it is, is known when it is allowed.
+    EnrolOptions { format, whole_disk, size, serial, label, unmount, no_backup, uid: NO_USER }
 }
 
 pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
@@ -248,6 +257,10 @@ pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
         parent_uuid: snapshot.parent_uuid.map(|uuid| text(uuid.0)),
         pinned: Some(snapshot.pinned),
     }
+}
+
+pub(super) fn mount_row(place: Option<PathBuf>) -> MountRow {
+    MountRow { path: place.map(|place| place.into_os_string().into_vec()) }
 }
 
 pub(super) fn stream_row(file: StreamFile) -> StreamRow {

@@ -188,6 +188,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         filesystem_uuid,
         encrypted,
         state,
+        mounted_by_others,
         problems: _,
         note,
         enrolled,
@@ -227,6 +228,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     };
     truth("Encrypted", before.encrypted, *encrypted);
     truth("Enrolled", before.enrolled, *enrolled);
+    truth("MountedByOthers", before.mounted_by_others, *mounted_by_others);
     for (name, before, after) in [("Names", &before.names, names), ("Backups", &before.backups, backups)] {
         if before != after {
             changes.insert(name, Variant::from(after.clone()));

@@ -103,6 +103,8 @@ pub const TABLE: &[Row] = &[
     Row { interface: DRIVE, method: "SafelyRemove", rule: Rule::Action(Action::SafelyRemove), details: A_DRIVE },
     Row { interface: DRIVE, method: "Backup", rule: BACKUP, details: A_DRIVE },
     Row { interface: DRIVE, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DRIVE },
+    // The answer has a path only for root and for the user whose mount it is.
+    Row { interface: DRIVE, method: "ListMounts", rule: Rule::Anybody, details: &[] },
     // Names of snapshots and files are not public.
     Row { interface: DRIVE, method: "ListSnapshots", rule: Rule::Action(Action::Restore), details: A_DRIVE },
     Row { interface: DRIVE, method: "Restore", rule: Rule::Action(Action::Restore), details: BOTH },

@@ -62,6 +62,8 @@ pub struct DriveProperties {
     pub encrypted: bool,
     /// Its state.
     pub state: DriveState,
+    /// Whether another program has it mounted.
+    pub mounted_by_others: bool,
     /// Why the service does not use it, or its last error, as an English sentence; empty without a problem.
     pub problem: String,
     /// What changed about it without being a problem, as an English sentence; empty without a note.
@@ -91,6 +93,7 @@ impl Default for DriveProperties {
             filesystem_uuid: String::new(),
             encrypted: false,
             state: DriveState::Present,
+            mounted_by_others: false,
             problem: String::new(),
             note: String::new(),
             enrolled: false,
@@ -131,6 +134,7 @@ impl DriveProperties {
             "FilesystemUuid" => Field::Text(&mut self.filesystem_uuid),
             "Encrypted" => Field::Boolean(&mut self.encrypted),
             "State" => Field::from(&mut self.state),
+            "MountedByOthers" => Field::Boolean(&mut self.mounted_by_others),
             "Problem" => Field::Text(&mut self.problem),
             "Note" => Field::Text(&mut self.note),
             "Enrolled" => Field::Boolean(&mut self.enrolled),
@@ -187,6 +191,16 @@ pub struct SnapshotRow {
     pub parent_uuid: Option<String>,
     /// Whether it is kept as the parent of the next increment.
     pub pinned: Option<bool>,
+}
+
+/// A row of `ListMounts`: one mount of the drive that another program made.
+///
+/// Readers ignore unknown keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct MountRow {
+    /// The mount point: bytes. Missing if the caller may not know it.
+    pub path: Option<Vec<u8>>,
 }
 
 /// A row of `ListStreams`: one stream file on a drive.

@@ -24,13 +24,15 @@ pub struct EnrolOptions {
     pub serial: Option<String>,
     /// `label`, `s`: the new filesystem's label. Only with `format`.
     pub label: Option<String>,
+    /// `unmount`, `b`: unmount it first, if another program has it mounted.
+    pub unmount: bool,
     /// `no_backup`, `b`: begin no backup, also where one is due.
     pub no_backup: bool,
 }
 
 impl EnrolOptions {
     /// All keys.
-    pub const KEYS: &[&str] = &["format", "whole_disk", "size", "serial", "label", "no_backup"];
+    pub const KEYS: &[&str] = &["format", "whole_disk", "size", "serial", "label", "unmount", "no_backup"];
 
     /// Reads the options of a call.
     ///
@@ -46,6 +48,7 @@ impl EnrolOptions {
                 "size" => read.size = Some(number(key, value)?),
                 "serial" => read.serial = Some(text(key, value)?),
                 "label" => read.label = Some(label(text(key, value)?)?),
+                "unmount" => read.unmount = boolean(key, value)?,
                 "no_backup" => read.no_backup = boolean(key, value)?,
                 _ => return Err(unknown(key, Self::KEYS)),
             }
@@ -82,6 +85,9 @@ impl EnrolOptions {
         }
         if let Some(label) = &self.label {
             options.insert("label", Variant::from(label.as_str()));
+        }
+        if self.unmount {
+            options.insert("unmount", Variant::from(true));
         }
         if self.no_backup {
             options.insert("no_backup", Variant::from(true));
@@ -246,7 +252,15 @@ mod tests {
     #[test]
     fn enrol_options_round_trip() {
         let (serial, label) = (Some("WX1".to_owned()), Some("Attic".to_owned()));
-        let erase = EnrolOptions { format: true, whole_disk: true, size: Some(7), serial, label, no_backup: true };
+        let erase = EnrolOptions {
+            format: true,
+            whole_disk: true,
+            size: Some(7),
+            serial,
+            label,
+            unmount: true,
+            no_backup: true,
+        };
         for sent in [erase, EnrolOptions::default()] {
             assert_eq!(EnrolOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
         }

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::{DriveState, MountRow};
 use butterdock_tests::{
     Disk, DriveFixture, DriveObject, LoopNumber, TIMEOUT, error_name, is_mounted, members, no_options, run, unmount,
+    wait_until,
 };
 use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
@@ -143,7 +144,10 @@ fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
     let refused = remove();
     unmount(&at)?;
     let (state, message) = refused?;
-    let wanted = format!("{} is mounted (lsblk shows where); unmount it, then try again", disk.name());
+    let wanted = format!(
+        "{} is mounted (butterdock drives shows where); unmount it (umount, or eject it on the desktop), then try again",
+        disk.name()
+    );
     ensure!(state == "failed" && message == wanted, "{state} {message}");
     let shown = fixture.one("the drive", |is| is.label == "Blue")?;
     ensure!(shown.properties.state != DriveState::Safe, "{shown:?}");
@@ -216,5 +220,58 @@ fn a_swapped_disk_is_not_erased() -> Result<()> {
         !other.properties.enrolled && fs::read_dir(fixture.sandbox.join("state/drives"))?.next().is_none(),
         "{other:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn what_a_desktop_has_mounted_is_named_and_unmounted_on_request() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    fixture.one("the drive", |is| is.label == "Blue")?;
+    let at = fixture.sandbox.join("desktop");
+    let node = Path::new("/dev").join(disk.name());
+    fs::create_dir(&at)?;
+    run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
+    let drive = fixture.one("mounted by others", |is| is.label == "Blue" && is.mounted_by_others)?;
+    let rows = |drive: &DriveObject| -> Result<Vec<MountRow>> {
+        Ok(fixture.client.call(&drive.path, (DRIVE, "ListMounts"), &no_options())?.body().deserialize()?)
+    };
+    let expected = [MountRow { path: Some(at.as_os_str().as_encoded_bytes().to_vec()) }];
+    ensure!(rows(&drive)? == expected, "{:?}", rows(&drive)?);
+    let enrol = |unmount: bool| {
+        let mut options = no_options();
+        options.insert("unmount", Variant::from(unmount));
+        fixture.call(&drive, "Enrol", &options)
+    };
+    let refused = enrol(false).err().context("refused")?;
+    let text = refused.to_string();
+    ensure!(error_name(&refused).ends_with(".Busy") && text.contains(&*at.to_string_lossy()), "{refused}");
+    ensure!(text.contains("umount") && text.contains("--unmount"), "{refused}");
+    let open = File::create(at.join("open"))?;
+    let used = enrol(true).err().context("in use")?;
+    ensure!(used.to_string().contains(&format!("({})", std::process::id())) && is_mounted(&disk.name())?, "{used}");
+    drop(open);
+    // A program that another test starts has this process's files until it is executed.
+    wait_until("it is enrolled", || Ok(enrol(true).is_ok()))?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Safe && !is.mounted_by_others)?;
+    ensure!(!is_mounted(&disk.name())?, "{drive:?}");
+
+    // After the next plug it waits until the desktop has unmounted it.
+    drop(disk);
+    fixture.until("it is gone", |all| all.iter().all(|drive| drive.properties.device.is_empty()))?;
+    // The service sees it when it has its name again.
+    let other = image.with_file_name("elsewhere.disk");
+    fs::rename(&image, &other)?;
+    let disk = Disk::attach(&other)?;
+    let node = Path::new("/dev").join(disk.name());
+    run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
+    fs::rename(&other, &image)?;
+    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(&node), TIMEOUT)?.success()?;
+    let waits = fixture.one("it waits", |is| is.mounted_by_others && is.problem.contains("by another program"))?;
+    ensure!(waits.properties.mounted_by_others && waits.properties.problem.contains("by itself"), "{waits:?}");
+    run(Command::new("umount").arg(&at), TIMEOUT)?.success()?;
+    let used = fixture.one("it is used", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(used.properties.problem.is_empty() && used.properties.device == disk.name(), "{used:?}");
     Ok(())
 }

@@ -10,9 +10,9 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{drive_path, job_path, volume_path};
 use butterdock_dbus::{
-    BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, Options, Problem,
-    ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, UnpinOptions, Warning,
-    no_options,
+    BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, MountRow, Options,
+    Problem, ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, UnpinOptions,
+    Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -53,6 +53,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
             ("Model", model.into()),
             ("Size", 4096_u64.into()),
             ("State", "present".into()),
+            ("MountedByOthers", true.into()),
             ("Problem", problem.into()),
         ]
     };
@@ -135,6 +136,10 @@ impl Service {
                 // As while a person types a password: the answer comes after more signals than a connection holds.
                 self.signals_of_another_job(500).await;
                 self.on_drive(call, object, "verify", "", vec![]).await
+            }
+            (DRIVE, "ListMounts") => {
+                let path = (object == "9a22").then(|| b"/media/anna/My disk\x1b[2J".to_vec());
+                answer(call, &vec![MountRow { path }])
             }
             (DRIVE, "ListSnapshots") => answer(call, &snapshots()),
             (DRIVE, "ListStreams") => {
@@ -243,7 +248,7 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         problems,
         ..BackupRow::default()
     };
-    let etc = BackupRow { name: "etc".to_owned(), estimate: None, note: None, ..row("9a22", "Twin", 0) };
+    let etc = BackupRow { name: "etc".to_owned(), drive_names: None, note: None, ..row("9a22", "Twin", 0) };
     vec![row("3f2a", "Attic", STARTED), row("gone", "Lost", 0), photos, etc]
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use nix::unistd::{Uid, User};
 use uuid::Uuid;
 
 use super::block_device::BlockDevice;
@@ -13,10 +14,11 @@ use super::error::Result;
 use super::luks::{Cryptsetup, Secret};
 use super::monitor::{Monitor, MountMonitor};
 use super::mount::{Access, Filesystem, ReadOnly, Source};
+use super::other_mounts::OtherMount;
 use super::power::Power;
 use super::probe::Probed;
 use super::superblock::Superblock;
-use super::{luks, mount, node, power, probe};
+use super::{luks, mount, node, other_mounts, power, probe};
 
 /// A wait that a trait object answers.
 pub(crate) type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -115,6 +117,21 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// # Errors
     /// The drive did not take it.
     fn write_out(&self, root: &File) -> Result<bool>;
+
+    /// The mounts of block devices that other programs made: all but those below `<run>/drives`.
+    ///
+    /// # Errors
+    /// /proc is not mounted.
+    fn other_mounts(&self, run: &Path) -> io::Result<Vec<OtherMount>>;
+
+    /// Unmounts what another program mounted.
+    ///
+    /// # Errors
+    /// It is in use; the message names the program. It stays mounted.
+    fn unmount_other(&self, mount: &OtherMount) -> Result<()>;
+
+    /// The name of a user; none where the system does not know it.
+    fn user_name(&self, uid: u32) -> Option<String>;
 
     /// Unmounts what is mounted at `at`, and removes that directory.
     ///
@@ -216,6 +233,18 @@ impl Devices for SystemDevices {
 
     fn write_out(&self, root: &File) -> Result<bool> {
         mount::write_out(root)
+    }
+
+    fn other_mounts(&self, run: &Path) -> io::Result<Vec<OtherMount>> {
+        other_mounts::other_mounts(run)
+    }
+
+    fn unmount_other(&self, mount: &OtherMount) -> Result<()> {
+        other_mounts::unmount(mount)
+    }
+
+    fn user_name(&self, uid: u32) -> Option<String> {
+        User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
     }
 
     fn unmount(&self, at: &Path) -> Result<()> {

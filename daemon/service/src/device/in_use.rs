@@ -1,9 +1,10 @@
 //! Finds out who uses a device or a mounted drive, so that it cannot be released.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{Part, Sentence};
+use super::other_mounts;
 
 /// At most so many processes are named.
 const MOST: usize = 5;
@@ -66,8 +67,20 @@ fn parts(root: &Path, disk: &str) -> Vec<String> {
 fn use_of(root: &Path, part: &str) -> Option<Sentence> {
     let node = format!("/dev/{part}");
     let sentence = |text| Some(Sentence::of(&[Part::Node(Path::new(&node)), Part::Text(text)]));
-    if is_mounted(root, part, &node) {
-        return sentence(" is mounted (lsblk shows where); unmount it, then try again");
+    if let Some(at) = mounted_at(root, Path::new(&node)) {
+        let at = at.display();
+        return Some(Sentence::of(&[
+            Part::Node(Path::new(&node)),
+            Part::Text(" is mounted "),
+            Part::Hidden(&format_args!("at {at}"), "(butterdock drives shows where)"),
+            Part::Text("; unmount it (umount, or eject it on the desktop), then try again"),
+        ]));
+    }
+    if is_mounted_unseen(root, part) {
+        return sentence(
+            " is mounted in a mount namespace that the service does not see, such as that of a container; unmount it \
+             there, then try again",
+        );
     }
     let swaps = fs::read_to_string(root.join("proc/swaps")).unwrap_or_default();
     if swaps.lines().any(|line| line.split_whitespace().next() == Some(&node)) {
@@ -91,13 +104,14 @@ fn use_of(root: &Path, part: &str) -> Option<Sentence> {
     })
 }
 
-/// Of several devices the table of mounts names one.
-fn is_mounted(root: &Path, part: &str, node: &str) -> bool {
-    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
-    let source = |line: &str| line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1)).map(str::to_owned);
+fn mounted_at(root: &Path, node: &Path) -> Option<PathBuf> {
+    let mounts = other_mounts::mounts_below(root).unwrap_or_default();
+    mounts.into_iter().find(|mount| mount.nodes.iter().any(|other| other == node)).map(|mount| mount.at)
+}
+
+fn is_mounted_unseen(root: &Path, part: &str) -> bool {
     let filesystems = fs::read_dir(root.join("sys/fs/btrfs"));
-    mounts.lines().any(|line| source(line).as_deref() == Some(node))
-        || filesystems.into_iter().flatten().flatten().any(|entry| entry.path().join("devices").join(part).exists())
+    filesystems.into_iter().flatten().flatten().any(|entry| entry.path().join("devices").join(part).exists())
 }
 
 #[cfg(test)]
@@ -108,20 +122,25 @@ mod tests {
         "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n36 25 0:40 / /mnt/usb\\040stick rw - btrfs /dev/sdb2 rw\n";
 
     fn sentence(files: &[(&str, &str)], node: &str) -> String {
+        both(files, node).to_string()
+    }
+
+    fn both(files: &[(&str, &str)], node: &str) -> Sentence {
         let root = tempfile::tempdir().expect("a folder");
         for (file, text) in files {
             let path = root.path().join(file);
             fs::create_dir_all(path.parent().expect("a parent")).expect("made");
             fs::write(path, text).expect("written");
         }
-        device_in_use_below(root.path(), Path::new(node)).to_string()
+        device_in_use_below(root.path(), Path::new(node))
     }
 
     #[test]
-    fn a_mounted_partition_is_named_without_its_path() {
+    fn the_public_text_of_a_mounted_partition_has_no_path() {
         let part = ("sys/class/block/sdb/sdb2/partition", "2");
-        let text = sentence(&[("proc/self/mountinfo", MOUNTS), part], "/dev/sdb");
-        assert!(text.starts_with("/dev/sdb2 is mounted") && !text.contains("mnt"), "{text}");
+        let text = both(&[("proc/thread-self/mountinfo", MOUNTS), part], "/dev/sdb");
+        assert!(text.to_string().starts_with("/dev/sdb2 is mounted at /mnt/usb stick; unmount it"), "{text}");
+        assert!(text.public().starts_with("sdb2 is mounted (butterdock drives shows where); unmount it"), "{text:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! * `superblock` parses that of btrfs; `node` opens a device, reads it and formats it; `probe` finds btrfs where udev's prober
 //!   gives up.
 //! * `luks` unlocks and locks containers; `mount` mounts and unmounts; `power` switches a disk off.
-//! * `in_use` says what uses a device or a mount. `text` escapes what a device says; the public form of an
+//! * `other_mounts` has the mounts that other programs made. `in_use` says what uses a device or a mount. `text` escapes what a device says; the public form of an
 //!   `error` holds no path.
 //!
 //! All but `block_device`, `monitor` and `table` block as long as a device does.
@@ -20,6 +20,7 @@ mod luks;
 mod monitor;
 mod mount;
 mod node;
+mod other_mounts;
 mod power;
 mod probe;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub(crate) use error::{Error, Part, Result, Sentence};
 pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Access, Filesystem, ReadOnly, Source, unsupported};
 pub(crate) use node::read_small;
+pub(crate) use other_mounts::OtherMount;
 pub(crate) use power::Power;
 pub(crate) use probe::Finding;
 pub(crate) use superblock::Superblock;

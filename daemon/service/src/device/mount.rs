@@ -76,7 +76,19 @@ pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Acc
         created => created,
     }?;
     let detached = detached.ok_or_else(|| {
-        refused(filesystem, "is already mounted by another program; unmount it there, then plug it in again")
+        Error::InUse(if is_seen(Path::new("/"), filesystem.uuid) {
+            about(
+                filesystem,
+                "is already mounted by another program; unmount it there (umount, or eject it on the desktop; butterdock \
+                 drives shows where): what is due then begins by itself",
+            )
+        } else {
+            about(
+                filesystem,
+                "is already mounted in a mount namespace that the service does not see, such as that of a container; \
+                 unmount it there, then plug it in again",
+            )
+        })
     })?;
     verify(filesystem, sources, &detached)?;
     attach(&detached, at)
@@ -197,8 +209,11 @@ fn verify(filesystem: &Filesystem<'_>, sources: &[Source], detached: &OwnedFd) -
 
 /// The enrolled drive is not mounted.
 fn refused(filesystem: &Filesystem<'_>, what: &'static str) -> Error {
-    let label = Part::Name(filesystem.label);
-    Error::refused(Sentence::of(&[Part::Text("\""), label, Part::Text("\" "), Part::Text(what)]))
+    Error::refused(about(filesystem, what))
+}
+
+fn about(filesystem: &Filesystem<'_>, what: &'static str) -> Sentence {
+    Sentence::of(&[Part::Text("\""), Part::Name(filesystem.label), Part::Text("\" "), Part::Text(what)])
 }
 
 fn attach(detached: &OwnedFd, at: &Path) -> Result<()> {

@@ -43,6 +43,7 @@ impl DriveManager {
         if options.whole_disk {
             device = whole_disk(&self.lock(), id, &device)?;
         }
+        self.unmount_others(id, &device, options).await?;
         if options.format {
             if known.is_some() {
                 self.unmount(id, false).await?;
@@ -295,12 +296,10 @@ fn forget_unreadable(store: &EnrolmentStore, before: Uuid) {
     }
 }
 
-/// Refuses a drive that another program has mounted.
+/// Refuses a drive that another program uses.
 fn in_use(devices: &dyn Devices, node: &Path) -> Done<()> {
     match devices.check_unused(node) {
-        Err(Fault::Refused(_)) => {
-            Err(Fault::System { doing: format!("enrolling {}", node.display()), source: nix::Error::EBUSY.into() })
-        }
+        Err(Fault::Refused(sentence)) => Err(Fault::InUse(sentence)),
         unused => unused,
     }
 }

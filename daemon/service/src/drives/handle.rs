@@ -65,6 +65,7 @@ impl DriveManager {
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
         let mut events = devices.events().context("cannot listen to udev")?;
         let (manager, plugged) = Self::new(config, (devices, clock), hooks, register, enrolments);
+        manager.look_at_mounts().await;
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);
         supervisor.start("follows udev", |pulse| review::follow(events, manager.clone(), pulse));

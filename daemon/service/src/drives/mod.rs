@@ -33,6 +33,7 @@ mod lease;
 mod mount;
 mod mounting;
 mod not_done;
+mod other_mounts;
 mod problem;
 mod records;
 mod release;

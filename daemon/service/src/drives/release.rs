@@ -123,14 +123,16 @@ impl DriveManager {
         entry.failed_with = devices;
     }
 
-    /// Mounts changed: what could not be released may be now.
-    pub(crate) fn mounts_changed(&self) {
-        let mut table = self.lock();
-        table.mount_changes = table.mount_changes.wrapping_add(1);
-        let failed = table.entries.values_mut().filter_map(|entry| entry.failed_with.as_mut());
-        let failed = failed.map(Vec::clear).count();
-        drop(table);
-        if failed > 0 {
+    /// Mounts changed: what could not be released may be now, and what could not be mounted.
+    pub(crate) async fn mounts_changed(&self) {
+        let failed = {
+            let mut table = self.lock();
+            table.mount_changes = table.mount_changes.wrapping_add(1);
+            let failed = table.entries.values_mut().filter_map(|entry| entry.failed_with.as_mut());
+            failed.map(Vec::clear).count()
+        };
+        let is_new = self.look_at_mounts().await;
+        if failed > 0 || is_new {
             self.review();
         }
         self.look_for_sources();
@@ -297,7 +299,7 @@ where
     loop {
         let attempt = attempt();
         let refused = blocking(manager, id, move || match attempt() {
-            Err(refused @ crate::device::Error::Refused(_)) => Ok(Err(refused)),
+            Err(refused @ (crate::device::Error::Refused(_) | crate::device::Error::InUse(_))) => Ok(Err(refused)),
             done => done.map(Ok),
         });
         match refused.await? {

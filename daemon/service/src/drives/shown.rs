@@ -79,6 +79,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
             .unwrap_or_default(),
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
+        mounted_by_others: !table.mounts_over(&devices).is_empty(),
         problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(unreadable).chain(of_backups).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),

@@ -17,7 +17,7 @@ use super::problem::Unwritable;
 use super::{Condition, Drive, DriveId};
 use crate::backups::SourceProblem;
 use crate::config::{BackupRule, Config, Schedule};
-use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
+use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, mapping_name};
 use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 use crate::types::Problem;
@@ -41,6 +41,8 @@ pub(super) struct DriveTable {
     pub(super) stale: BTreeSet<Uuid>,
     /// How often mounts changed.
     pub(super) mount_changes: u64,
+    /// The mounts that other programs made.
+    pub(super) other_mounts: Vec<OtherMount>,
     /// The backups that should have run and did not.
     pub(super) not_done: NotDone,
     /// The enrolments that cannot be read.
@@ -219,6 +221,7 @@ impl DriveTable {
             journal,
             stale,
             mount_changes: 0,
+            other_mounts: Vec::new(),
             not_done,
             unreadable: Unreadable::default(),
         }
@@ -291,7 +294,10 @@ impl DriveTable {
         let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
         let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
         let devices: Vec<BlockDevice> = self.devices.values().cloned().collect();
+        let mounted_elsewhere: Vec<PathBuf> =
+            self.other_mounts.iter().flat_map(|mount| &mount.nodes).cloned().collect();
         ask(&PolicyInput {
+            mounted_elsewhere: &mounted_elsewhere,
             rules: &self.config.drives.matches,
             on_plug: &on_plug,
             keys: &keys,

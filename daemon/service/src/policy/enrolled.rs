@@ -145,6 +145,7 @@ fn next_step(
         ]));
     }
     for piece in pieces {
+        not_mounted_elsewhere(label, piece, input)?;
         not_unlocked_elsewhere(label, piece)?;
     }
     let locked: Vec<Locked> = pieces.iter().filter(|piece| piece.open.is_empty()).filter_map(locked).collect();
@@ -203,6 +204,22 @@ fn doubtful(piece: &Piece<'_>) -> Result<(), Sentence> {
         Some(Finding::Remains(_) | Finding::Damaged { .. }) | None => None,
     };
     piece.open.iter().find_map(finding).map_or(Ok(()), Err)
+}
+
+/// The kernel mounts it only where no other program has it mounted.
+fn not_mounted_elsewhere(label: &str, piece: &Piece<'_>, input: &PolicyInput<'_>) -> Result<(), Sentence> {
+    let is_mounted = |device: &&&BlockDevice| input.mounted_elsewhere.contains(&device.node);
+    let Some(open) = piece.open.iter().find(is_mounted) else { return Ok(()) };
+    let lock = if piece.member.luks.is_some() { ", and lock it" } else { "" };
+    Err(Sentence::of(&[
+        Part::Text("\""),
+        Part::Name(label),
+        Part::Text("\" is mounted by another program ("),
+        Part::Node(&open.node),
+        Part::Text("; butterdock drives shows where); unmount it there (umount, or eject it on the desktop)"),
+        Part::Text(lock),
+        Part::Text(": what is due then begins by itself"),
+    ]))
 }
 
 /// Where it is encrypted, the service unlocked it, or nothing did yet.

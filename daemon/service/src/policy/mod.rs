@@ -43,6 +43,8 @@ pub(crate) struct PolicyInput<'a> {
     pub devices: &'a [BlockDevice],
     /// What is going on with enrolled drives; one that is not named is not in use.
     pub in_use: &'a [DriveUse],
+    /// The nodes that other programs have mounted.
+    pub mounted_elsewhere: &'a [PathBuf],
 }
 
 /// What is going on with one enrolled drive.

@@ -146,3 +146,55 @@ fn another_filesystem_beside_btrfs_refuses_both() {
         });
     }
 }
+
+/// A drive that the desktop of the user anna has mounted.
+async fn mounted_by_anna() -> (Fixture, SimulatedDrive, DriveId) {
+    let drive = SimulatedDrive::new("blue", 1, false);
+    let fixture = Fixture::start().await;
+    fixture.devices.plug(&drive);
+    fixture.devices.set_mounted_elsewhere(&drive, true);
+    fixture.settle().await;
+    let shown = fixture.shown(&drive).expect("shown");
+    assert!(shown.mounted_by_others, "{shown:?}");
+    (fixture, drive, shown.id)
+}
+
+#[test]
+fn a_mounted_drive_is_enrolled_after_an_unmount_by_who_may() {
+    for (uid, is_allowed) in [(0, true), (1000, true), (1001, false)] {
+        run(async {
+            let (fixture, drive, id) = mounted_by_anna().await;
+            let places = fixture.drives().mounts_of(&id, uid).await.expect("known");
+            assert_eq!(places, [is_allowed.then(|| "/media/anna/blue".into())]);
+            let options = EnrolOptions { uid, ..EnrolOptions::default() };
+            let refused = fixture.drives().enrol(&id, options.clone()).await.expect_err("mounted");
+            assert_eq!(refused.code(), crate::types::ErrorCode::Busy);
+            let text = refused.to_string();
+            assert_eq!(text.contains("/media/anna/blue"), is_allowed, "{text}");
+            assert!(text.contains("--unmount"), "{text}");
+            let enrolled = fixture.drives().enrol(&id, EnrolOptions { unmount: true, ..options }).await;
+            assert_eq!(enrolled.is_ok(), is_allowed, "{enrolled:?}");
+            fixture.quiet().await;
+            assert_eq!(fixture.written().len(), usize::from(is_allowed));
+            fixture.check(&[drive]);
+        });
+    }
+}
+
+#[test]
+fn a_mount_with_open_files_is_not_unmounted() {
+    run(async {
+        let (fixture, drive, id) = mounted_by_anna().await;
+        let usage = fixture.devices.begin_use_of(&drive);
+        let options = EnrolOptions { unmount: true, ..EnrolOptions::default() };
+        let refused = fixture.drives().enrol(&id, options.clone()).await.expect_err("in use");
+        assert_eq!(refused.code(), crate::types::ErrorCode::Busy);
+        assert!(refused.to_string().contains("sh (7)"), "{refused}");
+        assert!(fixture.shown(&drive).is_some_and(|shown| shown.mounted_by_others));
+        drop(usage);
+        fixture.drives().enrol(&id, options).await.expect("enrolled");
+        fixture.quiet().await;
+        assert_eq!(fixture.written().len(), 1);
+        fixture.check_at_rest(&[drive]);
+    });
+}

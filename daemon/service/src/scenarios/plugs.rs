@@ -302,17 +302,36 @@ fn a_drive_that_is_plugged_in_again_while_its_job_ends_is_backed_up() {
 }
 
 #[test]
-fn a_drive_that_another_program_has_mounted_is_a_problem() {
-    run(async {
-        let drive = SimulatedDrive::new("blue", 1, false);
-        let (fixture, id) = enrolled(&drive).await;
-        let (devices, mounted) = (fixture.devices.clone(), drive.clone());
-        fixture.devices.at_step(0, Moment::Before, move || devices.set_mounted_elsewhere(&mounted, true));
-        back_up(&fixture, &drive, &id).await;
-        assert!(fixture.problem(&id).contains("already mounted"), "{}", fixture.problem(&id));
-        assert_eq!(fixture.ends(), [], "a backup began");
-        fixture.check_at_rest(&[drive]);
-    });
+fn a_drive_that_another_program_has_mounted_waits_until_it_is_unmounted() {
+    for drive in [SimulatedDrive::new("blue", 1, false), SimulatedDrive::new("blue", 2, false)] {
+        // Before the plug is seen, and when the service mounts it.
+        for step in [None, Some(0), Some(1)] {
+            run(async {
+                let (fixture, id) = enrolled(&drive).await;
+                let (devices, mounted) = (fixture.devices.clone(), drive.clone());
+                match step {
+                    Some(step) => fixture
+                        .devices
+                        .at_step(step, Moment::Before, move || devices.set_mounted_elsewhere(&mounted, true)),
+                    None => {
+                        fixture.devices.plug(&drive);
+                        fixture.devices.set_mounted_elsewhere(&drive, true);
+                    }
+                }
+                back_up(&fixture, &drive, &id).await;
+                fixture.quiet().await;
+                let shown = fixture.shown(&drive).expect("shown");
+                assert!(shown.problem().contains("mounted by another program") && shown.mounted_by_others, "{shown:?}");
+                assert_eq!(fixture.ends(), [], "a backup began");
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+                fixture.devices.set_mounted_elsewhere(&drive, false);
+                fixture.quiet().await;
+                assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+                assert_eq!(fixture.ends(), [JobState::Succeeded]);
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+            });
+        }
+    }
 }
 
 #[test]

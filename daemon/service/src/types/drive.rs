@@ -52,6 +52,8 @@ pub struct DriveProperties {
     pub encrypted: bool,
     /// Its state.
     pub state: DriveState,
+    /// Whether another program has it mounted.
+    pub mounted_by_others: bool,
     /// What is wrong with it, and with its backups.
     pub problems: Vec<Problem>,
     /// What changed about it without being a problem, for a person; empty where nothing did.
@@ -85,8 +87,12 @@ pub struct EnrolOptions {
     pub serial: Option<String>,
     /// The new filesystem's label.
     pub label: Option<String>,
+    /// Unmount it first, if another program has it mounted and the user may unmount that.
+    pub unmount: bool,
     /// Begin no backup, also where one is due.
     pub no_backup: bool,
+    /// The user who asks.
+    pub uid: u32,
 }
 
 impl EnrolOptions {

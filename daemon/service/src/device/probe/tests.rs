@@ -66,10 +66,11 @@ fn sentence(image: &NamedTempFile) -> String {
 
 #[test]
 fn remains_of_other_formats_do_not_hide_btrfs() {
-    let iso = |image: &NamedTempFile| write(image, 32_769, b"CD001");
-    let writers: [(&str, &dyn Fn(&NamedTempFile)); 3] =
-        [("iso9660", &iso), ("zfs_member", &write_zfs), ("LVM2_member", &write_lvm)];
-    for (kind, write) in writers {
+    fn write_iso(image: &NamedTempFile) {
+        write(image, 32_769, b"CD001");
+    }
+    let writers: [fn(&NamedTempFile); 3] = [write_iso, write_zfs, write_lvm];
+    for (kind, write) in ["iso9660", "zfs_member", "LVM2_member"].into_iter().zip(writers) {
         let image = image(true);
         write(&image);
         let device = device().with(probed(&image));

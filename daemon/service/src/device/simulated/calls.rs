@@ -138,6 +138,40 @@ impl Devices for SimulatedDevices {
         })
     }
 
+    fn other_mounts(&self, _run: &Path) -> io::Result<Vec<OtherMount>> {
+        let state = self.state();
+        let mounted = state.attached.values().filter(|attached| attached.is_mounted_elsewhere && !attached.is_gone);
+        let mount = |attached: &Attached| {
+            let medium = attached.drive.lock();
+            let name = |(slot, disk): (&Slot, &Disk)| match disk.luks {
+                Some(_) => format!("/dev/dm-{}", slot.diskseq),
+                None => format!("/dev/{}", slot.name),
+            };
+            let nodes = attached.slots.iter().zip(&medium.disks).map(name).map(PathBuf::from).collect();
+            OtherMount { at: Path::new("/media/anna").join(&medium.label), nodes }
+        };
+        Ok(mounted.map(mount).collect())
+    }
+
+    fn unmount_other(&self, mount: &OtherMount) -> Result<()> {
+        let drive = mount.nodes.first().and_then(|node| self.state().drive_at(node));
+        self.step(Step::UnmountOther, drive.as_ref(), |state| {
+            let drive = drive.as_ref().ok_or_else(|| system(Step::UnmountOther, Errno::EINVAL))?;
+            let (_, attached) = state.of_mut(drive).ok_or_else(|| system(Step::UnmountOther, Errno::EINVAL))?;
+            if attached.users > 0 {
+                return Err(Error::InUse("its directory is used by sh (7)".into()));
+            }
+            attached.is_mounted_elsewhere = false;
+            Ok(())
+        })?;
+        self.0.mounts.send_replace(());
+        Ok(())
+    }
+
+    fn user_name(&self, uid: u32) -> Option<String> {
+        (uid == 1000).then(|| "anna".to_owned())
+    }
+
     fn unmount(&self, at: &Path) -> Result<()> {
         let drive = self.mounted(at);
         self.step(Step::Unmount, drive.as_ref(), |state| {

@@ -28,6 +28,7 @@ use super::devices::{DeviceEvents, Devices, Event, MountEvents, Waiting};
 use super::error::{Error, Result};
 use super::luks::{Secret, mapping_name};
 use super::mount::{Access, Filesystem, ReadOnly, Source};
+use super::other_mounts::OtherMount;
 use super::power::Power;
 use super::probe::Probed;
 use super::superblock::Superblock;
@@ -47,6 +48,7 @@ pub(crate) enum Step {
     Open,
     WriteOut,
     Unmount,
+    UnmountOther,
     Detach,
     Unlock,
     Lock,

@@ -100,7 +100,7 @@ pub(super) fn mount_and_prove(
                 }
             }
         }
-        Err(refused @ Error::Refused(_)) => return Err(refused),
+        Err(refused @ (Error::Refused(_) | Error::InUse(_))) => return Err(refused),
         Err(error) => error,
     };
     // Where it cannot be read either, the first error says more.

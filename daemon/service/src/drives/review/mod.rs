@@ -245,11 +245,12 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
             let names = table.config.backups.iter().filter(goes).map(|rule| rule.name.as_str().to_owned()).collect();
             next.plugged.push((id.clone(), names, gone));
         }
+        // What failed because of the reason is tried again without it.
+        Action::Refuse(_) => entry.tried.clear(),
         Action::Unlock(_)
         | Action::Mount(_)
         | Action::Show
         | Action::Leave
-        | Action::Refuse(_)
         | Action::Degraded { .. }
         | Action::AwaitSecret(_) => {}
     }

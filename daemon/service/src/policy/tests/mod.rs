@@ -34,8 +34,15 @@ fn judged(input: &PolicyInput<'_>) -> Vec<String> {
     all.iter().map(text).collect()
 }
 
-const NOTHING: PolicyInput<'_> =
-    PolicyInput { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], in_use: &[] };
+const NOTHING: PolicyInput<'_> = PolicyInput {
+    rules: &[],
+    on_plug: &[],
+    keys: &[],
+    enrolments: &[],
+    devices: &[],
+    in_use: &[],
+    mounted_elsewhere: &[],
+};
 
 /// One row: a description, the enrolments, the devices and the decisions; bars separate words to find in a sentence.
 type Row = (&'static str, Vec<Enrolment>, Vec<BlockDevice>, &'static [&'static str]);
@@ -304,4 +311,15 @@ fn only_what_udev_does_not_see_on_a_drive_is_read() {
             devices.iter().filter(|device| is_unclear(device, &input)).map(BlockDevice::name).collect();
         assert_eq!(unclear, wanted, "{what}");
     }
+}
+
+#[test]
+fn a_drive_that_another_program_has_mounted_waits() {
+    let (enrolments, nodes) = (single(), [PathBuf::from("/dev/sdb")]);
+    let devices = [btrfs("sdb", 11)];
+    let input = PolicyInput { enrolments: &enrolments, devices: &devices, mounted_elsewhere: &nodes, ..NOTHING };
+    let text = judged(&input);
+    assert!(text[0].starts_with("blue: refuse \"Blue\" is mounted by another program (/dev/sdb"), "{text:?}");
+    let in_use = [DriveUse { enrolment: uuid(1), mounted: nodes.to_vec(), ..DriveUse::default() }];
+    assert_eq!(judged(&PolicyInput { in_use: &in_use, ..input }), ["blue: leave"], "it is mounted by us, too");
 }
