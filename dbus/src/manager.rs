@@ -215,7 +215,7 @@ pub struct ProblemParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Warning {
     /// For programs: `clock-ahead` or `clock-record-unreadable` (old snapshots are not deleted), `enrolment-unreadable` (those
-    /// beside the sources are not), or `snapshots-from-future`. Readers ignore unknown codes.
+    /// beside the sources are not), `nested-left-out` (subvolumes below the source), or `snapshots-from-future`. Readers ignore unknown codes.
     pub code: String,
     /// An English sentence.
     pub english: String,

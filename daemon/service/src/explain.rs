@@ -17,14 +17,17 @@ pub fn explain(config: &Config) -> String {
             )
         })
     };
-    words(config, |rule| volumes::open(rule).map(drop), folder)
+    let left_out = |rule: &BackupRule| backups::left_out(&rule.source, &rule.snapshots);
+    words(config, |rule| volumes::open(rule).map(drop), folder, left_out)
 }
 
-/// The configuration in words; `volume` and `backup` check one of them, and `backup` may have a remark.
+/// The configuration in words; `volume` and `backup` check one of them, and `backup` may have a remark; `left_out` says what a
+/// backup leaves out.
 fn words(
     config: &Config,
     volume: impl Fn(&VolumeRule) -> Result<(), volumes::Unusable>,
     backup: impl Fn(&BackupRule) -> Result<Option<&'static str>, String>,
+    left_out: impl Fn(&BackupRule) -> Option<String>,
 ) -> String {
     let mut out = String::from("The configuration is good.\n");
     let Config { volumes, backups, imports, worker, drives, .. } = config;
@@ -55,6 +58,9 @@ fn words(
             Err(hindrance) => {
                 line(&mut out, &text::one_line(&format!("  WARNING: this backup will fail: {hindrance}.")));
             }
+        }
+        if let Some(left_out) = left_out(rule) {
+            line(&mut out, &text::one_line(&format!("  WARNING: {left_out}.")));
         }
     }
     for rule in imports {
@@ -105,7 +111,12 @@ mod tests {
     fn an_unmounted_volume_is_reported_but_no_mistake() {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
         let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
-        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(None));
+        let text = words(
+            &Config { volumes, ..Config::default() },
+            |rule| volumes::open(rule).map(drop),
+            |_| Ok(None),
+            |_| None,
+        );
         assert!(text.starts_with("The configuration is good.\n"));
         assert!(text.contains("Volume \"tank\": receives into /nonexistent/tank; not usable now"), "{text}");
     }
@@ -116,12 +127,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("butterdock.toml");
         std::fs::write(&file, text).expect("written");
-        let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(None));
+        let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(None), |_| None);
         assert!(text.contains("/srv/state/sources/home records the identity of its source"), "{text}");
     }
 
     #[test]
     fn a_configuration_without_volumes_says_what_is_missing() {
-        assert!(words(&Config::default(), |_| Ok(()), |_| Ok(None)).contains("[[volume]]"));
+        assert!(words(&Config::default(), |_| Ok(()), |_| Ok(None), |_| None).contains("[[volume]]"));
     }
 }

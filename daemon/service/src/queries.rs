@@ -181,7 +181,7 @@ fn short_of_space(space: &SourceSpace, drives: &[NeedingDrive]) -> String {
 
 fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
     match estimated {
-        Ok(Estimated { bytes, incremental, why, problem, from_future }) => {
+        Ok(Estimated { bytes, incremental, why, problem, from_future, left_out }) => {
             backup.estimate = bytes;
             backup.incremental = bytes.map(|_| incremental);
             backup.note = why.map(|why| format!("full transfer, because {why}"));
@@ -189,6 +189,11 @@ fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
             let warning =
                 |(drive, count)| Warning { code: "snapshots-from-future", english: backups::from_future(drive, count) };
             backup.warnings.extend(from_future.into_iter().map(warning));
+            if let Some(left_out) = left_out {
+                // In place of what the last run counted: who asks for an estimate may know names.
+                backup.warnings.retain(|warning| warning.code != Warning::LEFT_OUT);
+                backup.warnings.extend(Warning::left_out(left_out.sentence(true)));
+            }
         }
         Err(error) => backup.problems.push(Problem::WouldFail { sentence: error.to_string() }),
     }

@@ -15,6 +15,7 @@ mod import;
 mod journal;
 mod kills;
 mod machines;
+mod nested;
 mod parents;
 mod partitions;
 mod plugs;

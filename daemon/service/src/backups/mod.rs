@@ -60,6 +60,14 @@ pub(crate) fn open_existing(source: &Path, snapshots: &Path) -> Option<OwnedFd> 
     folder::existing(from.as_fd(), source, snapshots).ok()?
 }
 
+/// Which subvolumes below the source a backup leaves out, with their paths; none if there are none. What the caller cannot look
+/// at is not reported: root may look at it.
+pub(crate) fn left_out(source: &Path, snapshots: &Path) -> Option<String> {
+    let from = open_source(source).ok()?;
+    let folder = folder::existing(from.as_fd(), source, snapshots).ok().flatten();
+    LeftOut::find(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd)).ok()?.sentence(true)
+}
+
 /// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
 /// by the caller is no reason: root may look at it.
 ///

@@ -44,6 +44,13 @@ impl DriveManager {
         answer(async move { manager.replaced_now(&id, backup, there).await }).await
     }
 
+    /// Notes how many subvolumes below the source a backup to it leaves out. The record of its end includes that.
+    pub(crate) fn set_left_out(&self, id: &DriveId, backup: &str, count: u64) {
+        if let Some(enrolled) = id.enrolment() {
+            self.lock().left_out.entry(enrolled).or_default().insert(backup.to_owned(), count);
+        }
+    }
+
     /// Writes down that a snapshot of it was restored, on which others may build.
     ///
     /// # Errors
@@ -134,7 +141,9 @@ impl DriveManager {
                 let mut changed = enrolment.clone();
                 refused = change(&mut changed).map(|()| *enrolment = changed);
                 // Read here, where changes are made one at a time: the last one writes the newest.
-                enrolment.not_done = manager.lock().not_done.on(enrolled);
+                let table = manager.lock();
+                enrolment.not_done = table.not_done.on(enrolled);
+                enrolment.left_out = table.left_out.get(&enrolled).cloned().unwrap_or_default();
             })?;
             Ok(refused)
         });

@@ -1,13 +1,13 @@
 //! Which backups are due, and the last good one on each drive.
 
-use crate::types::{BackupStatus, Problem};
+use crate::types::{BackupStatus, Problem, Warning};
 
 use super::DriveId;
 use super::handle::DriveManager;
 use super::kept_shared;
 use super::shown;
 use super::table::{DriveTable, goes};
-use crate::backups::{FullReason, RecordV1, SharedRecord, SharedSnapshot};
+use crate::backups::{FullReason, LeftOut, RecordV1, SharedRecord, SharedSnapshot};
 use crate::config::{BackupRule, Schedule, WorkerRule};
 use crate::enrolment::Enrolment;
 
@@ -93,8 +93,15 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         problems,
         note: kept_shared::because(enrolment, rule.name.as_str())
             .map(|why| format!("full transfer, because {}", FullReason::GivenUp(why))),
+        warnings: left_out(table, rule, enrolment).into_iter().collect(),
         ..named(rule)
     }
+}
+
+/// What the last run left out, without names: everybody may see it.
+fn left_out(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> Option<Warning> {
+    let count = *table.left_out.get(&enrolment.id)?.get(rule.name.as_str())?;
+    Warning::left_out(LeftOut { count, ..LeftOut::default() }.sentence(false))
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub(super) struct DriveTable {
     pub(super) not_done: NotDone,
     /// The enrolments that cannot be read.
     pub(super) unreadable: Unreadable,
+    /// How many subvolumes below the source the last run of each backup left out, by enrolment.
+    pub(super) left_out: BTreeMap<Uuid, BTreeMap<String, u64>>,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -211,6 +213,7 @@ impl DriveTable {
         let (devices, entries, shown) = (DeviceTable::default(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
         let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
+        let left_out = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.left_out.clone())).collect();
         Self {
             config,
             enrolments,
@@ -224,6 +227,7 @@ impl DriveTable {
             other_mounts: Vec::new(),
             not_done,
             unreadable: Unreadable::default(),
+            left_out,
         }
     }
 

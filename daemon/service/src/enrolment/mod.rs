@@ -67,6 +67,9 @@ pub(crate) struct Enrolment {
     /// The backups whose last attempt on it did not succeed, until they have run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_done: BTreeMap<String, Attempt>,
+    /// How many subvolumes below the source the last run of each backup left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
     /// What the last complete verify found, until one finds nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
@@ -142,6 +145,7 @@ impl Enrolment {
             restored: serde_json::Value::Null,
             replaced: BTreeSet::new(),
             not_done: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             damage: None,
             last_seen: now,
             given_up: BTreeMap::new(),

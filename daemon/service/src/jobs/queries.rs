@@ -12,7 +12,7 @@ use super::handle::Jobs;
 use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
 use super::retention::Retention;
 use super::source_store::SourceStore;
-use crate::backups::{BackupEvent, FullReason, SourceProblem};
+use crate::backups::{BackupEvent, FullReason, LeftOut, SourceProblem};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
@@ -146,6 +146,8 @@ pub(crate) struct Estimated {
     pub problem: Option<String>,
     /// How many snapshots are dated in the future, and whether they are on the drive or beside the source.
     pub from_future: Vec<(bool, usize)>,
+    /// The subvolumes below the source, with their paths.
+    pub left_out: Option<LeftOut>,
 }
 
 impl Jobs {
@@ -196,6 +198,7 @@ fn estimated(reports: &[Report], error: Option<WorkerError>) -> Estimated {
             Report::Backup(BackupEvent::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
             Report::Backup(BackupEvent::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
             Report::Backup(BackupEvent::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
+            Report::Backup(BackupEvent::LeftOut(left_out)) => all.left_out = Some(left_out.clone()),
             Report::Backup(BackupEvent::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
             _other => {}
         }

@@ -95,6 +95,11 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
             note(job, &format!("{which} flags of chattr that btrfs send does not send for new files"));
             return true;
         }
+        BackupEvent::LeftOut(left_out) => {
+            let sentence = left_out.sentence(false);
+            sentence.iter().for_each(|sentence| note(job, sentence));
+            return sentence.is_some();
+        }
         BackupEvent::FromFuture { drive, count } => {
             note(job, &from_future(*drive, *count));
             return true;

@@ -48,6 +48,15 @@ pub struct BackupStatus {
     pub source_held: Option<u64>,
 }
 
+impl Warning {
+    /// Subvolumes below the source are not part of the backup.
+    pub(crate) const LEFT_OUT: &str = "nested-left-out";
+
+    pub(crate) fn left_out(sentence: Option<String>) -> Option<Self> {
+        sentence.map(|english| Self { code: Self::LEFT_OUT, english })
+    }
+}
+
 /// Something about a backup that a person has to know although it can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {

@@ -78,6 +78,18 @@ impl BackupError {
         move |fault| Self::of_fault(doing, "the volume", fault)
     }
 
+    /// An empty source that has subvolumes in it is called that.
+    pub(crate) fn of_nothing_but_subvolumes(self, has_subvolumes: bool) -> Self {
+        match &self {
+            Self::Other(Explained { cause: Some(BackupCause::SourceRefused(SourceProblem::Empty)), .. })
+                if has_subvolumes =>
+            {
+                Self::because(BackupCause::SourceRefused(SourceProblem::OnlySubvolumes))
+            }
+            Self::Other(_) | Self::Receive(_) => self,
+        }
+    }
+
     /// Whether it may end if old snapshots on the drive are deleted.
     pub(crate) fn ends_by_pruning(&self) -> bool {
         match self {
@@ -170,6 +182,8 @@ pub enum SourceProblem {
     Another,
     /// It is empty.
     Empty,
+    /// There is nothing in it but subvolumes, which are not part of it.
+    OnlySubvolumes,
 }
 
 /// Whether old snapshots were deleted before the space was found too small.
@@ -290,6 +304,10 @@ impl SourceProblem {
                 "another subvolume than the one that was backed up before, so nothing was sent; mount the right one, or run \
                  butterdock backup NAME --new-source to back up this one from now on"
             }
+            Self::OnlySubvolumes => {
+                "nothing but other subvolumes, which a backup leaves out, so nothing was sent; name each of them as the source of \
+                 a backup of its own in butterdock.toml (butterdockd check-config names them)"
+            }
             Self::Empty => {
                 "empty, which is probably a mistake, so nothing was sent; mount the right subvolume, or put a file into it if it \
                  should be empty"
@@ -324,6 +342,7 @@ mod tests {
             SourceProblem::WithoutUuid,
             SourceProblem::Another,
             SourceProblem::Empty,
+            SourceProblem::OnlySubvolumes,
         ];
         let rooms = [Pruning::NotYet, Pruning::Done, Pruning::Stopped, Pruning::Useless];
         let places = [BackupCause::FolderElsewhere, BackupCause::DriveNotBtrfs, BackupCause::SameFilesystem];

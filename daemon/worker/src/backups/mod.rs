@@ -5,6 +5,7 @@
 //! run               a backup, from the check of the source to pruning on the drive
 //! source            checks the source: is it the configured subvolume, and has it changed
 //! lineage           the subvolumes that the source replaced, and those that it descends from
+//! nested            the subvolumes below the source, which a backup leaves out
 //! pending_snapshot  the new snapshot, hidden until the drive has it
 //! stream            sends a snapshot, and estimates how many bytes that will be
 //! space_check       checks whether they fit, before the transfer and during it
@@ -48,6 +49,7 @@ mod first_seen;
 mod held;
 mod lineage;
 mod name;
+mod nested;
 mod owner;
 mod pending_snapshot;
 mod prune;
@@ -75,6 +77,7 @@ pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};
 pub use lineage::{Lineage, SnapshotFolder};
 pub use name::LONGEST as LONGEST_NAME;
+pub use nested::{LeftOut, NestedPath};
 pub use prune::from_future;
 pub(crate) use prune::prune_source;
 pub(crate) use restore::Restore;

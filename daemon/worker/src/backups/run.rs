@@ -15,6 +15,7 @@ use butterdock_receive::{
 };
 
 use super::error::{BackupCause, BackupError, Explained, Pruning};
+use super::nested::LeftOut;
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
 use super::prune::{DeletedSubvolumes, PrunePlan, list_beside_source, prune, report_from_future, report_seen};
@@ -63,8 +64,10 @@ impl Run<'_> {
     /// Runs the backup and prunes the drive, not the source. A snapshot that is reported as pinned is durable on both sides.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
+        let left_out = self.left_out();
         let is_ours = |uuid| task.is_ours(uuid) || self.is_restored(uuid);
-        let mut source = Source::check(self.directories.source.as_fd(), &task.lineage, is_ours)?;
+        let checked = Source::check(self.directories.source.as_fd(), &task.lineage, is_ours);
+        let mut source = checked.map_err(|error| error.of_nothing_but_subvolumes(left_out.count > 0))?;
         (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
         if !source.is_read_only {
@@ -102,6 +105,7 @@ impl Run<'_> {
             if source.is_continued {
                 (self.report)(BackupEvent::Continued);
             }
+            (self.report)(BackupEvent::LeftOut(left_out.clone()));
             report_from_future(task, beside, &mine, self.report);
             report_from_future(task, on_drive, &theirs, self.report);
         };
@@ -146,6 +150,14 @@ impl Run<'_> {
             self.observer.warning(&text);
         }
         Ok(())
+    }
+
+    /// The subvolumes below the source. That they cannot be listed does not prevent a backup of the source.
+    fn left_out(&self) -> LeftOut {
+        LeftOut::find(self.directories.source.as_fd(), Some(self.folder())).unwrap_or_else(|fault| {
+            self.observer.warning(&format!("cannot list the subvolumes below the source, which are left out: {fault}"));
+            LeftOut::default()
+        })
     }
 
     fn folder(&self) -> BorrowedFd<'_> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::first_seen::Seen;
 use super::lineage::Lineage;
+use super::nested::LeftOut;
 use super::retention::{Reason, RetentionRule};
 use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::FullReason;
@@ -227,6 +228,8 @@ pub enum BackupEvent {
         /// What deleting all of them would free, in bytes of data; `None` if it takes too long to find out.
         bytes: Option<u64>,
     },
+    /// The subvolumes below the source, which are not part of the backup; also if there are none.
+    LeftOut(LeftOut),
     /// The rule does not keep a snapshot. It was deleted; in a dry run it would be.
     Pruned {
         /// On the drive, otherwise beside the source.

@@ -102,6 +102,7 @@ impl Followed {
                     | backups::BackupEvent::Snapshot { .. }
                     | backups::BackupEvent::FlagsNotSent { .. }
                     | backups::BackupEvent::Estimated { .. }
+                    | backups::BackupEvent::LeftOut(_)
                     | backups::BackupEvent::FromFuture { .. }
                     | backups::BackupEvent::Held { .. }
                     | backups::BackupEvent::Pruned { .. }

@@ -7,13 +7,15 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::backups::BackupEvent;
 use crate::drives::DriveManager;
 use crate::jobs::class::JobClass;
-use crate::jobs::job::Job;
+use crate::jobs::job::{About, Job};
 use crate::jobs::kinds::JobRequest;
 use crate::jobs::outcome::{EndReason, EndRules, Leftovers};
 use crate::jobs::report::Pace;
 use crate::volumes::Volume;
+use crate::worker::Report;
 
 /// Up to this many warnings of one job are logged. An honest worker sends up to a hundred.
 const WARNINGS: u32 = 300;
@@ -90,6 +92,15 @@ impl Entry {
             });
         }
         self.job.send_modify(|job| job.ending = true);
+    }
+
+    /// Notes how many subvolumes below its source a backup leaves out.
+    pub(super) fn note_left_out(&self, report: &Report) {
+        let Report::Backup(BackupEvent::LeftOut(left_out)) = report else { return };
+        let About { drive, backup, .. } = &self.job.borrow().about;
+        if let (Some(drives), Some(drive), Some(backup)) = (&self.drives, drive, backup) {
+            drives.set_left_out(&drive.id, backup, left_out.count);
+        }
     }
 
     /// Logs a warning of its worker.

@@ -158,6 +158,7 @@ impl Scheduler {
             RunnerEvent::Report(report) => {
                 events::hears(id, &report);
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
+                entry.note_left_out(&report);
                 // A separate statement, because a borrowed value blocks changes of the job.
                 let event = report::event(&entry.job.borrow().state, &report);
                 if let Some(event) = event {

@@ -125,6 +125,7 @@ impl World {
                 | BackupEvent::Pruned { .. }
                 | BackupEvent::Seen { .. }
                 | BackupEvent::FlagsNotSent { .. }
+                | BackupEvent::LeftOut(_)
                 | BackupEvent::FromFuture { .. } => {}
                 BackupEvent::Continued
                 | BackupEvent::Unchanged { .. }
