@@ -65,7 +65,7 @@ fn a_source_of_nothing_but_subvolumes_is_called_that() -> Result<()> {
         if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
     }
     snapshot::create(&scenario.source.join("alice"))?;
-    let drive = scenario.drive("mounted", &DriveState::Mounted)?;
+    let drive = scenario.fixture.one("enrolled", |is| is.enrolled)?;
     let client = &scenario.fixture.client;
     let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     let (state, _) = client.end_of(job.as_str())?;

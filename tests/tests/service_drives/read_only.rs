@@ -90,10 +90,11 @@ fn a_drive_read_only_after_a_failed_job_is_safe_with_a_problem() -> Result<()> {
     fs::rename(&scenario.source, &aside)?;
     let (state, error, _) = ended(&scenario, "Backup")?;
     ensure!(state == "failed", "{state} {error}");
-    fs::rename(&aside, &scenario.source)?;
     ensure!(scenario.is_held()?, "it is mounted");
     becomes_read_only(&scenario)?;
     is_removed_with(&scenario, SAVED)?;
+    // Only now: the backup begins again by itself when its source appears and mounts change.
+    fs::rename(&aside, &scenario.source)?;
     is_well_after_the_next_plug(scenario, SAVED)
 }
 

@@ -57,6 +57,11 @@ impl DriveManager {
         Some(self.reserve(id))
     }
 
+    /// A person asks to have the drive made safe: no backup begins on it by itself.
+    pub(crate) fn forget_awaited(&self, id: &DriveId) {
+        self.entry(id, |entry| entry.awaited.clear());
+    }
+
     /// Changes whenever a source may have appeared.
     pub(crate) fn sources_changed(&self) -> watch::Receiver<()> {
         self.0.sources.subscribe()

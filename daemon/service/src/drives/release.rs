@@ -56,7 +56,6 @@ impl DriveManager {
         };
         self.entry(id, |entry| {
             (entry.served, entry.beginning) = (true, false);
-            entry.awaited.clear();
             entry.removal.send_replace(false);
             entry.unremoved = done.is_err();
         });

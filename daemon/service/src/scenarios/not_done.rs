@@ -1,6 +1,7 @@
 //! Backups that should have run and did not: shown until they have run.
 
 use super::*;
+use crate::device::simulated::Step;
 use crate::types::BackupStatus;
 
 /// The row of a backup to the drive.
@@ -235,6 +236,31 @@ fn a_drive_made_safe_by_hand_is_not_used_when_a_source_appears() {
         fixture.devices.change_mounts();
         fixture.quiet().await;
         assert_eq!((fixture.written().len(), codes(&fixture, "home").await), (1, vec!["backup-failed"]));
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
+
+#[test]
+fn a_source_that_appears_during_a_removal_begins_nothing() {
+    run(async {
+        let (drive, home) = (SimulatedDrive::new("blue", 1, false), folder());
+        let config = Config {
+            drives: crate::config::DriveRules { on_finish: OnFinish::Keep, ..Default::default() },
+            ..late_source(&home)
+        };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), Arc::clone(&home), config).await;
+        let id = fixture.enrol(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((fixture.state(&id), fixture.written().len()), (Some(DriveState::Mounted), 1));
+        fixture.devices.block(&drive, Step::Unmount);
+        fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+        fixture.devices.reached(Step::Unmount).await;
+        std::fs::create_dir(home.path().join("home")).expect("made");
+        fixture.devices.change_mounts();
+        fixture.tasks_run().await;
+        fixture.devices.unblock();
+        fixture.quiet().await;
+        assert_eq!((fixture.written().len(), fixture.unfinished()), (1, Vec::new()));
         fixture.check_at_rest(std::slice::from_ref(&drive));
     });
 }

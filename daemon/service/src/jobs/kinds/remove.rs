@@ -46,6 +46,10 @@ impl JobRequest for RemoveJob {
         Ok(())
     }
 
+    fn set_accepted(&mut self) {
+        self.manager.forget_awaited(&self.drive.id);
+    }
+
     fn end_rules(&self) -> &'static EndRules {
         &END
     }
