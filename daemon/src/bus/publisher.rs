@@ -155,7 +155,11 @@ async fn publish_drive(
     let Ok(emitter) = SignalEmitter::new(&server.connection, &path) else { return };
     let mut may = Instant::now();
     while drive.changed().await.is_ok() {
-        sleep_until(may).await;
+        tokio::select! {
+            () = sleep_until(may) => {}
+            // A drive that is gone is removed at once.
+            () = closed(drive.clone()) => {}
+        }
         let now = drive.borrow_and_update().clone();
         let changes = changed(&before, &now);
         if !changes.is_empty() {
@@ -169,6 +173,10 @@ async fn publish_drive(
     if let Err(error) = server.connection.object_server().remove::<DriveObject, _>(&path).await {
         tracing::debug!("cannot remove a drive from the bus: {error}");
     }
+}
+
+async fn closed(mut drive: watch::Receiver<Drive>) {
+    drop(drive.wait_for(|_| false).await);
 }
 
 /// Names every field, so that the compiler requires a new one here.
