@@ -180,7 +180,7 @@ pub trait Drive {
     #[zbus(property)]
     fn bus(&self) -> zbus::Result<String>;
 
-    /// The kernel's name, such as `sdb1`.
+    /// The kernel's name, such as `sdb1`; of several devices the first.
     #[zbus(property)]
     fn device(&self) -> zbus::Result<String>;
 
@@ -192,7 +192,15 @@ pub trait Drive {
     #[zbus(property)]
     fn disk_size(&self) -> zbus::Result<u64>;
 
-    /// Size in bytes.
+    /// The kernel's names of all its devices that are attached.
+    #[zbus(property)]
+    fn devices(&self) -> zbus::Result<Vec<String>>;
+
+    /// How many devices its filesystem has.
+    #[zbus(property)]
+    fn device_count(&self) -> zbus::Result<u64>;
+
+    /// Size of all its devices in bytes.
     #[zbus(property)]
     fn size(&self) -> zbus::Result<u64>;
 

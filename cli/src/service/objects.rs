@@ -192,7 +192,8 @@ impl Drive {
     fn is_called(&self, wanted: &str) -> bool {
         let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
         let is_name = || self.now.names.iter().any(|name| name == wanted);
-        let is_device = || [&self.now.device, &self.now.disk].into_iter().any(|name| name == device);
+        let devices = [&self.now.device, &self.now.disk].into_iter().chain(&self.now.devices);
+        let is_device = || devices.into_iter().any(|name| name == device);
         !wanted.is_empty() && (self.id.starts_with(wanted) || is_name() || is_device())
     }
 

@@ -68,7 +68,7 @@ pub(crate) fn table(drives: &[Drive]) -> String {
         table.row([
             escaped(&drive.id),
             short_label(&now.label),
-            escaped(&now.device),
+            devices(drive),
             short_label(&now.model),
             bytes(now.size),
             if is_theirs { "mounted by others".to_owned() } else { escaped(now.state.as_str()) },
@@ -76,6 +76,17 @@ pub(crate) fn table(drives: &[Drive]) -> String {
         ]);
     }
     table.render()
+}
+
+/// Its devices, and how many there are if some are missing.
+fn devices(drive: &Drive) -> String {
+    let now = &drive.now;
+    let attached = if now.devices.len() > 1 { escaped(&now.devices.join(", ")) } else { escaped(&now.device) };
+    let count = now.devices.len() as u64;
+    if count == 0 || count >= now.device_count {
+        return attached;
+    }
+    format!("{attached} ({count} of {})", now.device_count)
 }
 
 /// Enrols a drive; with `--format` erases it first, after a confirmation.

@@ -48,7 +48,16 @@ fn drives_and_status_list_problems() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["drives"]);
     assert_eq!(ran.code, Some(0));
-    for part in ["3f2a", "Attic", "sdb1", "Elements 25A2", "2.00 TiB", "locked", "2023-11-14 22:13", "not enrolled"] {
+    for part in [
+        "3f2a",
+        "Attic",
+        "sdb1, sde1 (2 of 3)",
+        "Elements 25A2",
+        "2.00 TiB",
+        "locked",
+        "2023-11-14 22:13",
+        "not enrolled",
+    ] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert!(ran.err.contains("9a11: another drive has the same filesystem"), "{}", ran.err);
@@ -91,7 +100,7 @@ fn an_ambiguous_or_unknown_drive_exits_with_64() {
             assert!(parts.iter().all(|part| ran.err.contains(part)), "{verb} {wanted}: {}", ran.err);
         }
     }
-    for wanted in ["3f2a", "3f", "Attic", "Loft", "sdb1", "/dev/sdb1"] {
+    for wanted in ["3f2a", "3f", "Attic", "Loft", "sdb1", "/dev/sde1"] {
         assert_eq!(fixture.json(&["enrol", wanted])["id"], "3f2a", "{wanted}");
     }
     assert_eq!(fixture.fake.calls().lines().count(), 6);

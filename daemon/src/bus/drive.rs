@@ -227,6 +227,16 @@ impl DriveObject {
     }
 
     #[zbus(property)]
+    fn devices(&self) -> Vec<String> {
+        self.now().devices.clone()
+    }
+
+    #[zbus(property)]
+    fn device_count(&self) -> u64 {
+        self.now().device_count
+    }
+
+    #[zbus(property)]
     fn size(&self) -> u64 {
         self.now().size
     }

@@ -190,6 +190,8 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         device,
         disk,
         disk_size,
+        devices,
+        device_count,
         size,
         free,
         filesystem_type,
@@ -227,6 +229,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     };
     number("DiskSize", before.disk_size, *disk_size);
     number("Size", before.size, *size);
+    number("DeviceCount", before.device_count, *device_count);
     number("Free", before.free, *free);
     number("LastBackup", before.last_backup, *last_backup);
     let mut truth = |name, before: bool, after: bool| {
@@ -237,7 +240,9 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     truth("Encrypted", before.encrypted, *encrypted);
     truth("Enrolled", before.enrolled, *enrolled);
     truth("MountedByOthers", before.mounted_by_others, *mounted_by_others);
-    for (name, before, after) in [("Names", &before.names, names), ("Backups", &before.backups, backups)] {
+    let texts =
+        [("Names", &before.names, names), ("Devices", &before.devices, devices), ("Backups", &before.backups, backups)];
+    for (name, before, after) in texts {
         if before != after {
             changes.insert(name, Variant::from(after.clone()));
         }

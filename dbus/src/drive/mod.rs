@@ -50,7 +50,11 @@ pub struct DriveProperties {
     pub disk: String,
     /// Size of that disk in bytes.
     pub disk_size: u64,
-    /// Size in bytes.
+    /// The kernel's names of all its devices that are attached.
+    pub devices: Vec<String>,
+    /// How many devices its filesystem has.
+    pub device_count: u64,
+    /// Size of all its devices in bytes.
     pub size: u64,
     /// Free bytes at the last mount; 0 if unknown.
     pub free: u64,
@@ -87,6 +91,8 @@ impl Default for DriveProperties {
             device: String::new(),
             disk: String::new(),
             disk_size: 0,
+            devices: Vec::new(),
+            device_count: 0,
             size: 0,
             free: 0,
             filesystem_type: String::new(),
@@ -128,6 +134,8 @@ impl DriveProperties {
             "Device" => Field::Text(&mut self.device),
             "Disk" => Field::Text(&mut self.disk),
             "DiskSize" => Field::Number(&mut self.disk_size),
+            "Devices" => Field::Texts(&mut self.devices),
+            "DeviceCount" => Field::Number(&mut self.device_count),
             "Size" => Field::Number(&mut self.size),
             "Free" => Field::Number(&mut self.free),
             "FilesystemType" => Field::Text(&mut self.filesystem_type),

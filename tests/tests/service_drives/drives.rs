@@ -114,6 +114,37 @@ fn a_copy_of_an_attached_drive_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_filesystem_of_two_devices_is_one_drive() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let images = ["a", "b"].map(|name| fixture.sandbox.join(&format!("{name}.img")));
+    for image in &images {
+        File::create(image)?.set_len(256 << 20)?;
+    }
+    let [first, second] = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
+    let nodes = [&first, &second].map(|disk| format!("/dev/{}", disk.name()));
+    run(Command::new("mkfs.btrfs").args(["-q", "-L", "Blue", "-d", "raid1", "-m", "raid1"]).args(&nodes), TIMEOUT)?
+        .success()?;
+    let drives = fixture.until("it is one drive", |drives| {
+        drives.len() == 1 && drives[0].properties.devices.len() == 2 && drives[0].properties.label == "Blue"
+    })?;
+    ensure!((drives[0].properties.size, drives[0].properties.enrolled) == (512 << 20, false), "{drives:?}");
+    fixture.call(&drives[0], "Enrol", &no_options())?;
+    let drive = fixture.one("it is enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(drive.properties.devices.len() == 2 && drive.properties.device_count == 2, "{drive:?}");
+    let body = fixture.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
+    let job: OwnedObjectPath = body.deserialize()?;
+    ensure!(fixture.client.end_of(job.as_str())?.0 == "succeeded");
+    ensure!(!is_mounted(&first.name())? && !is_mounted(&second.name())?);
+    // The kernel knows the devices until it is told to forget them.
+    run(Command::new("btrfs").args(["device", "scan", "--forget"]).args(&nodes), TIMEOUT)?.success()?;
+    drop(second);
+    let drive = fixture.one("one device is missing", |is| is.enrolled && is.devices.len() == 1)?;
+    ensure!((drive.properties.device_count, drive.properties.size) == (2, 512 << 20), "{drive:?}");
+    ensure!(fixture.drives()?.len() == 1);
+    Ok(())
+}
+
+#[test]
 fn a_forgotten_drive_is_unmounted_and_unenrolled() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;

@@ -36,6 +36,8 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         ("Model", "Elements 25A2".into()),
         ("Serial", "WX11".into()),
         ("Device", "sdb1".into()),
+        ("Devices", vec!["sdb1", "sde1"].into()),
+        ("DeviceCount", 3_u64.into()),
         ("Size", (2_u64 << 40).into()),
         ("State", "locked".into()),
         ("Enrolled", true.into()),

@@ -39,7 +39,7 @@ impl DriveManager {
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
         options.confirm(&shown)?;
-        let mut device = outer(&self.lock(), id)?;
+        let mut device = outer(&self.lock(), id, options)?;
         if options.whole_disk {
             device = whole_disk(&self.lock(), id, &device)?;
         }
@@ -171,16 +171,20 @@ fn or_none(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// The one device that the drive is, whatever is on it.
-fn outer(table: &DriveTable, id: &DriveId) -> Result<BlockDevice, Error> {
+/// The first device of the drive, whatever is on it. One that is to be formatted must be the only one, or all of them must be
+/// partitions of the disk that is to be formatted.
+fn outer(table: &DriveTable, id: &DriveId, options: &EnrolOptions) -> Result<BlockDevice, Error> {
     let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
     let devices = table.behind(&decision.devices);
     let mut outer = devices.iter().filter(|facts| facts.mapping.is_none());
     match (outer.next(), outer.next()) {
         (Some(device), None) => Ok((*device).clone()),
+        (Some(device), Some(_)) if !options.format || (options.whole_disk && decision.disks.len() == 1) => {
+            Ok((*device).clone())
+        }
         (Some(_), Some(_)) => Err(failed(
-            "the drive has several devices, and only a single device can be formatted: forget it, and \
-                        unplug the others",
+            "the filesystem of the drive has several devices, and only a single device can be formatted: unplug the \
+             others; if the drive is enrolled, forget it first",
         )),
         (None, _) => Err(no_such_drive(id)),
     }

@@ -7,7 +7,7 @@ use super::table::{DriveEntry, DriveTable, goes};
 use super::{damage, replaced};
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Finding};
-use crate::enrolment::Enrolment;
+use crate::enrolment::{Enrolment, Member};
 use crate::policy::{Action, Decision};
 
 /// What is shown of a drive. It holds no path.
@@ -33,9 +33,9 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     let enrolment = id.enrolment().and_then(|id| table.enrolments.iter().find(|other| other.id == id));
     let devices: Vec<&BlockDevice> =
         table.devices.values().filter(|facts| decision.devices.contains(&facts.node)).collect();
-    let container = devices.iter().find(|facts| is_container(facts)).copied();
-    // The disk or its container before the mapping over it, which has neither serial nor bus.
-    let outer = container.or_else(|| devices.iter().find(|facts| facts.bus != Bus::Mapper).copied());
+    let outer_devices = outer_devices(&devices);
+    let outer = outer_devices.first().copied();
+    let container = outer.filter(|facts| is_container(facts));
     let open = table.devices.values().find(|facts| {
         let over = facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
         container.is_some_and(|container| over == Some(container.name()))
@@ -70,7 +70,9 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         device: outer.map(|facts| facts.name().to_owned()).unwrap_or_default(),
         disk: outer.and_then(|facts| facts.disk().file_name()).unwrap_or_default().to_string_lossy().into_owned(),
         disk_size: outer.and_then(|facts| table.devices.at(facts.disk())).map_or(0, |disk| disk.size),
-        size: outer.map_or(0, |facts| facts.size),
+        devices: outer_devices.iter().map(|facts| facts.name().to_owned()).collect(),
+        device_count: enrolment.map_or(outer_devices.len(), |enrolment| enrolment.members.len()) as u64,
+        size: size(&outer_devices, enrolment),
         free: entry.free,
         filesystem_type: content.map(|content| content.kind.clone()).unwrap_or_default(),
         filesystem_uuid: enrolment
@@ -93,6 +95,29 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
 fn is_claimed(table: &DriveTable, devices: &[&BlockDevice]) -> bool {
     let contents = devices.iter().filter_map(|device| device.content.as_ref());
     contents.into_iter().any(|content| table.unreadable.claimed.contains(&content.uuid))
+}
+
+/// Its devices without the mappings over containers, which have neither serial nor bus; what came first is the first.
+fn outer_devices<'a>(devices: &[&'a BlockDevice]) -> Vec<&'a BlockDevice> {
+    let has_container = devices.iter().any(|facts| is_container(facts));
+    let is_outer = |facts: &&BlockDevice| if has_container { is_container(facts) } else { facts.bus != Bus::Mapper };
+    let mut outer: Vec<&BlockDevice> = devices.iter().copied().filter(is_outer).collect();
+    outer.sort_by_key(|facts| (facts.diskseq, facts.name()));
+    outer
+}
+
+/// The bytes of all its devices. A missing one has as many as at the enrolment.
+fn size(devices: &[&BlockDevice], enrolment: Option<&Enrolment>) -> u64 {
+    let attached = devices.iter().map(|facts| facts.size);
+    let is_attached = |member: &Member| {
+        devices.iter().any(|facts| match member.luks {
+            Some(luks) => facts.luks() == Some(luks),
+            None => facts.btrfs().is_some_and(|(_, device)| device == member.device),
+        })
+    };
+    let members = enrolment.into_iter().flat_map(|enrolment| &enrolment.members);
+    let missing = members.filter(|member| !is_attached(member)).map(|member| member.size);
+    attached.chain(missing).fold(0, u64::saturating_add)
 }
 
 /// The names of the backups that go to it.

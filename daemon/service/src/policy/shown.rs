@@ -1,7 +1,7 @@
 //! Which drives that are not enrolled are shown.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -19,7 +19,45 @@ pub(super) fn others(input: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decisi
         // A card reader without a card has no size; the open side of a container is shown with the container.
         !whole_and_parted && device.size > 0 && device.bus != Bus::Mapper && !taken.contains(device.node.as_path())
     };
-    input.devices.iter().filter(seen).filter(|device| is_shown(device, input)).map(show).collect()
+    let filesystems = filesystems(input.devices.iter().filter(seen), input);
+    let shown = filesystems.iter().filter(|devices| devices.iter().any(|device| is_shown(device, input)));
+    shown.filter_map(|devices| show(devices)).collect()
+}
+
+/// The devices of each filesystem. A device without one is alone, and so is each of those among which is a copy.
+fn filesystems<'a>(
+    devices: impl Iterator<Item = &'a BlockDevice>,
+    input: &PolicyInput<'a>,
+) -> Vec<Vec<&'a BlockDevice>> {
+    let devices: Vec<_> = devices.map(|device| (device, btrfs_of(device, input))).collect();
+    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
+    for (device, btrfs) in &devices {
+        let Some((filesystem, _)) = btrfs else {
+            all.push(vec![*device]);
+            continue;
+        };
+        if !seen.insert(filesystem) {
+            continue;
+        }
+        let is_of_it = |(_, btrfs): &&(_, Option<(Uuid, Uuid)>)| btrfs.is_some_and(|(other, _)| other == *filesystem);
+        let of_it: Vec<_> = devices.iter().filter(is_of_it).collect();
+        let members: BTreeSet<_> = of_it.iter().map(|(_, btrfs)| btrfs).collect();
+        let of_it: Vec<&BlockDevice> = of_it.iter().map(|(device, _)| *device).collect();
+        if members.len() < of_it.len() {
+            all.extend(of_it.into_iter().map(|device| vec![device]));
+        } else {
+            all.push(of_it);
+        }
+    }
+    all
+}
+
+/// The uuids of the filesystem on a device, or on the open side of a container.
+fn btrfs_of(device: &BlockDevice, input: &PolicyInput<'_>) -> Option<(Uuid, Uuid)> {
+    let is_over = |other: &&BlockDevice| {
+        other.mapping.as_ref().and_then(|mapping| mapping.over.as_deref()) == Some(device.name())
+    };
+    device.btrfs().or_else(|| input.devices.iter().find(is_over)?.btrfs())
 }
 
 /// Whether it is looked at at all, enrolled or not.
@@ -63,14 +101,17 @@ fn is_ruled(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
     ruled(device) || disk().is_some_and(ruled)
 }
 
-fn show(device: &BlockDevice) -> Decision {
-    Decision {
-        id: id(device),
-        devices: vec![device.node.clone()],
-        disks: vec![device.disk().to_path_buf()],
+/// One drive, which is called after the device that came first.
+fn show(devices: &[&BlockDevice]) -> Option<Decision> {
+    let first = devices.iter().min_by_key(|device| (device.diskseq, device.name()))?;
+    let disks: BTreeSet<PathBuf> = devices.iter().map(|device| device.disk().to_path_buf()).collect();
+    Some(Decision {
+        id: id(first),
+        devices: devices.iter().map(|device| device.node.clone()).collect(),
+        disks: disks.into_iter().collect(),
         action: Action::Show,
-        note: super::remains(&[device]),
-    }
+        note: super::remains(devices),
+    })
 }
 
 /// Whether it has all of what the rule says.

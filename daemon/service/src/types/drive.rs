@@ -40,7 +40,11 @@ pub struct DriveProperties {
     pub disk: String,
     /// Bytes that the disk has.
     pub disk_size: u64,
-    /// Bytes that it has.
+    /// The names of all its devices that are attached.
+    pub devices: Vec<String>,
+    /// How many devices its filesystem has.
+    pub device_count: u64,
+    /// Bytes that all its devices have.
     pub size: u64,
     /// Bytes that were free when it was last mounted here; 0 unknown.
     pub free: u64,

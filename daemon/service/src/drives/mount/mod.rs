@@ -232,10 +232,8 @@ fn examine(
             Part::Node(&source.node),
             Part::Text(", and "),
             Part::Number(count as u64),
-            Part::Text(" of "),
-            Part::Number(wanted as u64),
             Part::Text(
-                " are attached; plug in all of them; if a device was added or removed after the enrolment, forget the \
+                " are attached and unlocked; plug in all of them; if a device was added or removed after the enrolment, forget the \
                  drive and enrol it again",
             ),
         ])));

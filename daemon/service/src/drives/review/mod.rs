@@ -308,6 +308,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
                     let other = !drive.is.device.is_empty() || drive.is.problems != problems;
                     drive.is.device.clear();
                     drive.is.disk.clear();
+                    drive.is.devices.clear();
                     drive.is.note.clear();
                     drive.is.state = DriveState::Safe;
                     drive.is.problems = problems;

@@ -51,6 +51,43 @@ fn an_unenrolled_drive_is_only_shown() {
     assert!(shown.has_changed().is_err() && table.entries.is_empty());
 }
 
+/// The second device of the same filesystem.
+fn second_disk() -> BlockDevice {
+    let content = disk().content.map(|content| Content { sub_uuid: Uuid::from_u128(12).to_string(), ..content });
+    BlockDevice {
+        node: Path::new("/dev/sdc").to_owned(),
+        syspath: Path::new("/sys/devices/x/block/sdc").to_owned(),
+        diskseq: 2,
+        content,
+        ..disk()
+    }
+}
+
+#[test]
+fn a_filesystem_of_two_devices_is_shown_as_one_drive() {
+    for is_enrolled in [false, true] {
+        let mut table = table(is_enrolled);
+        if is_enrolled {
+            let member = Member { device: Uuid::from_u128(12), luks: None, serial: "S".to_owned(), size: 1000 };
+            table.enrolments[0].members.push(member);
+        }
+        table.devices.insert(second_disk());
+        look(&mut table);
+        let of = |table: &DriveTable| table.shown.values().map(|shown| shown.borrow().clone()).collect::<Vec<_>>();
+        let facts = |drive: &Drive| (drive.devices.join(" "), drive.device_count, drive.size, drive.label.clone());
+        let shown = of(&table);
+        assert_eq!(shown.iter().map(facts).collect::<Vec<_>>(), [("sdb sdc".to_owned(), 2, 2000, "Blue".to_owned())]);
+        assert_eq!(shown[0].device, "sdb");
+        table.devices.remove(&Event::Gone(second_disk().syspath));
+        look(&mut table);
+        let (count, size) = if is_enrolled { (2, 2000) } else { (1, 1000) };
+        assert_eq!(
+            of(&table).iter().map(facts).collect::<Vec<_>>(),
+            [("sdb".to_owned(), count, size, "Blue".to_owned())]
+        );
+    }
+}
+
 #[test]
 fn a_failed_action_is_retried_only_after_a_change() {
     let mut table = table(true);

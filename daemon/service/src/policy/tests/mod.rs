@@ -214,6 +214,57 @@ fn every_opinion() {
     }
 }
 
+/// The nodes of each decision.
+fn nodes(input: &PolicyInput<'_>) -> Vec<String> {
+    let names = |all: &[PathBuf]| all.iter().map(|node| node.display().to_string()).collect::<Vec<_>>().join(" ");
+    let text = |one: &Decision| match &one.id {
+        DriveId::Enrolled(_) => format!("blue: {}", names(&one.devices)),
+        DriveId::Device(name, count) => format!("{name}-{count}: {}", names(&one.devices)),
+    };
+    decisions(input).iter().map(text).collect()
+}
+
+#[test]
+fn an_unknown_filesystem_of_several_devices_is_one_drive() {
+    let inside = |name: &str, sub| BlockDevice { bus: Bus::Ata, ..btrfs(name, sub) };
+    let later = |device: BlockDevice| BlockDevice { diskseq: 2, ..device };
+    let locked = |name: &str, uuid| BlockDevice { content: content("crypto_LUKS", uuid, 0), ..disk(name) };
+    let open = |name: &str, sub, over: &str| BlockDevice {
+        node: PathBuf::from(format!("/dev/{name}")),
+        content: content("btrfs", 10, sub),
+        ..opened(name, over)
+    };
+    let other = BlockDevice { content: content("btrfs", 30, 31), ..disk("sdd") };
+    for (what, devices, wanted) in [
+        (
+            "two disks",
+            vec![btrfs("sdb", 11), btrfs("sdc", 12), other],
+            &["sdb-1: /dev/sdb /dev/sdc", "sdd-1: /dev/sdd"][..],
+        ),
+        (
+            "it is called after the disk that came first",
+            vec![later(btrfs("sdb", 11)), btrfs("sdc", 12)],
+            &["sdc-1: /dev/sdb /dev/sdc"],
+        ),
+        ("one of them is inside", vec![inside("sda", 12), btrfs("sdb", 11)], &["sda-1: /dev/sda /dev/sdb"]),
+        ("both are inside", vec![inside("sda", 12), inside("sdb", 11)], &[]),
+        (
+            "a copy of one",
+            vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 12)],
+            &["sdb-1: /dev/sdb", "sdc-1: /dev/sdc", "sdd-1: /dev/sdd"],
+        ),
+        ("two containers, locked", vec![locked("sdb", 20), locked("sdc", 21)], &["sdb-1: /dev/sdb", "sdc-1: /dev/sdc"]),
+        (
+            "two containers, open",
+            vec![locked("sdb", 20), locked("sdc", 21), open("dm-0", 11, "sdb"), open("dm-1", 12, "sdc")],
+            &["sdb-1: /dev/sdb /dev/sdc"],
+        ),
+        ("no filesystem on either", vec![disk("sdb"), disk("sdc")], &["sdb-1: /dev/sdb", "sdc-1: /dev/sdc"]),
+    ] {
+        assert_eq!(nodes(&PolicyInput { devices: &devices, ..NOTHING }), wanted, "{what}");
+    }
+}
+
 #[test]
 fn what_is_going_on_decides_what_comes_next() {
     let enrolments = single();
