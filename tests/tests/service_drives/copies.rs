@@ -25,14 +25,14 @@ fn an_older_copy_alone_is_refused() -> Result<()> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
     fixture.enrol(&drive)?;
     drop(disk);
-    fixture.one("away", |is| is.device.is_empty())?;
+    fixture.until("away", <[_]>::is_empty)?;
     let stolen = copy(&fixture, &image, "copy")?;
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("used since", |is| is.enrolled && is.state == DriveState::Mounted)?;
     fixture.call(&drive, "SafelyRemove", &no_options())?;
     fixture.one("safe", |is| is.state == DriveState::Safe)?;
     drop(disk);
-    fixture.one("away", |is| is.device.is_empty())?;
+    fixture.until("away", <[_]>::is_empty)?;
     let clone = Disk::attach(&stolen)?;
     let refused = fixture.one("refused", |is| !is.problem.is_empty())?;
     ensure!(refused.properties.problem.contains("this is an older copy of"), "{refused:?}");

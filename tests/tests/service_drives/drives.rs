@@ -128,8 +128,7 @@ fn a_filesystem_of_two_devices_is_one_drive() -> Result<()> {
         drives.len() == 1 && drives[0].properties.devices.len() == 2 && drives[0].properties.label == "Blue"
     })?;
     ensure!((drives[0].properties.size, drives[0].properties.enrolled) == (512 << 20, false), "{drives:?}");
-    fixture.call(&drives[0], "Enrol", &no_options())?;
-    let drive = fixture.one("it is enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let drive = fixture.enrol_and_mount(&drives[0])?;
     ensure!(drive.properties.devices.len() == 2 && drive.properties.device_count == 2, "{drive:?}");
     let body = fixture.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
     let job: OwnedObjectPath = body.deserialize()?;

@@ -77,7 +77,7 @@ fn each_event_is_emitted_once_and_in_order() -> Result<()> {
 
     // Unplugged when it is safe is no event; one whose source is gone fails.
     drop(disk);
-    fixture.one("away", |is| is.device.is_empty())?;
+    fixture.until("away", <[_]>::is_empty)?;
     let _disk = Disk::attach(&image)?;
     let drive =
         fixture.one("there again", |is| is.enrolled && !is.device.is_empty() && is.state != DriveState::Busy)?;

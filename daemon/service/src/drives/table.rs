@@ -22,8 +22,8 @@ use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 use crate::types::Problem;
 
-/// How long a drive is shown as safe after it was switched off: its devices are gone, and only a person sees whether it is
-/// still plugged in.
+/// How long a drive without devices is shown as safe, after it was switched off or became read-only: only a person sees whether
+/// it is still plugged in, and what is wrong with it is shown.
 const SAFE: Duration = Duration::from_secs(600);
 
 /// The table of drives. Only the order of the enrolments matters.
@@ -204,7 +204,8 @@ impl DriveEntry {
 
     /// When it is shown no more, though none of its devices is there.
     pub(super) fn expires(&self) -> Option<Instant> {
-        self.safe.filter(|_| self.absent && self.is_switched_off)?.checked_add(SAFE)
+        let is_shown = self.is_switched_off || self.condition != Condition::Sound;
+        self.safe.filter(|_| self.absent && is_shown)?.checked_add(SAFE)
     }
 }
 

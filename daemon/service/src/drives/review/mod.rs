@@ -284,8 +284,8 @@ fn show(table: &mut DriveTable, drive: Drive) -> bool {
     true
 }
 
-/// A drive without devices is not shown, unless the service switched it off a while ago, and it was neither forgotten nor
-/// plugged in again under another id since.
+/// A drive without devices is not shown, unless the service switched it off a while ago or it became read-only, and it was
+/// neither forgotten nor plugged in again under another id since.
 fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
     let now = Instant::now();
     let absent: Vec<DriveId> = table.entries.keys().filter(|id| !there.contains(*id)).cloned().collect();
@@ -298,7 +298,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
         entry.absent = true;
         let is_forgotten = id.enrolment().is_some_and(|id| enrolments.iter().all(|other| other.id != id));
         let is_back = shown.get(id).is_some_and(|drive| attached.contains(&drive.borrow().filesystem_uuid));
-        entry.is_switched_off &= !is_forgotten && !is_back;
+        entry.safe.take_if(|_| is_forgotten || is_back);
         if entry.expires().is_some_and(|at| at > now) {
             if let Some(shown) = shown.get(id) {
                 let of_drive = shown::of_drive(entry.lasting_problem());

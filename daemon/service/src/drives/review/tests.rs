@@ -216,6 +216,19 @@ fn a_safe_drive_that_is_unplugged_is_not_shown() {
 }
 
 #[test]
+fn what_a_drive_lost_is_shown_while_it_is_unplugged() {
+    let (mut table, id) = safe(false);
+    table.entries.get_mut(&id).expect("an entry").condition = crate::drives::Condition::ReadOnly;
+    table.devices = DeviceTable::default();
+    look(&mut table);
+    let shown = table.shown[&id].borrow().clone();
+    assert!(shown.device.is_empty() && shown.problem().contains("became read-only"), "{shown:?}");
+    table.enrolments.clear();
+    look(&mut table);
+    assert!(table.shown.is_empty(), "it is forgotten");
+}
+
+#[test]
 fn a_forgotten_drive_that_is_switched_off_is_not_shown() {
     let (mut table, _) = safe(true);
     table.devices = DeviceTable::default();
