@@ -13,14 +13,13 @@ use butterdock_btrfs::{subvolume, xattr};
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication, SpaceCause};
 
-use crate::backups::error::{BackupCause, BackupError};
+use crate::backups::error::BackupError;
 use crate::backups::restore::Restore;
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
 use crate::backups::snapshot::Identity;
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
-use crate::worker_error::WorkerError;
 
 const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
@@ -288,6 +287,14 @@ fn back_up_three(world: &World) {
     }
 }
 
+/// The kind of the receiver's error, and why the drive refused to write.
+fn refusal(error: &BackupError) -> (ErrorKind, Option<SpaceCause>) {
+    match error {
+        BackupError::Receive(failure) => (failure.error.kind(), failure.error.space_cause()),
+        BackupError::Other(other) => (other.kind, None),
+    }
+}
+
 fn is_pruned(events: &[BackupEvent]) -> bool {
     events.iter().any(|event| matches!(event, BackupEvent::Pruned { .. }))
 }
@@ -312,9 +319,8 @@ fn privileged_a_large_attribute_is_named_and_prunes_nothing() {
     let text = error.to_string();
     let parts = ["\"user.big\"", "16229 bytes", "holds 16228", "on \"report\"", "--nodesize 65536"];
     assert!(parts.iter().all(|part| text.contains(part)) && !text.contains("full"), "{text}");
-    let error = WorkerError::of_backup(&error);
     let space = SpaceCause::Attribute { size: 16_229, most: 16_228 };
-    assert_eq!((error.kind, error.cause), (ErrorKind::Failed, Some(BackupCause::Destination(space))));
+    assert_eq!(refusal(&error), (ErrorKind::Failed, Some(space)));
 }
 
 /// Limits the new subvolume on the drive, after the transfer has begun.
@@ -343,10 +349,10 @@ fn privileged_a_used_up_quota_is_named() {
     btrfs(&["quota", "enable"], world.drive.path());
     world.fill(20);
     let (done, _, _) = world.back_up_with(&world.task, &Limit { drive: world.drive.path().to_owned() });
-    let error = WorkerError::of_backup(&done.expect_err("it does not fit"));
-    let cause = Some(BackupCause::Destination(SpaceCause::Quota));
-    assert_eq!((error.kind, error.cause), (ErrorKind::NoSpace, cause), "{error:?}");
-    assert!(error.message.contains("\"large\"") && error.message.contains("raise the quota"), "{error:?}");
+    let error = done.expect_err("it does not fit");
+    assert_eq!(refusal(&error), (ErrorKind::NoSpace, Some(SpaceCause::Quota)), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("\"large\"") && text.contains("raise the quota"), "{text}");
 }
 
 #[test]
