@@ -146,6 +146,16 @@ fn enrol_names_the_backups_that_begin() {
 }
 
 #[test]
+fn a_drive_is_unpinned_whether_it_is_attached_or_away() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.json(&["unpin", "Attic", "--backup", "home"])["result"], "unpinned");
+    assert_eq!(fixture.json(&["unpin", "Lost"])["id"], "gone");
+    let calls = fixture.fake.calls();
+    assert!(calls.starts_with("Unpin Butterdock1 \"3f2a\"") && calls.contains("home"), "{calls}");
+    assert!(calls.contains("Unpin Butterdock1 \"gone\""), "{calls}");
+}
+
+#[test]
 fn format_asks_for_the_serial_number() {
     let fixture = Fixture::new();
     let (code, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "yes\n", false);
