@@ -354,6 +354,8 @@ pub(crate) struct SnapshotObject<'a> {
     received_uuid: Option<&'a str>,
     parent_uuid: Option<&'a str>,
     pinned: Option<bool>,
+    left_over: Option<bool>,
+    path: Option<String>,
 }
 
 impl<'a> SnapshotObject<'a> {
@@ -369,6 +371,8 @@ impl<'a> SnapshotObject<'a> {
             received_uuid: row.received_uuid.as_deref(),
             parent_uuid: row.parent_uuid.as_deref(),
             pinned: row.pinned,
+            left_over: row.left_over,
+            path: row.path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
         }
     }
 }

@@ -59,7 +59,25 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
             if row.pinned.unwrap_or_default() { "yes" } else { "" }.to_owned(),
         ]);
     }
-    table.render()
+    table.render() + &left_over(id, rows)
+}
+
+/// The snapshots that no backup prunes, and how to delete them.
+fn left_over(id: &str, rows: &[SnapshotRow]) -> String {
+    let paths: Vec<&[u8]> =
+        rows.iter().filter(|row| row.left_over == Some(true)).filter_map(|row| row.path.as_deref()).collect();
+    if paths.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "left over, because the backup is not configured any more or has another source now; never deleted by the service. To \
+         delete one as root, run `butterdock mount {}`, and then `btrfs subvolume delete` with the mount point and this path:\n",
+        escaped(id)
+    );
+    for path in paths {
+        text.push_str(&format!("  {}\n", escaped_name(path)));
+    }
+    text
 }
 
 /// The machine that made it; empty if unknown.

@@ -291,6 +291,9 @@ fn a_snapshot_is_restored_by_its_name_or_its_uuid() {
     let fixture = Fixture::new();
     let shown = fixture.run(&["snapshots", "--drive", "Attic"]).out;
     assert!(shown.contains("tuesday") && shown.contains("bb11"), "{shown}");
+    for part in ["left over", "butterdock mount 3f2a", "btrfs subvolume delete", "\n  butterdock/home/tuesday\n"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     assert!(shown.contains("this machine") && shown.contains("machine 1a2b3c4d"), "{shown}");
     let list = fixture.json(&["snapshots", "--drive", "Attic"]);
     let of = |row: usize, key: &str| list["snapshots"][row][key].clone();

@@ -63,6 +63,17 @@ fn words(
             line(&mut out, &text::one_line(&format!("  WARNING: {left_out}.")));
         }
     }
+    let is_configured = |name: &str| backups.iter().any(|rule| rule.name.as_str() == name);
+    for backups::LeftOver { backup, folder } in backups::left_over(state, is_configured) {
+        let text = format!(
+            "The backup \"{backup}\" is not configured any more. Its snapshots in {} are left over, and the service does not \
+             delete them; delete those that are not needed: btrfs subvolume delete {}/{backup}.TIME. butterdock snapshots \
+             --drive lists those on a drive.",
+            folder.display(),
+            folder.display(),
+        );
+        line(&mut out, &text::one_line(&text));
+    }
     for rule in imports {
         line(&mut out, &text::one_line(&rule.words()));
     }

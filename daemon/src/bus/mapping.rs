@@ -260,6 +260,8 @@ pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
         received_uuid: snapshot.received_uuid.map(|uuid| text(uuid.0)),
         parent_uuid: snapshot.parent_uuid.map(|uuid| text(uuid.0)),
         pinned: Some(snapshot.pinned),
+        left_over: Some(snapshot.left_over),
+        path: Some(snapshot.path),
     }
 }
 

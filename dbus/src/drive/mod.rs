@@ -199,6 +199,11 @@ pub struct SnapshotRow {
     pub parent_uuid: Option<String>,
     /// Whether it is kept as the parent of the next increment.
     pub pinned: Option<bool>,
+    /// Whether this machine made it, but no configured backup prunes it: the backup is not configured any more, or has another
+    /// source now.
+    pub left_over: Option<bool>,
+    /// Its path from the top of the drive: bytes.
+    pub path: Option<Vec<u8>>,
 }
 
 /// A row of `ListMounts`: one mount of the drive that another program made.

@@ -263,7 +263,8 @@ fn snapshots() -> Vec<SnapshotRow> {
         pinned: Some(pinned),
         ..SnapshotRow::default()
     };
-    let ours = SnapshotRow { origin: Some("this-machine".to_owned()), ..row("tuesday", "aa22", true) };
+    let (left_over, path) = (Some(true), Some(b"butterdock/home/tuesday".to_vec()));
+    let ours = SnapshotRow { origin: Some("this-machine".to_owned()), left_over, path, ..row("tuesday", "aa22", true) };
     let others = SnapshotRow {
         origin: Some("other-machine".to_owned()),
         machine: Some("1a2b3c4d-0000-8000-8000-000000000000".to_owned()),

@@ -2,6 +2,7 @@
 //! to the worker. Blocks while their drive blocks: call it on a thread for which callers wait only up to a timeout.
 
 mod folder;
+mod left_over;
 
 use std::fmt;
 use std::io;
@@ -13,6 +14,7 @@ use butterdock_btrfs::subvolume;
 use crate::configured;
 
 pub use butterdock_worker::backups::*;
+pub(crate) use left_over::{LeftOver, left_over};
 
 /// Why the directories of a backup could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

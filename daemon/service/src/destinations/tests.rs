@@ -81,7 +81,8 @@ fn privileged_the_snapshots_on_a_destination_are_listed() {
     let volume = sandbox.volume("destination", &Default::default()).expect("a volume");
     butterdock_fixtures::snapshot::create(&volume.join("source")).expect("a subvolume");
     butterdock_fixtures::snapshot::freeze(&volume.join("source"), &volume.join("snapshot")).expect("a snapshot");
-    let remembered = Backups { machine: Identity([5; 16]), known: Vec::new(), marks: Vec::new() };
+    let remembered =
+        Backups { machine: Identity([5; 16]), known: Vec::new(), marks: Vec::new(), configured: Vec::new() };
     for destination in both(&volume.join(".")) {
         let names: Vec<_> =
             destination.list(&remembered).expect("listed").into_iter().map(|snapshot| snapshot.name).collect();

@@ -232,15 +232,16 @@ impl DriveManager {
     pub(crate) fn remembered(&self, id: &DriveId) -> Backups {
         let machine = self.machine();
         let table = self.lock();
+        let configured = table.config.backups.iter().map(|rule| rule.name.as_str().to_owned()).collect();
         let Some(enrolment) = table.enrolment(id) else {
-            return Backups { machine, known: Vec::new(), marks: Vec::new() };
+            return Backups { machine, known: Vec::new(), marks: Vec::new(), configured };
         };
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
         let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
         let known: Vec<(String, SharedRecord)> = known.collect();
         let needed = known.iter().filter(|(name, _)| !enrolment.given_up.contains_key(name));
         let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
-        Backups { machine, known, marks }
+        Backups { machine, known, marks, configured }
     }
 
     /// Makes it safe to unplug: ends listings and estimates on it, then unmounts it, locks it and switches it off. Answers with

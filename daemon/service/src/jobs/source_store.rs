@@ -16,7 +16,7 @@ use crate::dir_handle::DirHandle;
 use crate::durable;
 use crate::jobs::source_space::SourceSpaces;
 
-/// A record has a path of at most 4096 bytes, of which JSON writes each in up to six, and a lineage of less than six kilobytes.
+/// A record has two paths of at most 4096 bytes, of which JSON writes each in up to six, and a lineage of less than six kilobytes.
 const LARGEST: u64 = 64 << 10;
 
 /// The folder of the records. A service has one; its clones share the lock. Every call blocks.
@@ -59,6 +59,9 @@ struct SourceRecord {
     /// Missing in the first records.
     #[serde(default)]
     lineage: Lineage,
+    /// The folder for its snapshots, to find them when the backup is not configured any more. Missing in the first records.
+    #[serde(default)]
+    snapshots: Option<PathBuf>,
 }
 
 impl SourceStore {
@@ -95,7 +98,7 @@ impl SourceStore {
     /// The record cannot be read: then no backup is made.
     pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Lineage>> {
         let Some(bytes) = durable::read(&self.file(rule), LARGEST)? else { return Ok(None) };
-        let SourceRecord { source, uuid, mut lineage } = serde_json::from_slice(&bytes)?;
+        let SourceRecord { source, uuid, mut lineage, snapshots: _ } = serde_json::from_slice(&bytes)?;
         if lineage.sources.first() != Some(&uuid) {
             lineage.sources.insert(0, uuid);
         }
@@ -109,7 +112,8 @@ impl SourceStore {
     pub(super) fn remember(&self, rule: &BackupRule, lineage: Lineage) -> io::Result<()> {
         let Some(&uuid) = lineage.sources.first() else { return Ok(()) };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = SourceRecord { source: rule.source.clone(), uuid, lineage };
+        let snapshots = Some(rule.snapshots.clone());
+        let known = SourceRecord { source: rule.source.clone(), uuid, lineage, snapshots };
         durable::write(&self.file(rule), &serde_json::to_vec(&known)?)
     }
 

@@ -13,6 +13,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use butterdock_btrfs::{Errno as FaultErrno, Error as Fault, file, roots, subvolume};
+use butterdock_receive::Origin;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode as FileMode;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
@@ -129,6 +130,11 @@ pub struct SnapshotOnDrive {
     pub from: MadeBy,
     /// It is needed for the next increment.
     pub pinned: bool,
+    /// This machine made it, but the retention rule of no backup includes it: the backup is not configured any more, or has
+    /// another source now.
+    pub left_over: bool,
+    /// Its path from the top of the drive, as bytes.
+    pub path: Vec<u8>,
 }
 
 /// The machine that put a snapshot on a drive.
@@ -151,6 +157,21 @@ pub struct Backups {
     pub known: Vec<(String, SharedRecord)>,
     /// The pinned snapshots.
     pub marks: Vec<PairUuids>,
+    /// The names of the configured backups.
+    pub configured: Vec<String>,
+}
+
+impl Backups {
+    /// Whether no retention rule includes a snapshot with this origin, which this machine made.
+    fn is_left_over(&self, origin: Option<&Origin>, backup: &str) -> bool {
+        if !self.configured.iter().any(|name| name == backup) {
+            return true;
+        }
+        let known = self.known.iter().find(|(name, _)| name == backup);
+        let sources = known.map(|(_, known)| known.sources.as_slice()).unwrap_or_default();
+        // Without a record of its sources, nothing is said.
+        !sources.is_empty() && origin.is_some_and(|origin| !sources.contains(&Identity(origin.source)))
+    }
 }
 
 /// The complete snapshots on the drive whose top is `root`, newest first.
@@ -191,7 +212,7 @@ impl Folders<'_> {
         };
         let record = self.folder(folder).and_then(|folder| recorded(folder, &snapshot.state()));
         let origin = record.and_then(|record| record.origin);
-        describe(Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
+        describe(path, Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
     }
 
     fn folder(&mut self, path: &[u8]) -> Option<BorrowedFd<'_>> {
@@ -208,7 +229,7 @@ impl Folders<'_> {
     }
 }
 
-fn describe(snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
+fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
     let remembers = |known: &SharedRecord| {
         let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
         known.shared.iter().any(is_it)
@@ -223,12 +244,15 @@ fn describe(snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
             None => (MadeBy::Unknown, None),
         },
     };
+    let of_us = backup.as_deref().filter(|_| from == MadeBy::ThisMachine);
+    let left_over = of_us.is_some_and(|backup| backups.is_left_over(snapshot.origin.as_ref(), backup));
     let pinned = backups.marks.iter().any(|mark| mark.pins(&snapshot));
     let Snapshot { uuid, received_uuid, parent_uuid, name, .. } = snapshot;
     let name = name.unwrap_or_default();
     let made = backup.as_ref().and_then(|backup| name::parse(backup.as_bytes(), &name));
     let (received_uuid, parent_uuid) = (received_uuid.known(), parent_uuid.known());
-    SnapshotOnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned }
+    let path = path.to_vec();
+    SnapshotOnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned, left_over, path }
 }
 
 /// Opens the snapshot with this uuid, in any folder of the drive whose top is `root`; `None` if there is no such snapshot.
@@ -292,16 +316,33 @@ mod tests {
             machine: id(5),
             marks: shared.iter().map(SharedSnapshot::mark).collect(),
             known: known(shared).to_vec(),
+            configured: vec!["etc".to_owned(), "home".to_owned()],
         };
-        let one = describe(received.clone(), &backups(vec![shared]));
+        let one = describe(b"x", received.clone(), &backups(vec![shared]));
         assert_eq!((one.backup.as_deref(), one.made, one.pinned), (Some("home"), Some(1_000_000), true));
         assert_eq!(one.from, MadeBy::ThisMachine);
-        let unknown = describe(received.clone(), &backups(Vec::new()));
+        let unknown = describe(b"x", received.clone(), &backups(Vec::new()));
         assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (MadeBy::Unknown, None, None, false));
         let origin = |machine| Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned() });
-        let foreign = describe(Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
+        let foreign = describe(b"x", Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
         assert_eq!((foreign.from, foreign.made), (MadeBy::OtherMachine(id(6)), Some(1_000_000)));
-        let ours = describe(Snapshot { origin: origin(5), ..received }, &backups(Vec::new()));
+        let ours = describe(b"x", Snapshot { origin: origin(5), ..received.clone() }, &backups(Vec::new()));
         assert_eq!(ours.from, MadeBy::ThisMachine);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_renamed_backup_or_a_former_source_is_left_over() {
+        let id = |number| Identity([number; 16]);
+        let of = |machine, source| Origin { machine: [machine; 16], source: [source; 16], backup: "home".to_owned() };
+        let left_over = |configured: &str, sources: Vec<Identity>, origin| {
+            let known = vec![("home".to_owned(), SharedRecord { sources, ..SharedRecord::default() })];
+            let backups = Backups { machine: id(5), known, marks: Vec::new(), configured: vec![configured.to_owned()] };
+            describe(b"x", Snapshot { origin: Some(origin), ..Snapshot::default() }, &backups).left_over
+        };
+        assert!(!left_over("home", vec![id(1), id(2)], of(5, 2)), "a source that was rolled back");
+        assert!(left_over("home", vec![id(1)], of(5, 2)), "the backup has a new source");
+        assert!(left_over("daheim", vec![id(1)], of(5, 1)), "the backup has another name");
+        assert!(!left_over("home", Vec::new(), of(5, 1)), "nothing is recorded");
+        assert!(!left_over("daheim", vec![id(1)], of(6, 1)), "it is another machine's");
     }
 }

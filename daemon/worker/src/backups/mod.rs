@@ -76,7 +76,7 @@ pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};
 pub use lineage::{Lineage, SnapshotFolder};
-pub use name::LONGEST as LONGEST_NAME;
+pub use name::{LONGEST as LONGEST_NAME, is_snapshot_name};
 pub use nested::{LeftOut, NestedPath};
 pub use prune::from_future;
 pub(crate) use prune::prune_source;

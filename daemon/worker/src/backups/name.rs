@@ -40,6 +40,11 @@ pub(super) fn parse(backup: &[u8], name: &[u8]) -> Option<i64> {
     date_time.ok().map(seconds)
 }
 
+/// Whether it is the name of a snapshot of this backup.
+pub fn is_snapshot_name(backup: &[u8], name: &[u8]) -> bool {
+    parse(backup, name).is_some()
+}
+
 /// The hidden name of a snapshot, until the drive has it.
 pub(super) fn hide(name: &[u8]) -> Vec<u8> {
     [HIDDEN, name].concat()
