@@ -151,6 +151,7 @@ impl<'s> PrunePlan<'s> {
                 ours: made.is_some(),
                 settled: snapshot.otransid <= settled,
                 given_up: !side.is_drive() && task.given_up.contains(&snapshot.uuid),
+                damaged: side.is_drive() && task.damaged.contains(&snapshot.uuid),
             }
         };
         let candidates: Vec<Candidate> = here.iter().map(candidate).collect();

@@ -6,6 +6,10 @@
 //! in the future, and those that butterdock did not make. The last two are not counted either: three snapshots from the future
 //! do not use up `last = 3`.
 //!
+//! A snapshot in which a verify found damage takes no place of an undamaged one: the rules count the undamaged ones among
+//! themselves, and so the newest undamaged one is always kept. The damaged ones are judged among all, because most of their files
+//! may be good: the rules keep one that they would keep if it were not damaged.
+//!
 //! A date can be wrong because the clock was wrong. So a snapshot is old only if it was also *seen* long enough ago, and
 //! nothing is deleted while the clock is not trusted.
 
@@ -49,6 +53,8 @@ pub(super) struct Candidate {
     pub settled: bool,
     /// A drive needed it for its next increment, and it was given up.
     pub given_up: bool,
+    /// A verify found damage in it: it is no parent of an increment.
+    pub damaged: bool,
 }
 
 /// The rule and the time that it is applied at.
@@ -98,21 +104,41 @@ pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
     let counts = |snapshot: &&Candidate| snapshot.ours && !is_from_future(snapshot.time, now);
     let mut newest_first: Vec<&Candidate> = snapshots.iter().filter(counts).collect();
     newest_first.sort_unstable_by_key(|snapshot| std::cmp::Reverse((snapshot.time, snapshot.id)));
-    let kept: Vec<(Reason, HashSet<Identity>)> =
-        keep.rules().map(|(reason, count, period)| (reason, newest_of(&newest_first, count, period))).to_vec();
-    let newest = newest_first.first().map(|snapshot| snapshot.id);
+    let all = Kept::of(&keep, &newest_first);
+    newest_first.retain(|snapshot| !snapshot.damaged);
+    let undamaged = Kept::of(&keep, &newest_first);
     let is_young = |time: i64| u64::try_from(now.saturating_sub(time)).map_or(true, |age| age < protect);
-    let by_rule = |id: Identity| kept.iter().find(|(_, kept)| kept.contains(&id)).map(|(reason, _)| *reason);
-    let reason = |snapshot: &Candidate| match *snapshot {
-        Candidate { ours: false, .. } => Some(Reason::NotOurs),
-        Candidate { pinned: true, .. } => Some(Reason::Pinned),
-        Candidate { given_up: true, .. } => None,
-        Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
-        Candidate { id, .. } if Some(id) == newest => Some(Reason::Newest),
-        Candidate { time, settled, .. } if protect > 0 && (is_young(time) || !settled) => Some(Reason::Protected),
-        Candidate { id, .. } => by_rule(id).or(stopped.then_some(Reason::ClockInDoubt)),
+    let reason = |snapshot: &Candidate| {
+        let kept = if snapshot.damaged { &all } else { &undamaged };
+        match *snapshot {
+            Candidate { ours: false, .. } => Some(Reason::NotOurs),
+            Candidate { pinned: true, damaged: false, .. } => Some(Reason::Pinned),
+            Candidate { given_up: true, .. } => None,
+            Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
+            Candidate { id, .. } if Some(id) == kept.newest => Some(Reason::Newest),
+            Candidate { time, settled, .. } if protect > 0 && (is_young(time) || !settled) => Some(Reason::Protected),
+            Candidate { id, .. } => kept.by_rule(id).or(stopped.then_some(Reason::ClockInDoubt)),
+        }
     };
     snapshots.iter().map(reason).collect()
+}
+
+/// Those of a list of snapshots that are kept if nothing but their times counts.
+struct Kept {
+    newest: Option<Identity>,
+    by_rule: Vec<(Reason, HashSet<Identity>)>,
+}
+
+impl Kept {
+    fn of(keep: &RetentionRule, newest_first: &[&Candidate]) -> Self {
+        let by_rule =
+            keep.rules().map(|(reason, count, period)| (reason, newest_of(newest_first, count, period))).to_vec();
+        Self { newest: newest_first.first().map(|snapshot| snapshot.id), by_rule }
+    }
+
+    fn by_rule(&self, id: Identity) -> Option<Reason> {
+        self.by_rule.iter().find(|(_, kept)| kept.contains(&id)).map(|(reason, _)| *reason)
+    }
 }
 
 /// The number of the period that contains a time.
@@ -177,7 +203,7 @@ mod tests {
     }
 
     fn ours(number: u64, time: i64) -> Candidate {
-        Candidate { id: id(number), time, pinned: false, ours: true, settled: true, given_up: false }
+        Candidate { id: id(number), time, pinned: false, ours: true, settled: true, given_up: false, damaged: false }
     }
 
     fn rule(keep: RetentionRule, protect: u64, now: i64) -> Rule {
@@ -280,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_snapshot_takes_no_place_of_an_undamaged_one() {
+        let damaged = |number, time| Candidate { damaged: true, pinned: true, ..ours(number, time) };
+        let last = |last, all: &[Candidate]| reasons(&rule(RetentionRule { last, ..NOTHING }, 0, 100), all);
+        let (newest, kept) = (Some(Reason::Newest), Some(Reason::Last));
+        assert_eq!(
+            last(1, &[ours(1, 10), damaged(2, 20)]),
+            [newest, newest],
+            "the newest may be whole but for one file"
+        );
+        let all = [ours(1, 10), ours(2, 20), damaged(3, 30), damaged(4, 40), ours(5, 50)];
+        assert_eq!(last(2, &all), [None, kept, None, kept, newest], "the rule takes a damaged one as if it were good");
+        assert_eq!(last(0, &[damaged(1, 10), damaged(2, 20)]), [None, newest], "all are damaged");
+    }
+
+    #[test]
     fn an_untrusted_clock_keeps_everything_and_is_the_reason() {
         let stopped = Rule { stopped: true, ..rule(RetentionRule { last: 1, ..NOTHING }, 0, 1000 * DAY) };
         let all = [ours(1, 5), ours(2, 4), Candidate { ours: false, ..ours(3, 3) }];
@@ -301,15 +342,17 @@ mod tests {
     }
 
     fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
-        let one = (0..800 * DAY, prop::bool::weighted(0.1), prop::bool::weighted(0.9));
+        let is = prop::bool::weighted;
+        let one = (0..800 * DAY, is(0.1), is(0.9), is(0.2));
         prop::collection::vec(one, 0..60).prop_map(|all| {
-            let made = |(number, (time, pinned, ours))| Candidate {
+            let made = |(number, (time, pinned, ours, damaged))| Candidate {
                 id: id(number),
                 time: time / 600 * 600,
                 pinned,
                 ours,
                 settled: true,
                 given_up: false,
+                damaged,
             };
             (0..).zip(all).map(made).collect()
         })
@@ -337,6 +380,14 @@ mod tests {
         }
 
         #[test]
+        fn undamaged_snapshots_are_kept_as_if_there_were_no_damaged_ones(keep in any_keep(), snapshots in any_snapshots()) {
+            let undamaged: Vec<Candidate> = snapshots.iter().filter(|snapshot| !snapshot.damaged).copied().collect();
+            let mut mixed = kept(&keep, 0, 800 * DAY, &snapshots);
+            mixed.retain(|snapshot| !snapshot.damaged);
+            prop_assert_eq!(mixed, kept(&keep, 0, 800 * DAY, &undamaged));
+        }
+
+        #[test]
         fn pinned_young_and_other_snapshots_are_never_deleted(
             keep in any_keep(),
             protect in 0..10 * DAY as u64,
@@ -345,7 +396,8 @@ mod tests {
             let now = 800 * DAY;
             for (snapshot, reason) in snapshots.iter().zip(reasons(&rule(keep, protect, now), &snapshots)) {
                 let young = u64::try_from(now - snapshot.time).expect("in the past") < protect;
-                prop_assert!(reason.is_some() || !(snapshot.pinned || young || !snapshot.ours));
+                let is_pinned = snapshot.pinned && !snapshot.damaged;
+                prop_assert!(reason.is_some() || !(is_pinned || young || !snapshot.ours));
             }
         }
     }

@@ -366,7 +366,8 @@ impl Run<'_> {
     /// Prunes the drive before the backup instead of after it. Returns whether anything was deleted.
     fn prune_drive(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
         let theirs = self.list_drive()?;
-        let pairs = find_shared(&source.lineage, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+        let shared = find_shared(&source.lineage, &self.task.shared, mine, &theirs).without(&self.task.damaged);
+        let pairs = shared.pairs.unwrap_or_default();
         let mark = |pair: &SharedPair<'_>| PairUuids { here: pair.source.uuid, there: pair.drive.uuid };
         let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
         let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());

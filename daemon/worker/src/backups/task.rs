@@ -44,7 +44,8 @@ pub struct Task {
     /// How many of these are this backup's: the first ones.
     #[serde(default)]
     pub own: usize,
-    /// The uuids of snapshots on the drive in which a verify found damage: they are neither parents nor backups.
+    /// The uuids of snapshots on the drive in which a verify found damage: they are no parents, and the retention rule counts
+    /// the others without them.
     #[serde(default)]
     pub damaged: Vec<Identity>,
     /// The daemon's record is of version 1: snapshots on the drive may have no record yet.

@@ -17,6 +17,7 @@ use crate::backups::error::BackupError;
 use crate::backups::restore::Restore;
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
+use crate::backups::shared_record::SharedSnapshot;
 use crate::backups::snapshot::Identity;
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
@@ -202,6 +203,28 @@ fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
 }
 
 #[test]
+fn privileged_a_full_drive_keeps_its_undamaged_snapshot() {
+    let world = World::new(700);
+    let mut task = world.task.clone();
+    for _ in 0..2 {
+        world.fill(200);
+        let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..task.clone() };
+        let (done, _, events) = world.back_up(&keep);
+        done.expect("enough space");
+        task.shared.extend(events.iter().find_map(pinned));
+    }
+    let newest = task.shared.last().expect("sent").mark();
+    (task.pins, task.damaged) = (vec![newest], vec![newest.there]);
+    world.fill(300);
+    let (done, _, events) = world.back_up(&task);
+    assert_eq!(world.on_drive(), 2, "{events:?}");
+    has_figures(&done.expect_err("it does not fit"));
+    world.fill(50);
+    world.back_up(&task).0.expect("enough space");
+    assert_eq!(world.on_drive(), 1, "only the new one is left, after it is safe");
+}
+
+#[test]
 fn privileged_space_of_just_deleted_snapshots_counts_as_free() {
     let world = World { estimate_timeout: Duration::from_secs(60), ..World::new(500) };
     let other = world.drive.join("other");
@@ -235,6 +258,10 @@ fn privileged_leftovers_and_pending_deletions_block_nothing() {
     }
 }
 
+fn pinned(event: &BackupEvent) -> Option<SharedSnapshot> {
+    if let BackupEvent::Pinned { learned } = event { Some(learned.shared) } else { None }
+}
+
 fn estimated(events: &[BackupEvent]) -> u64 {
     let bytes = |event: &BackupEvent| if let BackupEvent::Estimated { bytes } = event { Some(*bytes) } else { None };
     events.iter().find_map(bytes).expect("estimated")
@@ -251,8 +278,7 @@ fn privileged_data_that_files_share_needs_space_once() {
             done.expect("enough space");
             let most = (mebibytes as u64 + 2) << 20;
             assert!(bytes < most && estimated(&events) < most, "{bytes} bytes were sent: {events:?}");
-            let learned = |event| if let BackupEvent::Pinned { learned } = event { Some(learned.shared) } else { None };
-            task.shared.extend(events.into_iter().find_map(learned));
+            task.shared.extend(events.iter().find_map(pinned));
         }
     }
 }
