@@ -37,8 +37,8 @@ impl fmt::Display for NotOpened {
     }
 }
 
-/// The uuid of the subvolume at this path, where it can be backed up; `None` if it cannot. Blocks as [`open`] does.
-pub(crate) fn find_source(path: &Path) -> Option<Identity> {
+/// The lineage of the subvolume at this path, where it can be backed up; `None` if it cannot. Blocks as [`open`] does.
+pub(crate) fn find_source(path: &Path) -> Option<Lineage> {
     usable_source(open_source(path).ok()?.as_fd())
 }
 

@@ -38,8 +38,8 @@ pub(crate) type Opened = Result<[DirHandle; 2], NotOpened>;
 pub(crate) struct OpenDirectories {
     /// Opens the directories of a backup, as [`SourceStore::open`] has it.
     pub(crate) open: fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Opened,
-    /// The uuid of the subvolume at a source's path, where it can be backed up.
-    pub(crate) find_source: fn(&Path) -> Option<Identity>,
+    /// The lineage of the subvolume at a source's path, where it can be backed up.
+    pub(crate) find_source: fn(&Path) -> Option<Lineage>,
     /// Looks at the source of a backup, as [`SourceStore::look`] has it.
     pub(crate) look: fn(&BackupRule) -> Option<Look>,
 }
@@ -86,10 +86,10 @@ impl SourceStore {
 
     /// Whether a source that was refused with this problem can be backed up now.
     pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem) -> bool {
-        let Some(uuid) = (self.open.find_source)(&rule.source) else { return false };
-        // Another subvolume stays another one until the recorded one is back.
+        let Some(found) = (self.open.find_source)(&rule.source) else { return false };
+        // Another subvolume stays another one until the recorded one, or one that descends from it, is there.
         problem != SourceProblem::Another
-            || self.of(rule).is_ok_and(|recorded| recorded.is_some_and(|recorded| recorded.sources.contains(&uuid)))
+            || self.of(rule).is_ok_and(|recorded| recorded.is_some_and(|recorded| found.continues(&recorded)))
     }
 
     /// What is recorded of a backup's source; None before its first run.
@@ -151,7 +151,12 @@ mod tests {
     fn sources_in(state: &Path) -> SourceStore {
         let open = OpenDirectories {
             open: |_rule, _root, _here| Err("it is not opened".to_owned().into()),
-            find_source: |path| path.starts_with("/there").then_some(Identity([7; 16])),
+            find_source: |path| {
+                let ancestors =
+                    if path.ends_with("rolled-back") { vec![Identity([8; 16]), Identity([6; 16])] } else { vec![] };
+                let lineage = Lineage { sources: vec![Identity([7; 16])], ancestors, ..Lineage::default() };
+                path.starts_with("/there").then_some(lineage)
+            },
             look: |_rule| None,
         };
         SourceStore::new(state, open)
@@ -182,6 +187,11 @@ mod tests {
         assert!(!sources.has_appeared(&home, SourceProblem::Another), "it is still another one");
         sources.remember(&home, lineage(7)).expect("written");
         assert!(sources.has_appeared(&home, SourceProblem::Another));
+        let rolled_back = BackupRule { source: "/there/rolled-back".into(), ..rule("rolled-back") };
+        sources.remember(&rolled_back, lineage(5)).expect("written");
+        assert!(!sources.has_appeared(&rolled_back, SourceProblem::Another), "its ancestors are of no kin");
+        sources.remember(&rolled_back, lineage(6)).expect("written");
+        assert!(sources.has_appeared(&rolled_back, SourceProblem::Another), "it descends from the recorded one");
     }
 
     #[test]

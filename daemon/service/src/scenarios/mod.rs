@@ -311,8 +311,9 @@ fn places(
 }
 
 /// The sources in the fixture's folder are there when their paths are; all others always.
-fn find_source(path: &Path) -> Option<Identity> {
-    (path.components().count() < 3 || path.exists()).then_some(Identity([7; 16]))
+fn find_source(path: &Path) -> Option<Lineage> {
+    let lineage = Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() };
+    (path.components().count() < 3 || path.exists()).then_some(lineage)
 }
 
 /// A source that a scenario has made: a folder with the file `free`, which has its free bytes of 1000.

@@ -86,6 +86,13 @@ impl Lineage {
         (lineage, kinship)
     }
 
+    /// Whether the source of this lineage is the recorded one, or descends from it.
+    pub fn continues(&self, recorded: &Self) -> bool {
+        self.sources
+            .first()
+            .is_some_and(|&source| Self::after(recorded, source, &self.ancestors, |_| false).1 != Kinship::Stranger)
+    }
+
     /// Whether a subvolume is one of the sources or of their ancestors.
     pub(super) fn includes(&self, uuid: Identity) -> bool {
         self.sources.contains(&uuid) || self.ancestors.contains(&uuid)

@@ -11,9 +11,9 @@ use super::lineage::{Kinship, Lineage, ancestors};
 use super::shared_snapshots::SharedPair;
 use super::snapshot::Identity;
 
-/// The uuid of a source that can be backed up, whichever it is; `None` if it cannot.
-pub fn usable_source(fd: BorrowedFd<'_>) -> Option<Identity> {
-    Source::check(fd, &Lineage::default(), |_| false).ok().map(|source| source.uuid)
+/// The lineage of a source that can be backed up, whichever it is; `None` if it cannot.
+pub fn usable_source(fd: BorrowedFd<'_>) -> Option<Lineage> {
+    Source::check(fd, &Lineage::default(), |_| false).ok().map(|source| source.lineage)
 }
 
 /// The checked source.
