@@ -148,6 +148,11 @@ mod tests {
         Lineage { sources: vec![Identity([number; 16]), Identity([1; 16])], ..Lineage::default() }
     }
 
+    /// One whose record has a length of its own.
+    fn long_lineage(number: u8) -> Lineage {
+        Lineage { ancestors: vec![Identity([number; 16]); usize::from(number)], ..lineage(number) }
+    }
+
     fn sources_in(state: &Path) -> SourceStore {
         let open = OpenDirectories {
             open: |_rule, _root, _here| Err("it is not opened".to_owned().into()),
@@ -199,12 +204,14 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let sources = sources_in(state.path());
         std::thread::scope(|threads| {
-            for (name, number) in [("home", 1), ("home", 1), ("etc", 2)] {
+            // Two jobs of one backup may each find another subvolume.
+            for (name, own, other) in [("home", 2, 3), ("home", 3, 2), ("etc", 4, 4)] {
                 let sources = sources.clone();
                 threads.spawn(move || {
                     for _ in 0..50 {
-                        sources.remember(&rule(name), lineage(number)).expect("written");
-                        assert_eq!(sources.of(&rule(name)).expect("read"), Some(lineage(number)));
+                        sources.remember(&rule(name), long_lineage(own)).expect("written");
+                        let recorded = sources.of(&rule(name)).expect("read").expect("recorded");
+                        assert!([own, other].map(long_lineage).contains(&recorded), "a mixture: {recorded:?}");
                     }
                 });
             }
