@@ -163,7 +163,7 @@ pub(crate) struct Enrol {
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Backup {
-    /// The drive's id, its first letters, its label or its device; or the name of a backup
+    /// The drive's label, its device or its id; or the name of a backup; or the first letters of a drive's id
     #[arg(value_name = "DRIVE|NAME")]
     pub(crate) target: String,
 

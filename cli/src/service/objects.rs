@@ -89,6 +89,11 @@ impl Objects {
         if enrolled.is_empty() { Ok(None) } else { the_one(enrolled, wanted, &[Drive::is_attached]).map(Some) }
     }
 
+    /// The enrolled drive with this id, name or device.
+    pub(crate) fn enrolled_with_name(&self, wanted: &str) -> Option<&Drive> {
+        self.drives.iter().find(|drive| drive.is_enrolled() && (drive.id == wanted || drive.has_name(wanted)))
+    }
+
     /// Whether a drive that the service shows is called so.
     pub(crate) fn has_drive(&self, wanted: &str) -> bool {
         !self.called(wanted).is_empty()
@@ -190,11 +195,14 @@ impl Drive {
 
     /// Whether `wanted` is one of its names, the first letters of its id, or its device.
     fn is_called(&self, wanted: &str) -> bool {
+        !wanted.is_empty() && (self.id.starts_with(wanted) || self.has_name(wanted))
+    }
+
+    /// Whether `wanted` is one of its names, or its device.
+    fn has_name(&self, wanted: &str) -> bool {
         let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
-        let is_name = || self.now.names.iter().any(|name| name == wanted);
-        let devices = [&self.now.device, &self.now.disk].into_iter().chain(&self.now.devices);
-        let is_device = || devices.into_iter().any(|name| name == device);
-        !wanted.is_empty() && (self.id.starts_with(wanted) || is_name() || is_device())
+        let mut devices = [&self.now.device, &self.now.disk].into_iter().chain(&self.now.devices);
+        self.now.names.iter().any(|name| name == wanted) || devices.any(|name| name == device)
     }
 
     fn is_attached(&self) -> bool {

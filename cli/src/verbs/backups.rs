@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::watch;
 use crate::args::Backup;
-use crate::failure::Failure;
+use crate::failure::{FAILED, Failure, INTERRUPTED, UNAVAILABLE};
 use crate::render::{BackupObject, Output, Table, bytes, escaped, print_error, short_label, time};
-use crate::service::Service;
+use crate::service::{Objects, Service};
 
 #[derive(Serialize)]
 struct Backups<'a> {
@@ -98,40 +98,78 @@ fn would_send(row: &BackupRow) -> String {
 /// Runs all backups of a drive, or the named one; or the named backup on each of its attached drives, one after another.
 pub(crate) async fn run(service: &Service, out: Output, wanted: &Backup) -> Result<ExitCode, Failure> {
     let Backup { target, backup, full, new_source, detach } = wanted;
-    let (drives, backup) = match service.objects().await?.drive(target) {
-        Ok(drive) => (vec![drive.path.clone()], backup.clone()),
-        // A backup is named only where no drive is.
-        Err(no_drive) => (drives_of(service, target).await?.ok_or(no_drive)?, Some(target.clone())),
+    let objects = service.objects().await?;
+    // With the option the name of a backup is given already.
+    let rows = if backup.is_none() { service.manager().await?.list_backups(HashMap::new()).await? } else { Vec::new() };
+    let (drives, backup) = match meant(&objects, &rows, target)? {
+        Meant::Drive(drive) => (vec![drive], backup.clone()),
+        Meant::Backup(drives) => (drives, Some(target.clone())),
     };
     let options = BackupOptions { backup, full: *full, new_source: *new_source };
-    let mut worst = ExitCode::SUCCESS;
-    for path in drives {
-        let drive = service.drive(&path).await?;
+    on_each(out, drives, async |id| {
+        let drive = service.drive(&drive_path(&id)).await?;
         let call = async { Ok(drive.backup(options.to_options()).await?) };
-        let ended = watch::start(service, out, *detach, "", call).await?;
-        if ended != ExitCode::SUCCESS {
-            worst = ended;
-        }
-    }
-    Ok(worst)
+        watch::start(service, out, *detach, "", call).await
+    })
+    .await
 }
 
-/// The paths of the attached drives of the backup with this name; `None` if there is no such backup.
-async fn drives_of(service: &Service, backup: &str) -> Result<Option<Vec<String>>, Failure> {
-    let rows = service.manager().await?.list_backups(HashMap::new()).await?;
-    let mut rows = rows.into_iter().filter(|row| row.name == backup).peekable();
-    if rows.peek().is_none() {
-        return Ok(None);
+/// What the argument of `backup` means.
+#[derive(Debug, PartialEq, Eq)]
+enum Meant {
+    /// The drive with this id.
+    Drive(String),
+    /// A backup: the ids of its attached drives.
+    Backup(Vec<String>),
+}
+
+/// What `wanted` means. The first letters of a drive's id may be the name of a backup by chance: the backup is meant.
+fn meant(objects: &Objects, rows: &[BackupRow], wanted: &str) -> Result<Meant, Failure> {
+    let rows = rows.iter().filter(|row| row.name == wanted).collect::<Vec<_>>();
+    if rows.is_empty() {
+        return objects.drive(wanted).map(|drive| Meant::Drive(drive.id.clone()));
     }
-    let attached = rows.filter(|row| row.attached == Some(true)).filter_map(|row| row.drive);
-    let paths = attached.map(|id| drive_path(&id).to_string()).collect::<Vec<_>>();
-    if paths.is_empty() {
+    let name = escaped(wanted);
+    if let Some(drive) = objects.enrolled_with_name(wanted) {
         return Err(Failure::usage(
-            format!("none of the drives of the backup \"{}\" is attached", escaped(backup)),
+            format!("\"{name}\" is ambiguous: a backup and the drive {} have this name", drive.id),
+            "name the drive by its id; with --backup it runs only one backup",
+        ));
+    }
+    let attached = rows.into_iter().filter(|row| row.attached == Some(true));
+    let ids = attached.filter_map(|row| row.drive.clone()).collect::<Vec<_>>();
+    if ids.is_empty() {
+        return Err(Failure::usage(
+            format!("none of the drives of the backup \"{name}\" is attached"),
             "plug one of them in; `butterdock backups` lists them",
         ));
     }
-    Ok(Some(paths))
+    Ok(Meant::Backup(ids))
+}
+
+/// Runs a backup on each of these drives. A drive that refuses does not keep the others from it; the worst status counts.
+async fn on_each(
+    out: Output,
+    drives: Vec<String>,
+    run: impl AsyncFn(String) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    let is_only = drives.len() == 1;
+    let mut worst = 0;
+    for id in drives {
+        match run(id.clone()).await {
+            Ok(ended) if ended == ExitCode::SUCCESS => {}
+            // Ctrl-C ends the verb.
+            Ok(ended) if ended == ExitCode::from(INTERRUPTED) => return Ok(ended),
+            Ok(_) => worst = worst.max(FAILED),
+            Err(failure) if is_only || failure.exit == UNAVAILABLE => return Err(failure),
+            Err(failure) => {
+                let failure = Failure { message: format!("the drive {id}: {}", failure.message), ..failure };
+                out.failed(&failure);
+                worst = worst.max(failure.exit);
+            }
+        }
+    }
+    Ok(ExitCode::from(worst))
 }
 
 #[derive(Serialize)]
@@ -146,4 +184,62 @@ pub(crate) async fn trust_clock(service: &Service, out: Output) -> Result<ExitCo
         "the clock is trusted; the next backups prune old snapshots by their rules\n".to_owned()
     });
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use butterdock_dbus::DriveProperties;
+
+    use super::*;
+    use crate::service::Drive;
+
+    fn drive(id: &str, label: &str) -> Drive {
+        let names = vec![id.to_owned(), label.to_owned()];
+        let now = DriveProperties { names, device: "sdb1".to_owned(), enrolled: true, ..DriveProperties::default() };
+        Drive { id: id.to_owned(), path: drive_path(id).to_string(), now, mount_points: Vec::new() }
+    }
+
+    fn row(name: &str, drive: &str, attached: bool) -> BackupRow {
+        let (name, drive) = (name.to_owned(), Some(drive.to_owned()));
+        BackupRow { name, drive, attached: Some(attached), ..BackupRow::default() }
+    }
+
+    #[test]
+    fn the_name_of_a_backup_comes_before_the_first_letters_of_an_id() {
+        let objects = Objects { drives: vec![drive("db3f", "Blue"), drive("77aa", "Red")], ..Objects::default() };
+        let rows =
+            [row("db", "db3f", false), row("db", "77aa", true), row("etc", "db3f", false), row("Red", "77aa", true)];
+        let meant = |wanted| meant(&objects, &rows, wanted).map_err(|failure| failure.message);
+        assert_eq!(meant("db"), Ok(Meant::Backup(vec!["77aa".to_owned()])));
+        assert_eq!(meant("db3"), Ok(Meant::Drive("db3f".to_owned())));
+        assert_eq!(meant("Blue"), Ok(Meant::Drive("db3f".to_owned())));
+        let both = meant("Red").expect_err("a backup and a drive");
+        assert!(both.contains("a backup and the drive 77aa have this name"), "{both}");
+        assert!(meant("etc").is_err_and(|text| text.contains("none of the drives")));
+        assert!(meant("srv").is_err_and(|text| text.contains("there is no drive")));
+    }
+
+    #[tokio::test]
+    async fn a_drive_that_refuses_does_not_stop_the_others() {
+        let run = async |ends: [Result<ExitCode, Failure>; 3]| {
+            let (tried, ends) = (RefCell::new(0), RefCell::new(ends.into_iter()));
+            let ids = ["a", "b", "c"].map(str::to_owned).to_vec();
+            let end = on_each(Output { json: false }, ids, async |_id| {
+                *tried.borrow_mut() += 1;
+                ends.borrow_mut().next().expect("an end")
+            });
+            let end = end.await.map_err(|failure| failure.exit);
+            (tried.into_inner(), end)
+        };
+        let good = || Ok(ExitCode::SUCCESS);
+        let all_good = (3, Ok(ExitCode::SUCCESS));
+        let bad = |exit| Err(Failure { exit, ..Failure::own("the drive is locked".to_owned()) });
+        assert_eq!(run([good(), good(), good()]).await, all_good);
+        assert_eq!(run([bad(FAILED), good(), good()]).await, (3, Ok(ExitCode::from(FAILED))));
+        assert_eq!(run([bad(77), Ok(ExitCode::from(FAILED)), good()]).await, (3, Ok(ExitCode::from(77))));
+        assert_eq!(run([good(), bad(UNAVAILABLE), good()]).await, (2, Err(UNAVAILABLE)), "no service for the others");
+        assert_eq!(run([Ok(ExitCode::from(INTERRUPTED)), good(), good()]).await, (1, Ok(ExitCode::from(INTERRUPTED))));
+    }
 }
