@@ -77,7 +77,14 @@ impl Jobs {
         let Some((rule, worker)) = manager.rule(name) else { return };
         let (sources, spaces) = (&self.queries.sources, &self.queries.sources.spaces);
         let Some(Looked { folder, source, known }) = look_at(sources, &rule).await else { return };
+        let unread = manager.unread_pins(name);
+        if let (true, Some(text)) = (spaces.note_unread(name, unread.is_some()), &unread) {
+            tracing::warn!("old snapshots beside the source of \"{name}\" are not deleted: {text}");
+        }
         let source_pruning = match (known.is_due(), prune) {
+            // Measuring needs no pins.
+            (_, _) if unread.is_some() && known.held.is_none() => SourcePruning::Nothing,
+            (_, _) if unread.is_some() => return,
             (true, _) => SourcePruning::ToNewest,
             (false, true) => SourcePruning::Rule,
             (false, false) if known.held.is_none() => SourcePruning::Nothing,
@@ -87,7 +94,8 @@ impl Jobs {
         let share = self.source_locks.join(name).await;
         let Some(alone) = share.release() else { return };
         let sides = Sides::of_source(&folder);
-        let Some(task) = pruning(manager, name, source) else { return };
+        let task = Task::pruning(name.as_bytes(), manager.machine(), source);
+        let task = Task { pins: manager.pins(name), given_up: manager.given_up(name), measure: true, ..task };
         let (time, _) = self.queries.retention.time(&rule, sides).await;
         let task = Task { time, keep: rule.keep, protect: rule.protect.as_secs(), source_pruning, ..task };
         if source_pruning == SourcePruning::ToNewest {
@@ -131,14 +139,4 @@ impl Jobs {
         }
         Ok((listings, held))
     }
-}
-
-/// The order to prune beside the source of this lineage.
-fn pruning(manager: &DriveManager, name: &str, source: Lineage) -> Option<Task> {
-    if let Some(text) = manager.unread_pins(name) {
-        tracing::warn!("old snapshots beside the source of \"{name}\" are not deleted: {text}");
-        return None;
-    }
-    let task = Task::pruning(name.as_bytes(), manager.machine(), source);
-    Some(Task { pins: manager.pins(name), given_up: manager.given_up(name), measure: true, ..task })
 }

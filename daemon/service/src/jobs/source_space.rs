@@ -23,6 +23,8 @@ pub(crate) struct SourceSpace {
     pub(crate) held: Option<HeldSpace>,
     /// When they were last pruned to the newest.
     pub(crate) pruned: Option<Instant>,
+    /// Whether it was unknown at the last look what the drives need of them.
+    pub(crate) is_unread: bool,
 }
 
 /// What the snapshots of a backup hold beside its source.
@@ -100,6 +102,13 @@ impl SourceSpaces {
         self.lock().entry(backup.to_owned()).or_default().held = Some(held);
     }
 
+    /// Notes whether it is unknown what the drives need. Returns whether that has changed.
+    pub(super) fn note_unread(&self, backup: &str, is_unread: bool) -> bool {
+        let mut all = self.lock();
+        let known = all.entry(backup.to_owned()).or_default();
+        std::mem::replace(&mut known.is_unread, is_unread) != is_unread
+    }
+
     /// Notes that its snapshots were pruned to the newest now.
     pub(super) fn note_pruned(&self, backup: &str) {
         self.lock().entry(backup.to_owned()).or_default().pruned = Some(Instant::now());
@@ -132,5 +141,14 @@ mod tests {
         spaces.note_pruned("home");
         note(50);
         assert!(note(10).is_due(), "it was not short in between");
+    }
+    #[test]
+    fn what_cannot_be_read_is_news_once() {
+        let spaces = SourceSpaces::new();
+        let news = [false, true, true, false, true].map(|is_unread| {
+            spaces.note("home", Space { size: 1000, free: 10 }, 50);
+            spaces.note_unread("home", is_unread)
+        });
+        assert_eq!(news, [false, true, false, true, true]);
     }
 }

@@ -127,3 +127,20 @@ fn what_a_source_keeps_is_given_up_when_the_drive_is_away_for_too_long() {
         source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
     });
 }
+
+#[test]
+fn an_unreadable_enrolment_stops_pruning_and_not_measuring() {
+    let (devices, home, config) = run(async {
+        let Source { fixture, free, .. } = Source::backed_up().await;
+        std::fs::write(&free, "10").expect("written");
+        (fixture.devices.clone(), Arc::clone(&fixture.home), fixture.config.clone())
+    });
+    std::fs::write(home.path().join(format!("state/drives/{}.json", Uuid::from_u128(9))), "{").expect("damaged");
+    run(async {
+        let fixture = Fixture::start_with(devices, home, config).await;
+        sleep(Duration::from_secs(300)).await;
+        let pruned: Vec<SourcePruning> = fixture.take_tasks().iter().map(|task| task.source_pruning).collect();
+        assert_eq!(pruned, [SourcePruning::Nothing], "once");
+        assert_eq!(fixture.service.backups(false).await[0].source_held, Some(300));
+    });
+}
