@@ -1,7 +1,7 @@
 //! Damage on a drive, as a verify found it.
 //!
-//! It is recorded with the drive and stays the drive's problem, also after a restart and the next plug, until a complete verify
-//! finds none. The snapshots that have it are no parents: what an increment shares with a damaged file would be damaged, too. So
+//! It is recorded with the drive and stays the drive's problem, also after a restart and the next plug, until a complete verify of all
+//! devices finds none. The snapshots that have it are no parents: what an increment shares with a damaged file would be damaged, too. So
 //! the next backup is a full one beside them.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use crate::backups::{Identity, SharedRecord};
 use crate::enrolment::{Damage, Enrolment};
 use crate::types::Problem;
 
-/// What a complete verify found.
+/// What a verify found that was not cancelled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct VerifyResult {
     /// Blocks without a good copy.
@@ -24,21 +24,30 @@ pub(crate) struct VerifyResult {
     pub(crate) subvolumes: Vec<Identity>,
     /// Others may have damage too.
     pub(crate) elsewhere: bool,
+    /// Devices of the drive are missing, and were not read.
+    pub(crate) is_partial: bool,
 }
 
-/// Records what a verify found, in place of what the one before found. All snapshots that the next backups could build on count as
-/// damaged if the damage was not located: a later snapshot is not one of them.
+/// Records what a verify found: in place of what the one before found if it read all devices, otherwise in addition. All snapshots
+/// that the next backups could build on count as damaged if the damage was not located: a later snapshot is not one of them.
 pub(super) fn record(enrolment: &mut Enrolment, result: &VerifyResult, now: u64) {
-    let VerifyResult { blocks, files, subvolumes, elsewhere } = result;
+    let VerifyResult { blocks, files, subvolumes, elsewhere, is_partial } = result;
+    let earlier = enrolment.damage.take().filter(|_| *is_partial);
     if *blocks == 0 {
-        enrolment.damage = None;
+        enrolment.damage = earlier;
         return;
     }
     let mut subvolumes: BTreeSet<Uuid> = subvolumes.iter().map(|identity| Uuid::from_bytes(identity.0)).collect();
     if *elsewhere {
         subvolumes.extend(shared(enrolment));
     }
-    enrolment.damage = Some(Damage { found: now, blocks: *blocks, files: *files, subvolumes });
+    let mut damage = Damage { found: now, blocks: *blocks, files: *files, subvolumes };
+    if let Some(Damage { found: _, blocks, files, subvolumes }) = earlier {
+        // Both may have found the same blocks: there are at least as many as either found.
+        (damage.blocks, damage.files) = (damage.blocks.max(blocks), damage.files.max(files));
+        damage.subvolumes.extend(subvolumes);
+    }
+    enrolment.damage = Some(damage);
 }
 
 /// The snapshots on the drive that are no parents.
@@ -79,7 +88,7 @@ mod tests {
     }
 
     fn found() -> VerifyResult {
-        VerifyResult { blocks: 1, files: 2, subvolumes: vec![Identity([2; 16])], elsewhere: false }
+        VerifyResult { blocks: 1, files: 2, subvolumes: vec![Identity([2; 16])], elsewhere: false, is_partial: false }
     }
 
     #[test]
@@ -93,6 +102,21 @@ mod tests {
         assert_eq!(again, blue, "a restart forgets it");
         record(&mut blue, &VerifyResult::default(), 6);
         assert_eq!((problem(&blue), damaged(&blue)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn a_verify_with_a_missing_device_only_adds_damage() {
+        let mut blue = enrolment();
+        record(&mut blue, &found(), 5);
+        let before = blue.damage.clone();
+        record(&mut blue, &VerifyResult { is_partial: true, ..VerifyResult::default() }, 6);
+        assert_eq!(blue.damage, before);
+        let more =
+            VerifyResult { blocks: 3, files: 1, subvolumes: vec![Identity([4; 16])], is_partial: true, ..found() };
+        record(&mut blue, &more, 7);
+        assert_eq!(problem(&blue), Some(Problem::Damaged { blocks: 3, files: 2, snapshots: 2, time: 7 }));
+        record(&mut blue, &found(), 8);
+        assert_eq!(problem(&blue), Some(Problem::Damaged { blocks: 1, files: 2, snapshots: 1, time: 8 }));
     }
 
     #[test]

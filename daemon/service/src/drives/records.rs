@@ -60,7 +60,7 @@ impl DriveManager {
         answer(async move { manager.restored_now(&id, shared).await }).await
     }
 
-    /// Records what a complete verify found.
+    /// Records what a verify found that was not cancelled.
     ///
     /// # Errors
     /// The state directory cannot be written.

@@ -70,7 +70,7 @@ pub(crate) struct Enrolment {
     /// How many subvolumes below the source the last run of each backup left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, u64>,
-    /// What the last complete verify found, until one finds nothing.
+    /// What the last complete verify found, until one of all devices finds nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
     /// When it was last seen attached, to the hour; 0 in older records.

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use butterdock_receive::{Counts, ErrorKind, SubvolumeState};
+use butterdock_worker::verify::{Found, VerifyEvent};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
@@ -68,6 +69,8 @@ struct Fixture {
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
     /// The orders of backups and of prunings, in the order of their workers.
     tasks: Arc<Mutex<Vec<Task>>>,
+    /// What a verify finds.
+    found: Arc<Mutex<Found>>,
     /// The plugs in which a person unlocked or enrolled a drive, which may stay mounted then.
     by_hand: Mutex<BTreeSet<u64>>,
     config: Config,
@@ -115,13 +118,14 @@ impl Fixture {
         let config = Config { state: home.path().join("state"), run: home.path().join("run"), ..config };
         std::fs::create_dir_all(&config.state).expect("made");
         let (work, work_of) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::default());
-        let (written, tasks) = (Arc::default(), Arc::default());
+        let (written, tasks, found) = (Arc::default(), Arc::default(), Arc::default());
         let player = Player {
             devices: devices.clone(),
             work: Arc::clone(&work),
             work_of: Arc::clone(&work_of),
             written: Arc::clone(&written),
             tasks: Arc::clone(&tasks),
+            found: Arc::clone(&found),
         };
         let machine = Machine {
             devices: Arc::new(devices.clone()),
@@ -131,7 +135,7 @@ impl Fixture {
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
         let service = started.await.expect("started");
-        Self { devices, service, work, work_of, written, tasks, by_hand: Mutex::default(), config, home }
+        Self { devices, service, work, work_of, written, tasks, found, by_hand: Mutex::default(), config, home }
     }
 
     /// Has it read a configuration with these keys.
@@ -372,6 +376,7 @@ struct Player {
     work_of: Arc<Mutex<BTreeMap<String, Work>>>,
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
     tasks: Arc<Mutex<Vec<Task>>>,
+    found: Arc<Mutex<Found>>,
 }
 
 impl Player {
@@ -386,7 +391,13 @@ impl Player {
                 None
             }
             Order::Backup(task) if !task.dry_run => self.back_up(&worker).await.err(),
-            Order::Verify => self.work(&worker).await.map(drop).err(),
+            Order::Verify => {
+                let done = self.work(&worker).await;
+                if done.is_ok() {
+                    worker.report(&Report::Verify(VerifyEvent::Found(*lock(&self.found))));
+                }
+                done.err()
+            }
             Order::Backup(_)
             | Order::Receive { .. }
             | Order::Prune(_)

@@ -121,6 +121,35 @@ fn a_drive_with_a_missing_disk_is_read_on_demand() {
 }
 
 #[test]
+fn a_verify_without_a_missing_disk_clears_no_damage() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 2, false);
+        let (fixture, id) = enrolled(&drive).await;
+        let verify = async |lost| {
+            *lock(&fixture.found) = Found { lost, ..Found::default() };
+            fixture.service.verify(id.clone(), 0).await.expect("taken");
+            sleep(Duration::from_secs(60)).await;
+        };
+        let is_damaged = || fixture.problem(&id).contains("a verify found damage on the drive");
+        back_up(&fixture, &drive, &id).await;
+        verify(1).await;
+        assert!(is_damaged(), "{}", fixture.problem(&id));
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        fixture.devices.plug_disks(&drive, 1);
+        fixture.settle().await;
+        verify(0).await;
+        assert_eq!(fixture.ends()[0], JobState::Succeeded);
+        fixture.devices.plug_rest(&drive);
+        sleep(Duration::from_secs(60)).await;
+        assert!(is_damaged(), "{}", fixture.problem(&id));
+        verify(0).await;
+        assert_eq!((fixture.ends()[0], fixture.problem(&id)), (JobState::Succeeded, String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
 fn a_disk_that_comes_while_the_others_are_read_is_no_copy() {
     run(async {
         let drive = SimulatedDrive::new("blue", 2, false);

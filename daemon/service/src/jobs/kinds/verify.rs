@@ -80,6 +80,7 @@ impl DriveTask for VerifyJob {
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
         let place = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
+        let missing = lease.missing();
         let mut outcome = runner.work(Order::Verify, WorkerFds::default(), &place).await;
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
@@ -89,7 +90,8 @@ impl DriveTask for VerifyJob {
         if let Some(found) = outcome.heard.found {
             let subvolumes = outcome.heard.damaged_subvolumes.clone();
             let elsewhere = found.elsewhere || subvolumes.len() >= MOST_DAMAGED_SUBVOLUMES;
-            let result = VerifyResult { blocks: found.lost, files: found.files, subvolumes, elsewhere };
+            let (blocks, files, is_partial) = (found.lost, found.files, missing.is_some());
+            let result = VerifyResult { blocks, files, subvolumes, elsewhere, is_partial };
             match (found.damage(), found.mended()) {
                 (Some(damage), _) => {
                     let message = with_names(&damage, &found, &outcome.heard.damaged_files);
@@ -105,8 +107,10 @@ impl DriveTask for VerifyJob {
                 runner.tell(RunnerEvent::Noted(text)).await;
             }
         }
-        if let Some(missing) = lease.missing() {
-            runner.tell(RunnerEvent::Noted(format!("only the attached devices were verified: {missing}"))).await;
+        if let Some(missing) = missing {
+            let text =
+                format!("only the attached devices were verified, and damage that was found before stays: {missing}");
+            runner.tell(RunnerEvent::Noted(text)).await;
         }
         Ok((outcome, Box::new(place)))
     }
