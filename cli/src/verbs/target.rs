@@ -99,7 +99,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What is on a drive: the filesystem and its label.
+/// What is on a drive: whether it is enrolled, the filesystem and its label.
 fn contents(drive: &Drive) -> String {
     let now = &drive.now;
     let kind = match now.filesystem_type.as_str() {
@@ -107,7 +107,8 @@ fn contents(drive: &Drive) -> String {
         "" => "no known filesystem".to_owned(),
         kind => escaped(kind),
     };
-    format!("{kind} {}", short_label(&now.label)).trim_end().to_owned()
+    let enrolled = if now.enrolled { "an enrolled drive, " } else { "" };
+    format!("{enrolled}{kind} {}", short_label(&now.label)).trim_end().to_owned()
 }
 
 /// Each of these with its size and what is on it.
@@ -159,6 +160,13 @@ mod tests {
             ("sdb1", false, 16 << 20)
         );
         assert!(target.description().contains("sdb1, a partition of sdb, whose other partitions stay"));
+        let mut enrolled = part("sdb2", 900 << 20, "btrfs");
+        enrolled.now.enrolled = true;
+        let kept = objects(vec![enrolled]);
+        for name in ["sdb", "sdb2"] {
+            let said = Target::find(&kept, name, true).expect("found").description();
+            assert!(said.contains("an enrolled drive, btrfs"), "{said}");
+        }
     }
 
     #[test]

@@ -114,8 +114,10 @@ fn a_disk_with_partitions_is_erased_as_a_whole() -> Result<()> {
     ensure!(mounted.to_string().contains(&format!("{} is mounted", both[1].properties.device)), "{mounted}");
     drop(elsewhere);
     let films = fixture.enrol(&both[1])?;
-    let enrolled = enrol(&both[0], whole).err().context("refused")?;
-    ensure!(enrolled.to_string().contains("forget that drive first"), "{enrolled}");
+    for drive in [&both[0], &films] {
+        let enrolled = enrol(drive, whole).err().context("refused")?;
+        ensure!(enrolled.to_string().contains("forget that drive first"), "{enrolled}");
+    }
     fixture.call(&films, "Forget", &no_options())?;
     enrol(&both[0], whole)?;
     let red = fixture.one("the whole disk", |is| is.enrolled && is.device == name)?;

@@ -5,7 +5,7 @@ use super::handle::DriveManager;
 use super::mount::{Proved, mount};
 use super::mounting::{Plan, plan_of};
 use super::problem::{busy, failed, no_such_drive};
-use super::table::DriveTable;
+use super::table::{DriveEntry, DriveTable};
 use super::{DriveId, DriveReservation};
 use crate::catalogue;
 use crate::device::{Access, BlockDevice, Content, Devices, Error as Fault, Finding, Result as Done};
@@ -190,23 +190,32 @@ fn outer(table: &DriveTable, id: &DriveId, options: &EnrolOptions) -> Result<Blo
     }
 }
 
-/// The disk that the drive's one device is a partition of. Nothing else on it may be a drive of this machine.
+/// The disk that the drive's one device is a partition of. No partition of it may belong to an enrolled drive, also to this one:
+/// the caller named a disk, and did not see that a drive of this machine is on it.
 fn whole_disk(table: &DriveTable, id: &DriveId, device: &BlockDevice) -> Result<BlockDevice, Error> {
     let disk = table.devices.at(device.disk()).ok_or_else(|| no_such_drive(id))?;
-    for decision in table.decisions(None).iter().filter(|decision| decision.disks.contains(&disk.node)) {
+    if let Some(part) = table.devices.values().find(|part| part.disk() == disk.node && table.is_claimed(part)) {
+        let ids: Vec<String> = table.unreadable.files.keys().map(ToString::to_string).collect();
+        return Err(failed(format!(
+            "nothing was erased: {} on the disk {} belongs to an enrolled drive whose record cannot be read ({}); enrol that \
+             drive again to keep it, or forget it first (butterdock forget ID)",
+            part.name(),
+            disk.name(),
+            ids.join(", ")
+        )));
+    }
+    for decision in table.decisions(Some(id)).iter().filter(|decision| decision.disks.contains(&disk.node)) {
         let other = DriveId::from(&decision.id);
-        if other == *id {
-            continue;
-        }
         if let Some(enrolment) = table.enrolment(&other) {
             return Err(failed(format!(
-                "nothing was erased: the enrolled drive \"{}\" ({other}) is on the same disk {}; forget that drive first \
+                "nothing was erased: the enrolled drive \"{}\" ({other}) is on the disk {}; forget that drive first \
                  (butterdock forget)",
                 enrolment.label(),
                 disk.name()
             )));
         }
-        if table.entries.get(&other).is_some_and(|entry| entry.leased > 0 || entry.lock.taken()) {
+        let is_used = |entry: &DriveEntry| entry.leased > 0 || entry.lock.taken();
+        if other != *id && table.entries.get(&other).is_some_and(is_used) {
             return Err(busy(format!(
                 "nothing was erased: a job uses {other}, which is on the same disk {}; wait for it, or cancel it first",
                 disk.name()
@@ -305,5 +314,86 @@ fn in_use(devices: &dyn Devices, node: &Path) -> Done<()> {
     match devices.check_unused(node) {
         Err(Fault::Refused(sentence)) => Err(Fault::InUse(sentence)),
         unused => unused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::device::{Bus, Partition};
+    use crate::policy;
+
+    /// What udev reports of the disk sdb, or of one of its partitions.
+    fn device(name: &str, partition: Option<u32>, filesystem: Option<u128>) -> BlockDevice {
+        let text = |number: u128| Uuid::from_u128(number).to_string();
+        let content = filesystem.map(|number| Content {
+            kind: "btrfs".to_owned(),
+            uuid: text(number),
+            sub_uuid: text(number + 1),
+            label: "Blue".to_owned(),
+        });
+        BlockDevice {
+            node: Path::new("/dev").join(name),
+            devnum: partition.unwrap_or_default().into(),
+            syspath: Path::new("/sys/devices/x/block/sdb").join(name),
+            diskseq: 1,
+            bus: Bus::Usb,
+            removable: false,
+            model: "Disk".to_owned(),
+            serial: "S".to_owned(),
+            id_path: String::new(),
+            size: 1000,
+            partition: partition.map(|number| Partition { number, disk: "/dev/sdb".into() }),
+            content,
+            mapping: None,
+            loop_file: None,
+            finding: None,
+        }
+    }
+
+    /// A disk with two partitions of which the first has filesystem 10, and these enrolments.
+    fn table(enrolments: Vec<Enrolment>) -> DriveTable {
+        let mut table = DriveTable::new(Config::default(), enrolments);
+        for facts in [device("sdb", None, None), device("sdb1", Some(1), Some(10)), device("sdb2", Some(2), None)] {
+            table.devices.insert(facts);
+        }
+        table
+    }
+
+    fn by_device(name: &str) -> DriveId {
+        DriveId::from(&policy::DriveId::Device(name.to_owned(), 1))
+    }
+
+    fn erased(table: &DriveTable, id: &DriveId, name: &str) -> Result<String, String> {
+        let device = table.devices.at(&Path::new("/dev").join(name)).expect("attached");
+        whole_disk(table, id, device).map(|disk| disk.name().to_owned()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_disk_with_an_enrolled_drive_is_not_erased() {
+        assert_eq!(erased(&table(Vec::new()), &by_device("sdb2"), "sdb2"), Ok("sdb".to_owned()));
+        let member = Member { device: Uuid::from_u128(11), luks: None, serial: "S".to_owned(), size: 1000 };
+        let blue = Enrolment::new(Uuid::from_u128(10), "Blue".to_owned(), vec![member], 1);
+        let own = DriveId::from(blue.id);
+        let table = table(vec![blue]);
+        for (id, name) in [(by_device("sdb2"), "sdb2"), (own, "sdb1")] {
+            let refused = erased(&table, &id, name).expect_err("a drive is enrolled");
+            assert!(refused.contains("\"Blue\"") && refused.contains("forget that drive first"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_disk_with_a_drive_of_an_unreadable_record_is_not_erased() {
+        let mut table = table(Vec::new());
+        let unreadable = Uuid::from_u128(77);
+        table.unreadable.files.insert(unreadable, "it is no enrolment".to_owned());
+        table.unreadable.claimed.insert(Uuid::from_u128(10).to_string());
+        for name in ["sdb1", "sdb2"] {
+            let refused = erased(&table, &by_device(name), name).expect_err("a drive is enrolled");
+            assert!(refused.contains("sdb1") && refused.contains(&unreadable.to_string()), "{refused}");
+        }
+        table.unreadable.claimed.clear();
+        assert_eq!(erased(&table, &by_device("sdb2"), "sdb2"), Ok("sdb".to_owned()));
     }
 }

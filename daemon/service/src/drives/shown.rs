@@ -59,7 +59,9 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         | Action::Backup => entry.problem(),
     };
     let of_backups = enrolment.map(|enrolment| of_backups(table, enrolment)).unwrap_or_default();
-    let unreadable = table.unreadable_problem().filter(|_| enrolment.is_none() && is_claimed(table, &devices));
+    let unreadable = table
+        .unreadable_problem()
+        .filter(|_| enrolment.is_none() && devices.iter().any(|device| table.is_claimed(device)));
     let label = label(content.map(|content| content.label.as_str()), enrolment);
     let is = DriveProperties {
         names: names(&id, &label, enrolment),
@@ -89,12 +91,6 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         backups: enrolment.map(|enrolment| backups(&table.config, enrolment)).unwrap_or_default(),
     };
     Drive { id, is }
-}
-
-/// Whether it was enrolled, and its enrolment cannot be read.
-fn is_claimed(table: &DriveTable, devices: &[&BlockDevice]) -> bool {
-    let contents = devices.iter().filter_map(|device| device.content.as_ref());
-    contents.into_iter().any(|content| table.unreadable.claimed.contains(&content.uuid))
 }
 
 /// Its devices without the mappings over containers, which have neither serial nor bus; what came first is the first.

@@ -238,6 +238,11 @@ impl DriveTable {
         (!drives.is_empty()).then_some(Problem::EnrolmentUnreadable { drives })
     }
 
+    /// Whether the device belongs to an enrolled drive whose enrolment cannot be read.
+    pub(super) fn is_claimed(&self, device: &BlockDevice) -> bool {
+        device.content.as_ref().is_some_and(|content| self.unreadable.claimed.contains(&content.uuid))
+    }
+
     /// One more needs the drive.
     pub(super) fn reserve(&mut self, id: &DriveId) {
         let count = self.reservations.entry(id.clone()).or_default();
