@@ -113,9 +113,8 @@ impl DriveManager {
         let (proved, plan) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
         let reservation = self.reserve(&new);
-        self.mounted(&new, proved, plan);
+        self.mounted(&new, proved, plan, |entry| (entry.served, entry.due) = (no_backup, true));
         self.note_unreadable();
-        self.entry(&new, |entry| (entry.served, entry.due) = (no_backup, true));
         Ok((new, reservation))
     }
 

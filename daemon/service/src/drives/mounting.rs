@@ -4,7 +4,7 @@ use super::drive_lock::blocking;
 use super::handle::DriveManager;
 use super::mount::{Proved, mount_and_prove};
 use super::problem::{PULLED, busy, failed, no_such_drive};
-use super::table::{Disks, DriveTable, Mount, disks};
+use super::table::{Disks, DriveEntry, DriveTable, Mount, disks};
 use super::{Condition, DriveId, Need};
 use crate::device::{BlockDevice, Secret, Sentence, Source};
 use crate::enrolment::Enrolment;
@@ -175,17 +175,26 @@ impl DriveManager {
         if let Some(note) = note {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{note}");
         }
-        Ok(self.mounted(id, proved, plan))
+        Ok(self.mounted(id, proved, plan, |_| ()))
     }
 
-    /// Notes that it is mounted. It may be gone again already: the next review sees that.
-    pub(super) fn mounted(&self, id: &DriveId, proved: Proved, plan: Plan) -> Arc<Mount> {
+    /// Notes that it is mounted, and what else is `known` of it: a review sees all of that at once. It may be gone again already: the
+    /// next review sees that.
+    pub(super) fn mounted(
+        &self,
+        id: &DriveId,
+        proved: Proved,
+        plan: Plan,
+        known: impl FnOnce(&mut DriveEntry),
+    ) -> Arc<Mount> {
         let Proved { mounted, free, unwritable } = proved;
         let Plan { enrolment, nodes, under, disks, luks, sources: _ } = plan;
         let mount = Arc::new(Mount { mounted, nodes, under, luks, gone: watch::Sender::new(false) });
-        self.note_written(enrolment.id);
         let mut table = self.lock();
-        let entry = table.entries.entry(id.clone()).or_insert_with(super::table::DriveEntry::new);
+        if let Some(enrolment) = self.0.register.written(enrolment.id) {
+            table.note(enrolment);
+        }
+        let entry = table.entries.entry(id.clone()).or_insert_with(DriveEntry::new);
         entry.mount = Some(Arc::clone(&mount));
         entry.disks = disks;
         entry.free = free;
@@ -195,6 +204,7 @@ impl DriveManager {
             entry.condition = Condition::Sound;
         }
         entry.unwritable = unwritable;
+        known(entry);
         mount
     }
 }
