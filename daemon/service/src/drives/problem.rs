@@ -19,8 +19,8 @@ use super::DriveId;
 use crate::catalogue;
 use crate::device::Error as Fault;
 
-/// Sound, or read-only.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Sound, or read-only: what is worse comes later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Condition {
     /// It took all writes.
     #[default]
@@ -32,12 +32,9 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    pub(super) fn of_unmounted(is_writable: bool, was_mounted_by_a_person: bool) -> Self {
-        match (is_writable, was_mounted_by_a_person) {
-            (true, _) => Self::Sound,
-            (false, false) => Self::ReadOnly,
-            (false, true) => Self::Unsaved,
-        }
+    /// Of a drive that had become read-only.
+    pub(super) fn of_read_only(was_mounted_by_a_person: bool) -> Self {
+        if was_mounted_by_a_person { Self::Unsaved } else { Self::ReadOnly }
     }
 
     /// Public; empty if there is none.
@@ -155,9 +152,7 @@ mod tests {
 
     #[test]
     fn only_what_a_person_wrote_can_be_missing_unreported() {
-        assert_eq!(Condition::of_unmounted(false, false), Condition::ReadOnly);
-        assert_eq!(Condition::of_unmounted(false, true), Condition::Unsaved);
-        assert_eq!([false, true].map(|by_a_person| Condition::of_unmounted(true, by_a_person)), [Condition::Sound; 2]);
+        assert_eq!([false, true].map(Condition::of_read_only), [Condition::ReadOnly, Condition::Unsaved]);
     }
 
     #[test]

@@ -44,6 +44,14 @@ struct ReleasePlan {
     nodes: Vec<PathBuf>,
 }
 
+/// A drive that was unmounted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unmounted {
+    condition: Condition,
+    /// Whether it had become read-only since it was mounted.
+    lost_writes: bool,
+}
+
 impl DriveManager {
     /// Makes it safe to unplug because a person asks for that. What failed is tried again as for [`Self::release_unreserved`].
     pub(super) async fn remove_now(&self, id: &DriveId) -> Result<Condition, Error> {
@@ -154,9 +162,8 @@ impl DriveManager {
 
     /// Only the owner of the lock calls it.
     async fn release_locked(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
-        let was_mounted = self.entry(id, |entry| entry.mount.is_some()) == Some(true);
-        let condition = self.unmount(id, off).await?;
-        if let (true, Condition::Unsaved) = (was_mounted, condition) {
+        let Unmounted { condition, lost_writes } = self.unmount(id, off).await?;
+        if lost_writes && condition == Condition::Unsaved {
             return Err(for_caller(id, &crate::device::Error::refused(condition.sentence())));
         }
         self.entry(id, |entry| {
@@ -177,8 +184,9 @@ impl DriveManager {
         Ok(condition)
     }
 
-    /// Unmounts and locks it, and switches it off; answers with its condition then. Only the owner of the lock calls it.
-    pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
+    /// Unmounts and locks it, and switches it off. Only the owner of the lock calls it.
+    pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<Unmounted, Error> {
+        let mut lost_writes = false;
         let mut leaving = self.leaving(id, off)?;
         // From here on nothing is mounted again by itself, also when not all of it works.
         self.entry(id, |entry| entry.released = true);
@@ -189,7 +197,12 @@ impl DriveManager {
                 Ok(is_writable) => {
                     entry.mount = None;
                     entry.due = false;
-                    entry.condition = Condition::of_unmounted(*is_writable, entry.kept);
+                    // An earlier loss stays known until the token is written.
+                    if !is_writable {
+                        lost_writes = true;
+                        // What a person may have lost earlier is not found again either.
+                        entry.condition = entry.condition.max(Condition::of_read_only(entry.kept));
+                    }
                 }
                 Err(_) => entry.released = false,
             });
@@ -207,7 +220,7 @@ impl DriveManager {
         if condition != Condition::Sound {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
         }
-        Ok(condition)
+        Ok(Unmounted { condition, lost_writes })
     }
 
     /// Writes the token of a drive that was full when it was mounted: it has room if something was deleted.
@@ -221,7 +234,7 @@ impl DriveManager {
         // An error is in the journal, and the drive stays full.
         if let Ok(None) = visited.await {
             self.note_written(enrolled);
-            self.entry(id, |entry| entry.unwritable = None);
+            self.entry(id, |entry| (entry.unwritable, entry.condition) = (None, Condition::Sound));
         }
     }
 

@@ -167,3 +167,38 @@ fn a_disk_that_comes_while_the_others_are_read_is_no_copy() {
         fixture.check_at_rest(&[drive]);
     });
 }
+
+#[test]
+fn a_drive_that_lost_files_says_so_until_its_token_is_written() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        fixture.drives().mount(&id).await.expect("mounted");
+        drive.write("letter");
+        fixture.devices.become_read_only(&drive);
+        for _ in 0..2 {
+            drop(fixture.service.safely_remove(id.clone(), 0).await);
+            sleep(Duration::from_secs(60)).await;
+        }
+        let is_shown = |fixture: &Fixture| fixture.problem(&id).contains("files that you wrote to it yourself");
+        assert!(is_shown(&fixture), "{}", fixture.problem(&id));
+        fixture.devices.pull(&drive);
+        fixture.devices.set_write_protected(&drive, true);
+        fixture.settle().await;
+        // The backup of the plug fails, and the drive is released.
+        back_up(&fixture, &drive, &id).await;
+        assert!(is_shown(&fixture), "{}", fixture.problem(&id));
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
+        lease.close().await;
+        assert!(is_shown(&fixture) && fixture.problem(&id).contains("write-protected"), "{}", fixture.problem(&id));
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.devices.pull(&drive);
+        fixture.devices.set_write_protected(&drive, false);
+        fixture.settle().await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
