@@ -63,6 +63,8 @@ pub(super) enum Unwritable {
     Full,
     /// Writing failed.
     Failed,
+    /// The state directory cannot be written: a backup would not be recorded.
+    Unrecorded,
     /// Devices are missing: the sentence of the policy.
     Degraded(String),
 }
@@ -95,6 +97,11 @@ impl Unwritable {
                  the drive and its cable (dmesg), then plug it in again; if that does not help, it is worn out or fails, and is \
                  to be replaced"
             }
+            Self::Unrecorded => {
+                "the state directory of butterdock cannot be written, so that no backup to the drive would be recorded: its \
+                 snapshots can be listed, restored and verified, but it takes no backup; make room on the filesystem of the state \
+                 directory, or make it writable (the journal of butterdockd says what failed), then plug the drive in again"
+            }
             Self::Degraded(sentence) => sentence,
         }
     }
@@ -103,7 +110,7 @@ impl Unwritable {
     pub(super) fn missing(&self) -> Option<&str> {
         match self {
             Self::Degraded(sentence) => Some(sentence),
-            Self::WriteProtected | Self::Full | Self::Failed => None,
+            Self::WriteProtected | Self::Full | Self::Failed | Self::Unrecorded => None,
         }
     }
 
@@ -115,7 +122,7 @@ impl Unwritable {
         let code = match self {
             Self::Full => return Ok(()),
             Self::WriteProtected | Self::Failed => ErrorCode::ReadOnly,
-            Self::Degraded(_) => ErrorCode::Failed,
+            Self::Unrecorded | Self::Degraded(_) => ErrorCode::Failed,
         };
         Err(Error::new(code, self.sentence()))
     }

@@ -35,23 +35,50 @@ use crate::device::{Error, Part, Result, Sentence, read_small};
 /// has this name alone.
 const NAME: &str = ".butterdock-drive";
 
-/// Checks the token of the drive mounted at `root` and replaces its nonce, on the drive and in the state directory. Answers with
-/// the error of a drive that was proved, and does not take the new token.
+/// Why a drive that was proved has no new nonce. The state accepts the nonce on the drive all the same.
+#[derive(Debug)]
+pub(crate) enum Unrenewed {
+    /// The drive does not take the new token.
+    Drive(Error),
+    /// The state directory does not take the new nonce.
+    State(Error),
+}
+
+/// Checks the token of the drive mounted at `root` and replaces its nonce, on the drive and in the state directory. Answers why a
+/// drive that was proved keeps its nonce.
 ///
 /// # Errors
-/// The token is missing, another enrolment's, or older than it should be; or the state directory cannot be written.
-pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<Option<Error>> {
+/// The token is missing, another enrolment's, or older than it should be; or the drive is not enrolled any more.
+pub(crate) fn visit(
+    root: impl AsFd,
+    enrolment: &mut Enrolment,
+    register: &EnrolmentStore,
+) -> Result<Option<Unrenewed>> {
     let (proved, nonce) = (proved_nonce(&root, enrolment, register.machine())?, Uuid::new_v4());
     // Only the two nonce fields: a finished backup may be recorded at the same time.
-    *enrolment = register.change(enrolment.id, |enrolment| {
+    let begun = register.change(enrolment.id, |enrolment| {
         enrolment.nonce = proved;
         enrolment.next_nonce = Some(nonce);
-    })?;
-    if let Err(error) = write(&root, enrolment, register.machine(), nonce) {
-        // The state accepts the old token and the new one.
-        return Ok(Some(error));
+    });
+    match begun {
+        Ok(begun) => *enrolment = begun,
+        Err(error) => return unrecorded(error).map(Some),
     }
-    settle(enrolment, register, nonce).map(|()| remove_old(&root, enrolment).err())
+    if let Err(error) = write(&root, enrolment, register.machine(), nonce) {
+        return Ok(Some(Unrenewed::Drive(error)));
+    }
+    match settle(enrolment, register, nonce) {
+        Ok(()) => Ok(remove_old(&root, enrolment).err().map(Unrenewed::Drive)),
+        Err(error) => unrecorded(error).map(Some),
+    }
+}
+
+/// A state directory that cannot be written is no reason not to read the drive.
+fn unrecorded(error: Error) -> Result<Unrenewed> {
+    match error {
+        Error::System { .. } => Ok(Unrenewed::State(error)),
+        Error::Refused(_) | Error::InUse(_) | Error::WriteProtected { .. } => Err(error),
+    }
 }
 
 /// Checks the token of the drive mounted at `root`, and writes nothing.

@@ -169,6 +169,35 @@ fn a_disk_that_comes_while_the_others_are_read_is_no_copy() {
 }
 
 #[test]
+fn a_drive_is_read_while_the_state_cannot_be_written() {
+    for drive in [SimulatedDrive::new("blue", 1, false), SimulatedDrive::new("blue", 2, false)] {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            let (state, aside) = (fixture.config.state.join("drives"), fixture.config.state.join("aside"));
+            std::fs::rename(&state, &aside).expect("moved");
+            std::fs::write(&state, "").expect("written");
+            back_up(&fixture, &drive, &id).await;
+            assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Failed));
+            assert!(fixture.problem(&id).contains("state directory"), "{}", fixture.problem(&id));
+            let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
+            let error = fixture.drives().lease(&id, Need::Write).await.expect_err("the nonce cannot be recorded");
+            assert!(error.to_string().contains("state directory"), "{error}");
+            lease.close().await;
+            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+            fixture.devices.pull(&drive);
+            std::fs::remove_file(&state).expect("removed");
+            std::fs::rename(&aside, &state).expect("moved");
+            fixture.settle().await;
+            back_up(&fixture, &drive, &id).await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
 fn a_drive_that_lost_files_says_so_until_its_token_is_written() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::device::{Access, Devices, Error, Filesystem, Part, Result, Sentence, Source, Superblock};
-use crate::enrolment::{Enrolment, EnrolmentStore, token};
+use crate::enrolment::token::{self, Unrenewed};
+use crate::enrolment::{Enrolment, EnrolmentStore};
 use crate::types::ErrorCode;
 
 use super::problem::Unwritable;
@@ -77,22 +78,27 @@ pub(super) fn mount_and_prove(
         let unwritable = Unwritable::Degraded(missing.public().to_owned());
         return prove(mounted, enrolment, store, unwritable);
     }
-    let error = match mount(devices, enrolment, sources, Access::Writable, run) {
+    let (error, unwritable) = match mount(devices, enrolment, sources, Access::Writable, run) {
         Ok(mounted) => {
             let visited = mounted.root().and_then(|root| {
-                let unwritten = token::visit(&root, enrolment, store)?;
-                Ok((devices.free(&root), unwritten))
+                let unrenewed = token::visit(&root, enrolment, store)?;
+                Ok((devices.free(&root), unrenewed))
             });
             match visited {
                 Ok((free, None)) => return Ok(Proved { mounted, free, unwritable: None }),
-                Ok((free, Some(error))) if Unwritable::of(&error) == Unwritable::Full => {
+                Ok((free, Some(Unrenewed::Drive(error)))) if Unwritable::of(&error) == Unwritable::Full => {
                     tracing::warn!("{error}");
                     return Ok(Proved { mounted, free, unwritable: Some(Unwritable::Full) });
                 }
-                Ok((_, Some(error))) => {
+                Ok((_, Some(Unrenewed::Drive(error)))) => {
                     // The kernel allows nothing on a filesystem that failed to write; mounted anew it is read.
                     mounted.undo();
-                    error
+                    let unwritable = Unwritable::of(&error);
+                    (error, unwritable)
+                }
+                Ok((_, Some(Unrenewed::State(error)))) => {
+                    mounted.undo();
+                    (error, Unwritable::Unrecorded)
                 }
                 Err(error) => {
                     mounted.undo();
@@ -101,16 +107,21 @@ pub(super) fn mount_and_prove(
             }
         }
         Err(refused @ (Error::Refused(_) | Error::InUse(_))) => return Err(refused),
-        Err(error) => error,
+        Err(error) => {
+            let unwritable = match Unwritable::of(&error) {
+                // It is not mounted writable, so that no backup can make room.
+                Unwritable::Full => Unwritable::Failed,
+                why @ (Unwritable::WriteProtected
+                | Unwritable::Failed
+                | Unwritable::Unrecorded
+                | Unwritable::Degraded(_)) => why,
+            };
+            (error, unwritable)
+        }
     };
     // Where it cannot be read either, the first error says more.
     let Ok(mounted) = mount(devices, enrolment, sources, Access::ReadOnly, run) else { return Err(error) };
     tracing::warn!("the drive is mounted read-only: {error}");
-    let unwritable = match Unwritable::of(&error) {
-        // It is not mounted writable, so that no backup can make room.
-        Unwritable::Full => Unwritable::Failed,
-        why @ (Unwritable::WriteProtected | Unwritable::Failed | Unwritable::Degraded(_)) => why,
-    };
     prove(mounted, enrolment, store, unwritable)
 }
 
