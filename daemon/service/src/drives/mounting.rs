@@ -117,6 +117,7 @@ impl DriveManager {
     async fn go_on(&self, id: &DriveId, need: Need) -> Result<Arc<Mount>, Error> {
         let until = Instant::now() + UDEV_TIMEOUT;
         let mut unlocked = false;
+        let mut looked = false;
         loop {
             let mut reviewed = self.0.reviewed.subscribe();
             if let Some(mount) = self.entry(id, |entry| entry.mount.clone()).flatten() {
@@ -141,6 +142,13 @@ impl DriveManager {
                 },
                 Action::AwaitSecret(_) => {
                     return Err(failed("the drive is locked; unlock it first (butterdock unlock)"));
+                }
+                // Another program may have unmounted it since mounts were read.
+                Action::Refuse(_) if !looked => {
+                    looked = true;
+                    if self.look_at_mounts().await {
+                        self.review();
+                    }
                 }
                 Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => {
                     return Err(failed(sentence.public()));

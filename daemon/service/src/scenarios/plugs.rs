@@ -335,6 +335,23 @@ fn a_drive_that_another_program_has_mounted_waits_until_it_is_unmounted() {
 }
 
 #[test]
+fn a_backup_right_after_another_program_unmounts_begins() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.plug(&drive);
+        fixture.devices.set_mounted_elsewhere(&drive, true);
+        fixture.quiet().await;
+        fixture.devices.set_mounted_elsewhere_unnoticed(&drive, false);
+        fixture.service.back_up(id.clone(), None, BackupOptions::default(), 0).await.expect("taken");
+        fixture.quiet().await;
+        // And that of the plug.
+        assert_eq!(fixture.ends(), [JobState::Succeeded; 2]);
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+    });
+}
+
+#[test]
 fn a_drive_of_which_one_container_is_unlocked_is_not_safe() {
     run(async {
         let drive = SimulatedDrive::new("blue", 2, true);

@@ -170,10 +170,15 @@ impl SimulatedDevices {
 
     /// Another program mounts it, or unmounts it.
     pub(crate) fn set_mounted_elsewhere(&self, drive: &SimulatedDrive, is_mounted: bool) {
+        self.set_mounted_elsewhere_unnoticed(drive, is_mounted);
+        self.0.mounts.send_replace(());
+    }
+
+    /// The same, before the kernel reports that mounts changed.
+    pub(crate) fn set_mounted_elsewhere_unnoticed(&self, drive: &SimulatedDrive, is_mounted: bool) {
         if let Some((_, attached)) = self.state().of_mut(drive) {
             attached.is_mounted_elsewhere = is_mounted;
         }
-        self.0.mounts.send_replace(());
     }
 
     /// It fails a write, and its filesystem becomes read-only: what was not saved is lost.
