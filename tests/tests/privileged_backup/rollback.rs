@@ -97,6 +97,32 @@ fn snapshots_of_a_replaced_source_stay_under_the_retention() -> Result<()> {
 }
 
 #[test]
+fn snapshots_that_a_person_moved_to_keep_are_not_pruned() -> Result<()> {
+    let fixture = fixture()?;
+    let start = now()?;
+    let (first, second) = (back_up(&fixture, &json!({"sources": []}), start)?, start + 10);
+    let second = back_up(&fixture, &lineage(&first), second)?;
+    let keep = fixture.source.join("keep");
+    fs::create_dir(&keep)?;
+    for name in fixture.names()?.0 {
+        let at = fixture.folder().join(&name);
+        snapshot::set_read_only(&at, false)?;
+        fs::rename(&at, keep.join(&name))?;
+        snapshot::set_read_only(&keep.join(&name), true)?;
+    }
+    // Both are in the record of the drive.
+    let third = back_up(&fixture, &lineage(&second), start + 20)?;
+    let folders = lineage(&third)["folders"].clone();
+    ensure!(folders.as_array().is_some_and(|folders| folders.len() == 1), "its folder was recorded: {folders}");
+    let newest = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    let order = at(with(json!({"keep": newest, "lineage": lineage(&third)})), start + 30)?;
+    fixture.prune(&order["backup"])?;
+    ensure!(all_names(&keep)?.len() == 2, "deleted where a person keeps them: {:?}", all_names(&keep)?);
+    ensure!(fixture.names()?.0.len() == 1, "{:?}", fixture.names()?);
+    Ok(())
+}
+
+#[test]
 fn the_record_of_folders_is_made_from_the_pins() -> Result<()> {
     // As after an update of butterdock: nothing is recorded but the source and the pin.
     let fixture = fixture()?;

@@ -50,7 +50,7 @@ struct Tree {
 /// What the snapshots of the task's backup hold, beside the source of its lineage.
 pub(super) fn held(task: &Task, folder: BorrowedFd<'_>) -> Result<Held, Fault> {
     let owner = Owner::beside_source(task);
-    let listed = list_beside_source(task, folder, &[])?.snapshots;
+    let listed = list_beside_source(task, folder, &[], &[])?.snapshots;
     let ours = listed.iter().filter(|snapshot| made_by_us(snapshot, Side::Source(&owner)).is_some());
     let ours: HashSet<u64> = ours.map(|snapshot| snapshot.id).collect();
     let snapshots = u64::try_from(ours.len()).unwrap_or(u64::MAX);

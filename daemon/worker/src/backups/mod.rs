@@ -40,7 +40,8 @@
 //!
 //! Only root may change its content, and it is opened without following links that other users can replace. A user who owns
 //! the source can still rename the folder. Then the next backup makes a new folder. Folders are recorded by their inodes: the
-//! snapshots in a former one can be parents, and stay under the retention rule.
+//! snapshots in a former one can be parents, and stay under the retention rule. A snapshot that root moved elsewhere can be a
+//! parent too, but it is not pruned: it was moved to be kept.
 
 mod damaged_file;
 mod drive;

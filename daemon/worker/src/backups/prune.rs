@@ -51,7 +51,7 @@ pub(super) fn prune(
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
     let listed = match side {
-        Side::Source(_) => list_beside_source(task, folder, &[]).map(|listing| listing.snapshots),
+        Side::Source(_) => list_beside_source(task, folder, &[], &[]).map(|listing| listing.snapshots),
         Side::Drive(_) => list(folder, &[]).map(|mut there| {
             look_up(folder, &mut there);
             there
@@ -76,10 +76,17 @@ pub(super) fn prune(
     failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
 }
 
-/// The snapshots on the source's filesystem, with the names of those in the folders of this backup.
-pub(super) fn list_beside_source(task: &Task, folder: BorrowedFd<'_>, known: &[Identity]) -> Result<Listing, Fault> {
+/// The snapshots on the source's filesystem, with the names of those in the folders of this backup. Before a backup, the
+/// `predecessors` of the source may have folders that are not recorded yet.
+pub(super) fn list_beside_source(
+    task: &Task,
+    folder: BorrowedFd<'_>,
+    known: &[Identity],
+    predecessors: &[Identity],
+) -> Result<Listing, Fault> {
     let ours: Vec<Identity> = task.own_pairs().map(|pair| pair.here).collect();
-    list_with_former(folder, known, FormerFolders { recorded: &task.lineage.folders, ours: &ours, backup: &task.name })
+    let recorded = &task.lineage.folders;
+    list_with_former(folder, known, FormerFolders { recorded, predecessors, ours: &ours, backup: &task.name })
 }
 
 /// Reports the snapshots of the backup on one side; the daemon records when each was first seen.

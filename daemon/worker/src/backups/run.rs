@@ -15,6 +15,7 @@ use butterdock_receive::{
 };
 
 use super::error::{BackupCause, BackupError, Explained, Pruning};
+use super::lineage::Lineage;
 use super::nested::LeftOut;
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
@@ -73,7 +74,8 @@ impl Run<'_> {
         if !source.is_read_only {
             sweep(folder, &source, &task.name)?;
         }
-        let (Listing { snapshots: mine, folders }, mut theirs) = (self.list_source()?, self.list_drive()?);
+        let (Listing { snapshots: mine, folders }, mut theirs) =
+            (self.list_source(&source.lineage)?, self.list_drive()?);
         let owner = {
             let pairs = find_shared(&source.lineage, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
             Owner::of(task, &source.lineage, &pairs)
@@ -176,9 +178,12 @@ impl Run<'_> {
         Ok(there)
     }
 
-    fn list_source(&self) -> Result<Listing, BackupError> {
+    /// `lineage` is the checked source's.
+    fn list_source(&self, lineage: &Lineage) -> Result<Listing, BackupError> {
+        let predecessors = lineage.sources.get(1..).unwrap_or_default();
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
-        list_beside_source(self.task, self.folder(), &known).map_err(BackupError::source("list the snapshots"))
+        list_beside_source(self.task, self.folder(), &known, predecessors)
+            .map_err(BackupError::source("list the snapshots"))
     }
 
     /// Whether it was restored from a snapshot of this backup. A drive that cannot be read proves nothing.

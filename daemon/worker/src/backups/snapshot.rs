@@ -1,5 +1,6 @@
 //! The read-only subvolumes of a filesystem, as far as a backup needs them, and their identities.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -61,10 +62,13 @@ pub(super) struct Listing {
     pub folders: Vec<SnapshotFolder>,
 }
 
-/// The former folders of a backup: those that are recorded, and those that have a snapshot with a name like this one's.
+/// The former folders of a backup: those that are recorded. If none is, as after an update, those in a predecessor of the source
+/// that have a snapshot with a name like this one's. A snapshot that a person moved elsewhere makes no folder for snapshots.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FormerFolders<'f> {
     pub recorded: &'f [SnapshotFolder],
+    /// The subvolumes that the source replaced.
+    pub predecessors: &'f [Identity],
     /// Snapshots that the backup made.
     pub ours: &'f [Identity],
     /// The names of the backup.
@@ -85,7 +89,9 @@ pub(super) fn list_with_former(
     let is_ours = |snapshot: &Snapshot, name: &[u8]| {
         former.ours.contains(&snapshot.uuid) && name::parse(former.backup, name).is_some()
     };
-    let held = found.iter().filter(|(snapshot, place)| is_ours(snapshot, &place.name));
+    let within = if former.recorded.is_empty() { beneath(folder, former.predecessors)? } else { HashSet::new() };
+    let held =
+        found.iter().filter(|(snapshot, place)| within.contains(&place.parent_id) && is_ours(snapshot, &place.name));
     let held =
         held.map(|(_, place)| SnapshotFolder { filesystem, subvolume: place.parent_id, directory: place.dir_id });
     for folder in former.recorded.iter().copied().chain(held) {
@@ -108,6 +114,25 @@ pub(super) fn list_with_former(
 /// already be read-only and have a `received_uuid`. Sets `changed` for received subvolumes and for those in `known`.
 pub(super) fn list(folder: impl AsFd, known: &[Identity]) -> Result<Vec<Snapshot>, Fault> {
     Ok(list_placed(folder.as_fd(), known)?.into_iter().map(|(snapshot, _place)| snapshot).collect())
+}
+
+/// The ids of these subvolumes, and of all in them.
+fn beneath(folder: BorrowedFd<'_>, uuids: &[Identity]) -> Result<HashSet<u64>, Fault> {
+    if uuids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let all = subvolume::all(folder)?;
+    let top = all.iter().filter(|one| uuids.contains(&Identity(one.item.uuid)));
+    let mut ids: HashSet<u64> = top.map(|one| one.id).collect();
+    loop {
+        let is_in = |one: &&subvolume::Subvolume| one.place.as_ref().is_some_and(|at| ids.contains(&at.parent_id));
+        let more: Vec<u64> = all.iter().filter(is_in).map(|one| one.id).collect();
+        let count = ids.len();
+        ids.extend(more);
+        if ids.len() == count {
+            return Ok(ids);
+        }
+    }
 }
 
 /// The id of the subvolume that has a folder, and the folder's inode.
