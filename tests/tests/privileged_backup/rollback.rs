@@ -170,6 +170,31 @@ fn a_read_only_source_is_sent_as_it_is() -> Result<()> {
 }
 
 #[test]
+fn keep_deletes_no_read_only_source_on_the_drive() -> Result<()> {
+    let mut fixture = Fixture::new()?;
+    let (writable, start) = (fixture.source.join("writable"), now()?);
+    fs::rename(fixture.live(""), &writable)?;
+    fixture.folder = fixture.live("");
+    let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    let mut recorded = json!({"sources": []});
+    for round in 0..4 {
+        if round > 0 {
+            fs::rename(fixture.live(""), fixture.source.join(format!("older-{round}")))?;
+        }
+        fs::write(writable.join("new"), format!("{round}"))?;
+        snapshot::freeze(&writable, &fixture.live(""))?;
+        // The backup has the name of the subvolume: on the drive the later ones get names like those of its snapshots.
+        let order = json!({"name": "6c697665", "keep": keep, "lineage": recorded});
+        let ended = fixture.run(&at(with(order), start + 10 * round)?)?;
+        ensure!(events(&ended, "pruned").is_empty(), "{:?}", ended.reports);
+        recorded = lineage(&ended);
+    }
+    let theirs = fixture.names()?.1;
+    ensure!(theirs.len() == 4 && theirs[3].starts_with("live.2"), "{theirs:?}");
+    Ok(())
+}
+
+#[test]
 fn a_snapshot_made_writable_as_the_source_is_the_reason() -> Result<()> {
     let fixture = fixture()?;
     let start = now()?;

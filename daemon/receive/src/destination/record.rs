@@ -53,6 +53,9 @@ pub struct Origin {
     pub source: [u8; 16],
     /// The name of the backup in that machine's configuration; up to [`LONGEST_BACKUP`] bytes.
     pub backup: String,
+    /// The source itself was sent, because it is read-only, and not a snapshot that the backup made of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_source: bool,
 }
 
 /// The record of one subvolume.
@@ -297,12 +300,13 @@ mod tests {
         SubvolumeState { uuid: [0xab; 16], received_uuid: [1; 16], stransid: u64::MAX, rtransid: 7, ctransid: 8 };
 
     fn origin(backup: String) -> Origin {
-        Origin { machine: [2; 16], source: [3; 16], backup }
+        Origin { machine: [2; 16], source: [3; 16], backup, is_source: false }
     }
 
     #[test]
     fn a_record_survives_writing_and_reading() {
-        for origin in [None, Some(origin("\u{1}".repeat(LONGEST_BACKUP)))] {
+        let longest = origin("\u{1}".repeat(LONGEST_BACKUP));
+        for origin in [None, Some(longest.clone()), Some(Origin { is_source: true, ..longest })] {
             let record = Record { state: STATE, asked_by: 1000, origin };
             let text = serde_json::to_vec(&Stored::from(&record)).unwrap();
             assert!((text.len() as u64) < LONGEST, "{}", text.len());

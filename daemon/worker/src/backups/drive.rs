@@ -323,7 +323,9 @@ mod tests {
         assert_eq!(one.from, MadeBy::ThisMachine);
         let unknown = describe(b"x", received.clone(), &backups(Vec::new()));
         assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (MadeBy::Unknown, None, None, false));
-        let origin = |machine| Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned() });
+        let origin = |machine| {
+            Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned(), is_source: false })
+        };
         let foreign = describe(b"x", Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
         assert_eq!((foreign.from, foreign.made), (MadeBy::OtherMachine(id(6)), Some(1_000_000)));
         let ours = describe(b"x", Snapshot { origin: origin(5), ..received.clone() }, &backups(Vec::new()));
@@ -333,7 +335,12 @@ mod tests {
     #[test]
     fn a_snapshot_of_a_renamed_backup_or_a_former_source_is_left_over() {
         let id = |number| Identity([number; 16]);
-        let of = |machine, source| Origin { machine: [machine; 16], source: [source; 16], backup: "home".to_owned() };
+        let of = |machine, source| Origin {
+            machine: [machine; 16],
+            source: [source; 16],
+            backup: "home".to_owned(),
+            is_source: false,
+        };
         let left_over = |configured: &str, sources: Vec<Identity>, origin| {
             let known = vec![("home".to_owned(), SharedRecord { sources, ..SharedRecord::default() })];
             let backups = Backups { machine: id(5), known, marks: Vec::new(), configured: vec![configured.to_owned()] };

@@ -46,16 +46,20 @@ impl Owner {
         Self { machine: task.machine, backup: task.name.clone(), sources: task.lineage.sources.clone() }
     }
 
-    /// Whether this backup sent the snapshot, and it is unchanged.
+    /// Whether this backup made and sent the snapshot, and it is unchanged.
     pub(crate) fn owns(&self, snapshot: &Snapshot) -> bool {
-        let is_ours = |origin: &Origin| self.is_named_by(origin) && self.sources.contains(&Identity(origin.source));
+        let is_ours = |origin: &Origin| {
+            self.is_named_by(origin) && self.sources.contains(&Identity(origin.source)) && !origin.is_source
+        };
         !snapshot.changed && snapshot.origin.as_ref().is_some_and(is_ours)
     }
 
-    /// The origin in the record of a snapshot of this backup; `None` if the backup's name is not UTF-8.
-    pub(crate) fn origin(&self) -> Option<Origin> {
+    /// The origin in the record of what this backup sent: a snapshot, or the source itself; `None` if the backup's name is not
+    /// UTF-8.
+    pub(crate) fn origin(&self, sent: Identity) -> Option<Origin> {
         let backup = String::from_utf8(self.backup.clone()).ok()?;
-        Some(Origin { machine: self.machine.0, source: self.sources.first()?.0, backup })
+        let (source, is_source) = (self.sources.first()?.0, self.sources.contains(&sent));
+        Some(Origin { machine: self.machine.0, source, backup, is_source })
     }
 
     /// Whether a record names this backup.
@@ -87,19 +91,21 @@ pub(super) fn adopt(
     mine: &[Snapshot],
     theirs: &mut [Snapshot],
 ) -> Option<String> {
-    let origin = owner.origin()?;
     let mut failed = None;
     for snapshot in theirs.iter_mut().filter(|snapshot| snapshot.name.is_some() && snapshot.origin.is_none()) {
         let state = snapshot.state();
-        let proves = |known: &SharedSnapshot| is_unchanged(snapshot, &known.there, &known.here);
-        let proved = task.shared.iter().any(proves) || task.adopt && is_sent(snapshot, task, owner, mine);
+        let proves = |known: &&SharedSnapshot| is_unchanged(snapshot, &known.there, &known.here);
+        let recorded = task.shared.iter().find(proves).map(|known| known.mark().here);
+        let is_sent = || task.adopt && is_sent(snapshot, task, owner, mine);
+        let Some(sent) = recorded.or_else(|| is_sent().then_some(snapshot.received_uuid)) else { continue };
+        let Some(origin) = owner.origin(sent) else { continue };
         // An existing record is never replaced.
-        if !proved || !matches!(Record::read(folder, state.uuid), Ok(None)) {
+        if !matches!(Record::read(folder, state.uuid), Ok(None)) {
             continue;
         }
         snapshot.origin = Some(origin.clone());
         if !task.dry_run
-            && let Err(error) = (Record { state, asked_by: 0, origin: Some(origin.clone()) }).write(folder)
+            && let Err(error) = (Record { state, asked_by: 0, origin: Some(origin) }).write(folder)
         {
             failed = Some(error);
         }
@@ -171,7 +177,8 @@ mod tests {
     }
 
     fn of(machine: u8, source: u8, backup: &str) -> Snapshot {
-        let origin = Origin { machine: [machine; 16], source: [source; 16], backup: backup.to_owned() };
+        let origin =
+            Origin { machine: [machine; 16], source: [source; 16], backup: backup.to_owned(), is_source: false };
         Snapshot { origin: Some(origin), ..Snapshot::default() }
     }
 
@@ -221,8 +228,11 @@ mod tests {
         }
         let received = Snapshot { received_uuid: uuid, ..ours };
         assert_eq!(made_by_us(&received, Side::Drive(&owner)), None);
-        let origin = Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned() });
+        let origin = Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned(), is_source: false });
         let recorded = Snapshot { origin, ..received };
         assert_eq!(made_by_us(&recorded, Side::Drive(&owner)), Some(1_000_000));
+        let sent = |sent| Snapshot { origin: owner.origin(sent), ..recorded.clone() };
+        assert_eq!(made_by_us(&sent(Identity([4; 16])), Side::Drive(&owner)), Some(1_000_000), "a snapshot");
+        assert_eq!(made_by_us(&sent(uuid), Side::Drive(&owner)), None, "the source itself, which is read-only");
     }
 }

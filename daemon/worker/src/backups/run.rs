@@ -313,7 +313,8 @@ impl Run<'_> {
     ) -> Result<Outcome, BackupError> {
         let stream = self.stream(pending, pairs);
         let listed = pairs.iter().map(|pair| pair.drive.state()).collect();
-        let options = Options { origin: owner.origin(), candidates: Candidates::Listed(listed), ..Options::default() };
+        let (origin, candidates) = (owner.origin(pending.snapshot.uuid), Candidates::Listed(listed));
+        let options = Options { origin, candidates, ..Options::default() };
         self.space_check(&stream, pending, pairs).transfer(estimated, || self.send(&stream, options, pending))
     }
 

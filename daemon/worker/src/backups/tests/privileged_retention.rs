@@ -87,7 +87,8 @@ impl World {
             Stream { snapshot: root.as_fd(), parent, since: 0, clone_sources, version: 2, side: SenderSide::Source };
         let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.uuid] };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
-        let options = Options { name: Some(name.clone()), origin: owner.origin(), candidates, ..Options::default() };
+        let options =
+            Options { name: Some(name.clone()), origin: owner.origin(pending.uuid), candidates, ..Options::default() };
         let control = Control::new().expect("a control");
         let outcome = stream.transfer(destination.as_fd(), &options, &control, &Silent).expect("transferred");
 

@@ -78,7 +78,7 @@ pub(super) fn owner() -> Owner {
 
 /// Its counterpart on a drive, with a record.
 pub(super) fn received(mine: &Snapshot) -> Snapshot {
-    let origin = Some(Recorded { machine: MACHINE.0, source: SOURCE.0, backup: "home".to_owned() });
+    let origin = Some(Recorded { machine: MACHINE.0, source: SOURCE.0, backup: "home".to_owned(), is_source: false });
     Snapshot { received_uuid: mine.uuid, stransid: mine.ctransid, rtransid: mine.ctransid, origin, ..mine.clone() }
 }
 
