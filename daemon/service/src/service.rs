@@ -13,7 +13,7 @@ use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, ConfigFiles, VolumeRule, load};
 use crate::device::{Devices, SystemDevices};
-use crate::drives::{AwaitedBackup, DriveId, DriveManager, Plugged};
+use crate::drives::{AwaitedBackup, DriveId, DriveManager, PlugEvent, Plugged, Unbegun};
 use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
@@ -215,14 +215,19 @@ impl Service {
     }
 }
 
-/// Begins the backups that are due because a drive was plugged in.
+/// Begins the backups that are due because a drive was plugged in, and records those that a plug did not begin.
 async fn follow_plugs(
     service: Service,
-    mut plugged: mpsc::UnboundedReceiver<Plugged>,
+    mut plugs: mpsc::UnboundedReceiver<PlugEvent>,
     mut pulse: Heartbeat,
 ) -> anyhow::Error {
-    while let Some(plugged) = pulse.during(plugged.recv()).await {
-        tokio::spawn(begin_plugged(service.clone(), plugged));
+    while let Some(event) = pulse.during(plugs.recv()).await {
+        match event {
+            PlugEvent::Due(plugged) => drop(tokio::spawn(begin_plugged(service.clone(), plugged))),
+            PlugEvent::Unbegun(Unbegun { drive, backups, error }) => {
+                backups.iter().for_each(|backup| service.not_begun(&drive, backup, 0, &error));
+            }
+        }
     }
     anyhow!("its channel is closed")
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Need, Plugged, damage, review, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Need, PlugEvent, damage, review, rows, secret};
 use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
@@ -37,7 +37,7 @@ pub(super) struct Shared {
     pub(super) reviewed: watch::Sender<()>,
     /// Changes when a drive is shown that was not.
     pub(super) arrived: watch::Sender<()>,
-    plugged: mpsc::UnboundedSender<Plugged>,
+    plugs: mpsc::UnboundedSender<PlugEvent>,
     /// Changes when a source may have appeared.
     pub(super) sources: watch::Sender<()>,
     pub(super) hooks: Hooks,
@@ -49,7 +49,7 @@ pub(super) struct Shared {
 
 impl DriveManager {
     /// Unmounts and locks what an earlier service left, then begins to follow udev. The
-    /// channel has each drive that was plugged in and for which backups are due.
+    /// channel has each plug for which backups are due.
     ///
     /// # Errors
     /// udev cannot be followed, or the state directory cannot be read.
@@ -58,7 +58,7 @@ impl DriveManager {
         (devices, clock): (Arc<dyn Devices>, Clock),
         hooks: Hooks,
         supervisor: &Supervisor,
-    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
+    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<PlugEvent>)> {
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
         // Before the devices are listed: a container that is locked here must not be seen as unlocked.
         let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
@@ -79,8 +79,8 @@ impl DriveManager {
         hooks: Hooks,
         register: EnrolmentStore,
         enrolments: Vec<Enrolment>,
-    ) -> (Self, mpsc::UnboundedReceiver<Plugged>) {
-        let (plugged, received) = mpsc::unbounded_channel();
+    ) -> (Self, mpsc::UnboundedReceiver<PlugEvent>) {
+        let (plugs, received) = mpsc::unbounded_channel();
         let manager = Self(Arc::new(Shared {
             table: Mutex::new(DriveTable::new(config.clone(), enrolments)),
             devices,
@@ -89,7 +89,7 @@ impl DriveManager {
             run: config.run.clone(),
             reviewed: watch::Sender::new(()),
             arrived: watch::Sender::new(()),
-            plugged,
+            plugs,
             sources: watch::Sender::new(()),
             hooks,
             operations: drive_lock::operations(),
@@ -274,6 +274,7 @@ impl DriveManager {
 
     /// Records what is not recorded, and unmounts what is not in use, before the service ends.
     pub(crate) async fn stop(&self) {
+        self.note_all_unbegun();
         self.write_all_not_done().await;
         self.unmount_all().await;
     }
@@ -343,9 +344,9 @@ impl DriveManager {
         self.entry(id, |entry| entry.is_beginning(gone)) == Some(true)
     }
 
-    pub(super) fn plugged(&self, plugged: Plugged) {
-        if self.0.plugged.send(plugged).is_err() {
-            tracing::debug!("a drive was plugged in while the service ends");
+    pub(super) fn send_plug(&self, event: PlugEvent) {
+        if self.0.plugs.send(event).is_err() {
+            tracing::debug!("a drive was plugged in or unplugged while the service ends");
         }
     }
 }

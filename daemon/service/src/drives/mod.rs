@@ -15,7 +15,8 @@
 //!   of one that has no btrfs and is only read.
 //! * `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
 //!   logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
-//!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups.
+//!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups;
+//!   `unbegun` finds those that a plug did not begin.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
@@ -44,6 +45,7 @@ mod rows;
 mod secret;
 mod shown;
 mod table;
+mod unbegun;
 
 use std::fmt;
 
@@ -60,6 +62,7 @@ pub(crate) use lease::Lease;
 pub(crate) use problem::Condition;
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
+pub(crate) use unbegun::Unbegun;
 
 /// Of an enrolled drive its enrolment's uuid, which stays; of every other the kernel's name and its count of disks, which
 /// stay as long as it is attached: `sdb1-27`.
@@ -119,6 +122,15 @@ pub(crate) struct Plugged {
     pub reservation: DriveReservation,
     /// Turns true when it is pulled.
     pub gone: watch::Receiver<bool>,
+}
+
+/// What the service hears of a plug.
+#[derive(Debug)]
+pub(crate) enum PlugEvent {
+    /// Its backups begin.
+    Due(Plugged),
+    /// It ended, and its backups never began.
+    Unbegun(Unbegun),
 }
 
 /// Sorted, each once.

@@ -24,7 +24,7 @@ impl NotDone {
     }
 
     /// An attempt did not succeed.
-    fn set(&mut self, drive: Uuid, backup: &str, attempt: Attempt) {
+    pub(super) fn set(&mut self, drive: Uuid, backup: &str, attempt: Attempt) {
         self.0.entry(drive).or_default().insert(backup.to_owned(), attempt);
     }
 
@@ -66,6 +66,9 @@ impl DriveManager {
                 return;
             }
             table.not_done.set(enrolled, backup, attempt);
+            if let Some(entry) = table.entries.get_mut(id) {
+                entry.settled.insert(backup.to_owned());
+            }
         }
         self.review();
         // Without a runtime the service has ended.

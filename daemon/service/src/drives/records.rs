@@ -87,7 +87,10 @@ impl DriveManager {
         let now = self.0.clock.micros();
         if let Some(enrolled) = id.enrolment() {
             self.lock().not_done.clear(enrolled, &backup);
-            self.entry(id, |entry| entry.awaited.remove(&backup));
+            self.entry(id, |entry| {
+                entry.awaited.remove(&backup);
+                entry.settled.insert(backup.clone());
+            });
         }
         self.write_down(id, move |enrolment| {
             let mut known = rows::known(enrolment, &backup).map_err(failed)?;

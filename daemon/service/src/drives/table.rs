@@ -64,6 +64,10 @@ pub(super) struct DriveEntry {
     pub(super) beginning: bool,
     /// The backups that failed in this plug because of their source, and begin when it appears.
     pub(super) awaited: BTreeMap<String, SourceProblem>,
+    /// Why the due backups of this plug have not begun, if they have not; empty while nothing went wrong.
+    pub(super) not_begun: Option<String>,
+    /// The backups that ended in this plug, or whose problem is noted.
+    pub(super) settled: BTreeSet<String>,
     /// The backups of this plug are jobs, or a user works with the drive.
     pub(super) served: bool,
     /// It was released: nothing happens automatically until the next plug.
@@ -122,6 +126,8 @@ impl DriveEntry {
             removal: watch::Sender::new(false),
             beginning: false,
             awaited: BTreeMap::new(),
+            not_begun: None,
+            settled: BTreeSet::new(),
             served: false,
             released: false,
             kept: false,
@@ -155,6 +161,7 @@ impl DriveEntry {
             // What was begun before has mounted it anew: a user or a job works with it.
             (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
             (self.unremoved, self.beginning, self.is_switched_off) = (false, false, false);
+            (self.not_begun, self.settled) = (None, BTreeSet::new());
             return;
         }
         let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);

@@ -264,3 +264,74 @@ fn a_source_that_appears_during_a_removal_begins_nothing() {
         fixture.check_at_rest(std::slice::from_ref(&drive));
     });
 }
+
+#[test]
+fn a_plug_that_mounts_nothing_leaves_a_problem_on_each_due_backup() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let manual = BackupRule { schedule: Schedule::Manual, ..rule("srv", &["blue"]) };
+        let backups = vec![rule("home", &["blue"]), rule("etc", &["blue"]), manual];
+        let config = Config { backups, ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let id = fixture.enrol(&drive).await;
+        fixture.devices.fail(&drive, Step::Mount, nix::errno::Errno::EIO, 9);
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!(codes(&fixture, "home").await, ["drive"], "the plug has not ended");
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        for name in ["home", "etc"] {
+            assert_eq!(codes(&fixture, name).await, ["backup-not-begun"], "{name}");
+        }
+        assert_eq!(codes(&fixture, "srv").await, [""; 0], "it was not due");
+        assert_eq!(fixture.ends(), [JobState::Failed; 2]);
+        fixture.devices.unblock();
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((codes(&fixture, "home").await, fixture.problem(&id)), (Vec::new(), String::new()));
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
+
+#[test]
+fn a_refused_or_locked_drive_leaves_a_problem_on_its_due_backup() {
+    for (kind, is_elsewhere, reason) in [(0, true, "mounted by another program"), (1, false, "was not unlocked")] {
+        let (devices, home) = (SimulatedDevices::new(), folder());
+        let drive = kinds()[kind].clone();
+        let id = run(async {
+            let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+            let id = fixture.enrol(&drive).await;
+            fixture.devices.plug(&drive);
+            fixture.devices.set_mounted_elsewhere(&drive, is_elsewhere);
+            fixture.quiet().await;
+            fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            fixture.quiet().await;
+            id
+        });
+        run(async {
+            let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+            fixture.devices.pull(&drive);
+            fixture.quiet().await;
+            assert_eq!(codes(&fixture, "home").await, ["backup-not-begun"], "{id}");
+            let problem = row(&fixture, "home").await.problems.remove(0).to_string();
+            assert!(problem.contains(reason), "{problem}");
+        });
+    }
+}
+
+#[test]
+fn the_end_of_the_service_records_the_backups_that_a_plug_did_not_begin() {
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, false);
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        let id = fixture.enrol(&drive).await;
+        fixture.devices.fail(&drive, Step::Mount, nix::errno::Errno::EIO, 9);
+        back_up(&fixture, &drive, &id).await;
+        fixture.service.stop().await;
+    });
+    devices.unblock();
+    devices.pull(&drive);
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        assert_eq!(codes(&fixture, "home").await, ["backup-not-begun"]);
+    });
+}

@@ -13,9 +13,9 @@ use super::handle::DriveManager;
 use super::journal::Entry;
 use super::problem::{PULLED, failed, for_caller};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
-use super::{Drive, DriveId, Plugged, shown};
+use super::unbegun::{self, Unbegun};
+use super::{Drive, DriveId, PlugEvent, Plugged, shown};
 use crate::catalogue;
-use crate::config::Schedule;
 use crate::device::{BlockDevice, DeviceEvents, Devices, Event, Result};
 use crate::hooks::Kind;
 use crate::policy::{self, Action, Decision};
@@ -30,6 +30,8 @@ struct Next {
     pulled: Vec<(DriveId, Arc<Mount>)>,
     /// Backups are due; the channel turns true when the drive is pulled.
     plugged: Vec<(DriveId, Vec<String>, watch::Receiver<bool>)>,
+    /// Their plug ended, and its backups never began.
+    unbegun: Vec<Unbegun>,
     /// Their release failed with other devices.
     releases: Vec<DriveId>,
     /// Something is shown that was not.
@@ -76,7 +78,10 @@ impl DriveManager {
         }
         for (drive, backups, gone) in next.plugged {
             let reservation = self.reserved(&drive);
-            self.plugged(Plugged { drive, backups, reservation, gone });
+            self.send_plug(PlugEvent::Due(Plugged { drive, backups, reservation, gone }));
+        }
+        for unbegun in next.unbegun {
+            self.send_plug(PlugEvent::Unbegun(unbegun));
         }
         for device in next.unclear {
             let manager = self.clone();
@@ -183,6 +188,7 @@ fn look(table: &mut DriveTable) -> Next {
     }
     next.plugged.iter().for_each(|(id, _, _)| table.reserve(id));
     table.journal.keep(&there);
+    next.unbegun = unbegun::of_ended(table, &there);
     mark_absent(table, &there);
     let orphans = table.orphans();
     next.stale = orphans.difference(&table.stale).copied().collect();
@@ -230,6 +236,7 @@ fn replugged(table: &mut DriveTable, decisions: &[Decision]) -> bool {
 
 /// What the policy orders for one drive.
 fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut DriveEntry, next: &mut Next) {
+    unbegun::note(&decision.action, entry);
     match &decision.action {
         Action::Unlock(_) | Action::Mount(_) if !entry.lock.taken() && entry.tried != decision.devices => {
             entry.tried.clone_from(&decision.devices);
@@ -238,12 +245,7 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
         Action::Backup => {
             let Some(gone) = entry.mount.as_ref().map(|mount| mount.gone.subscribe()) else { return };
             entry.beginning = true;
-            let enrolment = table.enrolment(id);
-            let goes = |rule: &&crate::config::BackupRule| {
-                rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|drive| super::table::goes(rule, drive))
-            };
-            let names = table.config.backups.iter().filter(goes).map(|rule| rule.name.as_str().to_owned()).collect();
-            next.plugged.push((id.clone(), names, gone));
+            next.plugged.push((id.clone(), unbegun::due(table, id), gone));
         }
         // What failed because of the reason is tried again without it.
         Action::Refuse(_) => entry.tried.clear(),

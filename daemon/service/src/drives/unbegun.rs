@@ -1,0 +1,86 @@
+//! The due backups of a plug that never became jobs, because the drive was not mounted: they are a problem when the plug ends.
+//! Until then a missing device may come, or a person may unlock the drive.
+
+use std::collections::BTreeSet;
+
+use super::DriveId;
+use super::handle::DriveManager;
+use super::table::{DriveEntry, DriveTable, goes};
+use crate::config::{BackupRule, Schedule};
+use crate::policy::Action;
+use crate::types::{Attempt, Error, ErrorCode};
+
+/// A plug ended before its backups could begin.
+#[derive(Debug)]
+pub(crate) struct Unbegun {
+    pub drive: DriveId,
+    /// The names of the backups.
+    pub backups: Vec<String>,
+    /// The last reason.
+    pub error: Error,
+}
+
+/// The names of the backups that begin when this drive is plugged in.
+pub(super) fn due(table: &DriveTable, id: &DriveId) -> Vec<String> {
+    let enrolment = table.enrolment(id);
+    let is_due = |rule: &&BackupRule| {
+        rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|enrolment| goes(rule, enrolment))
+    };
+    table.config.backups.iter().filter(is_due).map(|rule| rule.name.as_str().to_owned()).collect()
+}
+
+/// Notes why the due backups of this plug have not begun.
+pub(super) fn note(action: &Action, entry: &mut DriveEntry) {
+    if entry.served || entry.beginning {
+        return;
+    }
+    entry.not_begun = match action {
+        Action::Backup => None,
+        Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => Some(sentence.public().to_owned()),
+        Action::AwaitSecret(_) if entry.problem.is_empty() => {
+            Some("the drive was not unlocked; plug it in again and unlock it (butterdock unlock)".to_owned())
+        }
+        // Empty while it is tried for the first time.
+        Action::AwaitSecret(_) | Action::Unlock(_) | Action::Mount(_) => Some(entry.problem.clone()),
+        // It is as it was.
+        Action::Leave | Action::Show => return,
+    };
+}
+
+/// The backups of the plugs that have ended: the drive was pulled, or made safe.
+pub(super) fn of_ended(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> Vec<Unbegun> {
+    let is_over = |id: &DriveId, entry: &DriveEntry| !there.contains(id) || (entry.released && entry.safe.is_some());
+    take(table, is_over, "the drive was unplugged before the backup could begin; plug it in again")
+}
+
+/// Takes them out, once. `untried`: the reason where nothing went wrong.
+fn take(table: &mut DriveTable, is_over: impl Fn(&DriveId, &DriveEntry) -> bool, untried: &str) -> Vec<Unbegun> {
+    let over = table.entries.iter_mut().filter(|(id, entry)| is_over(id, entry));
+    let over: Vec<_> = over.filter_map(|(id, entry)| Some((id.clone(), entry.not_begun.take()?))).collect();
+    let unbegun = over.into_iter().map(|(drive, reason)| {
+        let is_settled = |name: &String| table.entries.get(&drive).is_some_and(|entry| entry.settled.contains(name));
+        let backups = due(table, &drive).into_iter().filter(|name| !is_settled(name)).collect();
+        let error = match reason.as_str() {
+            "" => Error::new(ErrorCode::DeviceGone, untried),
+            reason => Error::new(ErrorCode::Failed, reason),
+        };
+        Unbegun { drive, backups, error }
+    });
+    unbegun.filter(|unbegun| !unbegun.backups.is_empty()).collect()
+}
+
+impl DriveManager {
+    /// The service ends: no later one knows of these plugs.
+    pub(super) fn note_all_unbegun(&self) {
+        let time = self.0.clock.micros();
+        let mut table = self.lock();
+        let all =
+            take(&mut table, |_, _| true, "the service ended before the backup could begin; plug the drive in again");
+        for Unbegun { drive, backups, error } in all {
+            let Some(enrolled) = drive.enrolment() else { continue };
+            for backup in backups {
+                table.not_done.set(enrolled, &backup, Attempt::not_begun(time, &error));
+            }
+        }
+    }
+}
