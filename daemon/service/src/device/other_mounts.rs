@@ -4,18 +4,22 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use butterdock_btrfs::mounts::{self, Mount};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
 
-use super::error::{Error, Result};
+use super::error::{Error, Part, Result, Sentence};
 use super::in_use;
 
 /// A mount of a block device that this service did not make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OtherMount {
+    /// Its id in the table of mounts.
+    pub id: u64,
     /// Where it is.
     pub at: PathBuf,
     /// The devices of its filesystem.
@@ -44,7 +48,7 @@ pub(super) fn mounts_below(root: &Path) -> io::Result<Vec<OtherMount>> {
     let table = mounts::parse(&fs::read(root.join("proc/thread-self/mountinfo"))?);
     let mount = |mount: Mount| {
         let nodes = nodes(root, &mount)?;
-        Some(OtherMount { at: OsString::from_vec(mount.mount_point).into(), nodes })
+        Some(OtherMount { id: mount.id, at: OsString::from_vec(mount.mount_point).into(), nodes })
     };
     Ok(table.into_iter().filter_map(mount).collect())
 }
@@ -78,8 +82,17 @@ fn node(name: &str) -> PathBuf {
     Path::new("/dev").join(name.replace('!', "/"))
 }
 
-/// As [`super::Devices::unmount_other`] has it.
+/// As [`super::Devices::unmount_other`] has it. The kernel unmounts by path: what covers the mount would be unmounted instead.
 pub(super) fn unmount(mount: &OtherMount) -> Result<()> {
+    if id_at(&mount.at) != Some(mount.id) {
+        let name = mount.nodes.first().map_or(Part::Text("the drive"), |node| Part::Node(node));
+        return Err(Error::InUse(Sentence::of(&[
+            name,
+            Part::Text(" is mounted at "),
+            Part::Hidden(&mount.at.display(), "a place"),
+            Part::Text(", which another mount covers now; unmount that one, then try again"),
+        ])));
+    }
     match umount2(&mount.at, MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) => Ok(()),
         Err(Errno::EBUSY) => Err(Error::InUse(in_use::mount_in_use(&mount.at))),
@@ -87,12 +100,51 @@ pub(super) fn unmount(mount: &OtherMount) -> Result<()> {
     }
 }
 
+/// The id of the mount at this path; none where the path leads elsewhere. Nothing is open afterwards: that would be a use of the mount.
+fn id_at(path: &Path) -> Option<u64> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let top = fs::File::options().read(true).custom_flags(flags.bits()).open(path).ok()?;
+    mounts::id_of(top).ok().flatten()
+}
+
 #[cfg(test)]
 mod tests {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+
     use super::*;
 
     fn at(path: &str) -> OtherMount {
-        OtherMount { at: path.into(), nodes: Vec::new() }
+        OtherMount { id: 36, at: path.into(), nodes: Vec::new() }
+    }
+
+    #[test]
+    fn privileged_a_mount_that_covers_another_is_not_unmounted_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_owned();
+        // Its mounts are its own, and end with it.
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNS).expect("root");
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
+            let mount_here = || {
+                mount(Some("x"), &path, Some("tmpfs"), MsFlags::empty(), none).expect("mounted");
+                OtherMount { id: id_at(&path).expect("known"), at: path.clone(), nodes: vec!["/dev/sdb1".into()] }
+            };
+            let (below, above) = (mount_here(), mount_here());
+            let table = fs::read("/proc/thread-self/mountinfo").expect("read");
+            let ids: Vec<u64> = mounts::parse(&table).into_iter().map(|mount| mount.id).collect();
+            assert!([&below, &above].iter().all(|mount| ids.contains(&mount.id)), "{below:?} {above:?} {ids:?}");
+            let refused = unmount(&below).expect_err("another mount covers it");
+            assert_eq!(id_at(&path), Some(above.id), "the wrong mount is gone");
+            assert!(
+                refused.public().starts_with("sdb1 is mounted at a place, which another mount covers"),
+                "{refused}"
+            );
+            unmount(&above).expect("unmounted");
+            unmount(&below).expect("unmounted");
+        });
+        thread.join().expect("passed");
     }
 
     #[test]
@@ -135,17 +187,18 @@ mod tests {
             std::os::unix::fs::symlink(format!("../../devices/x/{name}"), link).expect("linked");
         }
         let found = mounts_below(root.path()).expect("read");
-        let is = |path: &str, nodes: &[&str]| OtherMount {
+        let is = |id: u64, path: &str, nodes: &[&str]| OtherMount {
+            id,
             at: path.into(),
             nodes: nodes.iter().map(PathBuf::from).collect(),
         };
         assert_eq!(
             found,
             [
-                is("/", &["/dev/sda1"]),
-                is("/media/anna/My disk", &["/dev/nosuch/c", "/dev/nosuchb2"]),
-                is("/run/butterdock/drives/x", &["/dev/nosuchd"]),
-                is("/mnt", &["/dev/sdb1"])
+                is(25, "/", &["/dev/sda1"]),
+                is(36, "/media/anna/My disk", &["/dev/nosuch/c", "/dev/nosuchb2"]),
+                is(37, "/run/butterdock/drives/x", &["/dev/nosuchd"]),
+                is(38, "/mnt", &["/dev/sdb1"])
             ]
         );
     }

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_mount_and_the_command() {
-        let mount = OtherMount { at: "/media/anna/Blue".into(), nodes: vec!["/dev/sdb1".into()] };
+        let mount = OtherMount { id: 36, at: "/media/anna/Blue".into(), nodes: vec!["/dev/sdb1".into()] };
         let root = refusal(&[(&mount, true)], 0);
         assert!(root.contains("sdb1 is mounted by another program at \"/media/anna/Blue\""), "{root}");
         assert!(root.contains("(umount \"/media/anna/Blue\")"), "{root}");

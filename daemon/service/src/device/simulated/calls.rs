@@ -148,7 +148,7 @@ impl Devices for SimulatedDevices {
                 None => format!("/dev/{}", slot.name),
             };
             let nodes = attached.slots.iter().zip(&medium.disks).map(name).map(PathBuf::from).collect();
-            OtherMount { at: Path::new("/media/anna").join(&medium.label), nodes }
+            OtherMount { id: 36, at: Path::new("/media/anna").join(&medium.label), nodes }
         };
         Ok(mounted.map(mount).collect())
     }
