@@ -9,8 +9,23 @@ use crate::ioctl::{Direction, Request, WIDE, ioctl};
 
 /// `_IO(0x12, 105)` of `linux/blkpg.h`
 const BLKPG: Request = Request::new("BLKPG", Direction::None, 0x12, 105, 0, 0x1269);
+/// `BLKPG_ADD_PARTITION`
+const ADD: c_int = 1;
 /// `BLKPG_DEL_PARTITION`
 const DELETE: c_int = 2;
+/// `_IO(0x12, 95)` of `linux/fs.h`
+const BLKRRPART: Request = Request::new("BLKRRPART", Direction::None, 0x12, 95, 0, 0x125f);
+
+/// Where a partition is on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// As the partition table numbers it.
+    pub number: u32,
+    /// Its first byte.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+}
 
 /// `struct blkpg_ioctl_arg`
 #[repr(C)]
@@ -40,11 +55,36 @@ const _: () = assert!(!WIDE || size_of::<RawPartition>() == 152);
 /// `EBUSY` while the partition is open, `ENXIO` without such a partition, `EINVAL` if `disk` is a partition, `ENOTTY` if it is no block
 /// device, `EACCES`.
 pub fn forget(disk: impl AsFd, number: u32) -> Result<()> {
-    let number = c_int::try_from(number).unwrap_or(c_int::MAX);
-    let mut partition = RawPartition { start: 0, length: 0, number, names: [[0; 64]; 2] };
+    change(disk, DELETE, Partition { number, start: 0, length: 0 })
+}
+
+/// `BLKPG` with `BLKPG_ADD_PARTITION` (`CAP_SYS_ADMIN`) — the kernel knows a partition of this disk again. The table on the disk stays
+/// as it is.
+///
+/// # Errors
+/// `EBUSY` if it overlaps another one or its number is in use, `EINVAL` if `disk` is a partition or the place is not on the disk,
+/// `ENOTTY` if it is no block device, `EACCES`.
+pub fn add(disk: impl AsFd, partition: Partition) -> Result<()> {
+    change(disk, ADD, partition)
+}
+
+/// `BLKRRPART` (`CAP_SYS_ADMIN`) — the kernel reads the partition table of this disk anew.
+///
+/// # Errors
+/// `EBUSY` while a partition is open, `EINVAL` if `disk` is a partition or can have none, `ENOTTY` if it is no block device, `EACCES`.
+pub fn read_again(disk: impl AsFd) -> Result<()> {
+    // SAFETY: the kernel reads no argument.
+    unsafe { ioctl(disk.as_fd(), &BLKRRPART, std::ptr::null_mut::<c_void>()) }?;
+    Ok(())
+}
+
+fn change(disk: impl AsFd, op: c_int, partition: Partition) -> Result<()> {
+    let number = c_int::try_from(partition.number).unwrap_or(c_int::MAX);
+    let [start, length] = [partition.start, partition.length].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    let mut partition = RawPartition { start, length, number, names: [[0; 64]; 2] };
     let length = c_int::try_from(size_of::<RawPartition>()).unwrap_or_default();
     let data = (&raw mut partition).cast();
-    let mut argument = RawArgument { op: DELETE, flags: 0, length, data };
+    let mut argument = RawArgument { op, flags: 0, length, data };
     // SAFETY: the kernel reads one `RawArgument`, and in it a valid pointer to one `RawPartition`, and keeps no pointer.
     unsafe { ioctl(disk.as_fd(), &BLKPG, &raw mut argument) }?;
     Ok(())
@@ -62,5 +102,7 @@ mod tests {
     fn what_is_no_disk_has_no_partitions() {
         let error = forget(File::open("/dev/null").unwrap(), 1).unwrap_err();
         assert_eq!((error.call, error.errno), ("BLKPG", Errno::ENOTTY));
+        let error = read_again(File::open("/dev/null").unwrap()).unwrap_err();
+        assert_eq!((error.call, error.errno), ("BLKRRPART", Errno::ENOTTY));
     }
 }

@@ -119,6 +119,17 @@ fn a_disk_with_partitions_is_erased_as_a_whole() -> Result<()> {
         ensure!(enrolled.to_string().contains("forget that drive first"), "{enrolled}");
     }
     fixture.call(&films, "Forget", &no_options())?;
+    let parts = [0, 1].map(|part: usize| both[part].properties.device.clone());
+    let open = File::open(Path::new("/dev").join(&parts[1]))?;
+    let in_use = enrol(&both[0], whole).err().context("refused")?;
+    ensure!(in_use.to_string().contains("nothing was erased"), "{in_use}");
+    for part in &parts {
+        ensure!(Path::new("/sys/class/block").join(part).exists(), "the kernel does not know {part} any more");
+    }
+    drop(open);
+    let both = fixture.until("both parts again", |all| {
+        parts.iter().all(|part| all.iter().any(|drive| drive.properties.device == *part))
+    })?;
     enrol(&both[0], whole)?;
     let red = fixture.one("the whole disk", |is| is.enrolled && is.device == name)?;
     ensure!(red.properties.label == "Red" && red.properties.size == whole, "{red:?}");

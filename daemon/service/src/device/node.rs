@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use butterdock_btrfs::partitions::Partition;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
@@ -93,6 +94,8 @@ const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/
 
 /// As [`super::Devices::format`] has it.
 pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
+    let tool = TOOLS.iter().map(Path::new).find(|tool| tool.exists());
+    let tool = tool.ok_or_else(|| Error::refused("mkfs.btrfs is not installed; install btrfs-progs"))?;
     // Open until the end: the tool uses the name, which is this disk's while it is open.
     let same = open_same(device)?;
     if is_write_protected(&device.node) {
@@ -102,51 +105,80 @@ pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
     if device.partition.is_none() {
         forget_partitions(&same, device)?;
     }
-    make(&device.node, label)?;
-    let made = superblock(&device.node, device.devnum)?;
+    let made = make(tool, &device.node, label).and_then(|()| superblock(&device.node, device.devnum));
+    if made.is_err()
+        && device.partition.is_none()
+        // What is left of the table on the disk is what the kernel is to know.
+        && let Err(error) = butterdock_btrfs::partitions::read_again(&same)
+    {
+        tracing::warn!("the partitions of {} are not known again: {error}; plug it in again", device.node.display());
+    }
     drop(same);
-    Ok(made)
+    made
 }
 
-/// Has the kernel forget the partitions of a disk that is to be erased, so that no program uses them afterwards.
+/// Has the kernel forget the partitions of a disk that is to be erased, so that no program uses them afterwards. On an error it
+/// knows all of them again: they are as they were, and a disk inside the machine cannot be plugged in again.
 fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<()> {
     let begun = Instant::now();
-    for number in partitions(&disk.syspath) {
-        loop {
-            match butterdock_btrfs::partitions::forget(file, number) {
-                Ok(()) => break,
-                Err(error) if error.errno == Errno::ENXIO => break,
-                // A prober has it open for a moment.
-                Err(error) if error.errno == Errno::EBUSY && begun.elapsed() < PROBING => sleep(RETRY),
-                Err(error) if error.errno == Errno::EBUSY => {
-                    return Err(Error::refused(Sentence::of(&[
-                        Part::Text("a program has partition "),
-                        Part::Number(number.into()),
-                        Part::Text(" of "),
-                        Part::Node(&disk.node),
-                        Part::Text(
-                            " open (fuser shows it); nothing was erased; end the program, plug the disk in again, and try again",
-                        ),
-                    ])));
-                }
-                Err(error) => return Err(Error::system(format!("erasing {}", disk.node.display()))(error.errno)),
+    let mut forgotten = Vec::new();
+    for partition in partitions(&disk.syspath) {
+        match forget_partition(file, disk, partition.number, begun) {
+            Ok(true) => forgotten.push(partition),
+            Ok(false) => {}
+            Err(error) => {
+                forgotten.into_iter().for_each(|partition| add_again(file, disk, partition));
+                return Err(error);
             }
         }
     }
     Ok(())
 }
 
-/// The numbers of the partitions that the kernel knows.
-fn partitions(disk: &Path) -> Vec<u32> {
+/// Answers false where there is no such partition any more.
+fn forget_partition(file: &File, disk: &BlockDevice, number: u32, begun: Instant) -> Result<bool> {
+    loop {
+        match butterdock_btrfs::partitions::forget(file, number) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.errno == Errno::ENXIO => return Ok(false),
+            // A prober has it open for a moment.
+            Err(error) if error.errno == Errno::EBUSY && begun.elapsed() < PROBING => sleep(RETRY),
+            Err(error) if error.errno == Errno::EBUSY => {
+                return Err(Error::refused(Sentence::of(&[
+                    Part::Text("a program has partition "),
+                    Part::Number(number.into()),
+                    Part::Text(" of "),
+                    Part::Node(&disk.node),
+                    Part::Text(" open (fuser shows it); nothing was erased; end the program, then try again"),
+                ])));
+            }
+            Err(error) => return Err(Error::system(format!("erasing {}", disk.node.display()))(error.errno)),
+        }
+    }
+}
+
+fn add_again(file: &File, disk: &BlockDevice, partition: Partition) {
+    if let Err(error) = butterdock_btrfs::partitions::add(file, partition) {
+        let (number, node) = (partition.number, disk.node.display());
+        tracing::warn!("partition {number} of {node} is not known again: {error}; run partprobe {node}");
+    }
+}
+
+/// The partitions that the kernel knows.
+fn partitions(disk: &Path) -> Vec<Partition> {
     let entries = fs::read_dir(disk).into_iter().flatten().flatten();
-    let number = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("partition")).ok()?.trim().parse().ok();
-    entries.filter_map(number).collect()
+    let partition = |entry: fs::DirEntry| {
+        let value = |name: &str| fs::read_to_string(entry.path().join(name)).ok()?.trim().parse::<u64>().ok();
+        // sysfs counts sectors of this size on every disk.
+        let bytes = |name: &str| value(name)?.checked_mul(512);
+        let number = u32::try_from(value("partition")?).ok()?;
+        Some(Partition { number, start: bytes("start")?, length: bytes("size")? })
+    };
+    entries.filter_map(partition).collect()
 }
 
 /// The tool itself refuses a device that is in use.
-fn make(node: &Path, label: &str) -> Result<()> {
-    let tool = TOOLS.iter().find(|tool| Path::new(tool).exists());
-    let tool = tool.ok_or_else(|| Error::refused("mkfs.btrfs is not installed; install btrfs-progs"))?;
+fn make(tool: &Path, node: &Path, label: &str) -> Result<()> {
     let mut command = Command::new(tool);
     command.args(["--quiet", "--force", "--label", label, "--"]).arg(node);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
