@@ -73,9 +73,7 @@ pub(crate) fn read(path: &Path, largest: u64) -> io::Result<Option<Vec<u8>>> {
 /// # Errors
 /// It cannot be read, and cannot be moved either.
 pub(crate) fn load<T>(path: &Path, largest: u64, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<Loaded<T>> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".unreadable");
-    let aside = PathBuf::from(aside);
+    let aside = aside(path);
     let parsed = read(path, largest).and_then(|bytes| bytes.map(|bytes| parse(&bytes)).transpose());
     match parsed {
         Ok(Some(record)) => Ok(Loaded::Read(record)),
@@ -86,6 +84,21 @@ pub(crate) fn load<T>(path: &Path, largest: u64, parse: impl FnOnce(&[u8]) -> io
             Ok(Loaded::Unreadable { error, aside })
         }
     }
+}
+
+/// Moves a record that cannot be read to `<name>.unreadable`, durably, in place of an earlier one there.
+///
+/// # Errors
+/// It does not exist, or cannot be moved.
+pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
+    fs::rename(path, aside(path))?;
+    path.parent().map_or(Ok(()), |folder| Kernel.sync_folder(folder))
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".unreadable");
+    aside.into()
 }
 
 /// Removes a record, durably.

@@ -39,6 +39,7 @@ fn spoilt(spoil: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     fixture.start()?;
     enrolled(&fixture, "Blue")?;
     ensure!(file.symlink_metadata().is_err(), "the file is still there");
+    ensure!(file.with_extension("json.unreadable").symlink_metadata().is_ok(), "the file was deleted");
     fixture.stop()?;
     ensure!(log.contains(&format!("{id}.json: ")) && log.contains("enrol the drive again"), "{log}");
     Ok(())

@@ -282,7 +282,7 @@ fn write_token(
     let mounted = mount(devices, &plan.enrolment, &plan.sources, Access::Writable, run)?;
     let begun = mounted.root().and_then(|root| {
         if let Some(before) = token::begin(&root, &mut plan.enrolment, register)? {
-            forget_unreadable(register, before);
+            set_unreadable_aside(register, before);
         }
         Ok(devices.free(&root))
     });
@@ -299,10 +299,11 @@ fn write_token(
     }
 }
 
-/// The drive is enrolled again: its enrolment before, which could not be read, protects nothing any more.
-fn forget_unreadable(store: &EnrolmentStore, before: Uuid) {
+/// The drive is enrolled again: its enrolment before, which could not be read, protects nothing any more. Its file may still help an
+/// administrator.
+fn set_unreadable_aside(store: &EnrolmentStore, before: Uuid) {
     if store.unreadable().files.contains_key(&before)
-        && let Err(error) = store.forget(before)
+        && let Err(error) = store.set_aside(before)
     {
         tracing::warn!("{error}");
     }

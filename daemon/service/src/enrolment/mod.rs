@@ -193,7 +193,8 @@ pub(crate) struct EnrolmentStore {
     unreadable: Arc<Mutex<Unreadable>>,
 }
 
-/// Enrolments whose files cannot be read. The files stay until the drives are enrolled again or forgotten. Their drives are not
+/// Enrolments whose files cannot be read. The files stay until the drives are enrolled again, which moves them
+/// aside, or forgotten. Their drives are not
 /// used, and what these drives need is not known: so nothing that they could need is deleted, and udev leaves them to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unreadable {
@@ -301,6 +302,17 @@ impl EnrolmentStore {
         }
         self.claim();
         forgotten.map_err(Error::system(format!("forgetting {}", self.file(id).display())))
+    }
+
+    /// Moves the file of one that cannot be read to another name, where it claims nothing any more.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be moved.
+    pub(crate) fn set_aside(&self, id: Uuid) -> Result<()> {
+        let _changing = self.changing();
+        let moved = durable::set_aside(&self.file(id));
+        self.claim();
+        moved.map_err(Error::system(format!("moving {} aside", self.file(id).display())))
     }
 
     fn write_now(&self, enrolment: &Enrolment) -> Result<()> {
