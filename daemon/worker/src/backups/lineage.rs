@@ -4,7 +4,8 @@
 //! another uuid, but its `parent_uuid` leads to the subvolume that was backed up before, to one of its snapshots, or to a common
 //! ancestor. Only the kernel sets `parent_uuid`. Such a source is the recorded one continued: it gets increments, and the
 //! snapshots of its predecessors stay under its retention. A subvolume of no kin is refused: it is probably the wrong one, such
-//! as another disk at the same path.
+//! as another disk at the same path. An administrator can accept it. Then everything is sent, and the snapshots of the source
+//! before it stay under the retention of the backup: otherwise they would stay for ever.
 
 use std::os::fd::AsFd;
 
@@ -32,6 +33,10 @@ pub struct Lineage {
     /// The folders of their snapshots; the current one comes first.
     #[serde(default)]
     pub folders: Vec<SnapshotFolder>,
+    /// Sources of no kin, in whose place an administrator accepted another one. Their snapshots stay under the retention, but they
+    /// prove nothing.
+    #[serde(default)]
+    pub superseded: Vec<Identity>,
 }
 
 /// A folder for snapshots, wherever it was moved to. The kernel uses no id of a subvolume twice, and no inode number of a
@@ -61,7 +66,7 @@ pub(super) enum Kinship {
 impl Lineage {
     /// That of a subvolume of which nothing is recorded.
     pub(super) fn of(uuid: Identity, parent_uuid: Identity) -> Self {
-        Self { sources: vec![uuid], ancestors: parent_uuid.known().into_iter().collect(), folders: Vec::new() }
+        Self { sources: vec![uuid], ancestors: parent_uuid.known().into_iter().collect(), ..Self::default() }
     }
 
     /// The lineage of a source with these ancestors, from its parent on, and its kinship to the recorded one. `is_ours` says
@@ -80,10 +85,27 @@ impl Lineage {
             Some(_) => Kinship::Stranger,
         };
         let earlier = recorded.clone();
-        let mut lineage = Self { sources: vec![source], ancestors: ancestors.to_vec(), folders: earlier.folders };
+        let (folders, superseded) = (earlier.folders, earlier.superseded);
+        let mut lineage = Self { sources: vec![source], ancestors: ancestors.to_vec(), folders, superseded };
         add(&mut lineage.sources, earlier.sources, MOST_SOURCES);
+        // An administrator may accept an earlier one again.
+        lineage.superseded.retain(|uuid| !lineage.sources.contains(uuid));
         add(&mut lineage.ancestors, earlier.ancestors, MOST_ANCESTORS);
         (lineage, kinship)
+    }
+
+    /// What stays recorded when an administrator accepts another source: nothing that its kinship could be compared with.
+    pub fn superseded(self) -> Self {
+        let mut superseded = self.sources;
+        add(&mut superseded, self.superseded, MOST_SOURCES);
+        Self { superseded, folders: self.folders, ..Self::default() }
+    }
+
+    /// All sources whose snapshots belong to the backup, the current one first.
+    pub(super) fn owned(&self) -> Vec<Identity> {
+        let mut sources = self.sources.clone();
+        add(&mut sources, self.superseded.clone(), MOST_SOURCES);
+        sources
     }
 
     /// Whether the source of this lineage is the recorded one, or descends from it.
@@ -147,7 +169,7 @@ mod tests {
     }
 
     fn recorded() -> Lineage {
-        Lineage { sources: ids(&[1, 2]), ancestors: ids(&[3]), folders: Vec::new() }
+        Lineage { sources: ids(&[1, 2]), ancestors: ids(&[3]), ..Lineage::default() }
     }
 
     fn kinship(source: u8, ancestors: &[u8]) -> Kinship {
@@ -180,6 +202,17 @@ mod tests {
         assert_eq!((lineage.sources, lineage.ancestors), (ids(&[5, 1, 2]), ids(&[1, 3, 4])));
         let (back, _) = Lineage::after(&recorded(), id(2), &[], |_| false);
         assert_eq!(back.sources, ids(&[2, 1]));
+    }
+
+    #[test]
+    fn an_accepted_source_is_of_no_kin_to_the_ones_before() {
+        let recorded = recorded().superseded();
+        let (lineage, kinship) = Lineage::after(&recorded, id(5), &ids(&[6]), |_| false);
+        assert_eq!((kinship, &lineage.sources, &lineage.ancestors), (Kinship::Same, &ids(&[5]), &ids(&[6])));
+        assert_eq!((&lineage.superseded, lineage.owned()), (&ids(&[1, 2]), ids(&[5, 1, 2])));
+        assert_eq!(Lineage::after(&lineage, id(1), &[], |_| false).1, Kinship::Stranger, "it is refused again");
+        let (back, _) = Lineage::after(&lineage.superseded(), id(1), &[], |_| false);
+        assert_eq!((back.sources, back.superseded), (ids(&[1]), ids(&[5, 2])));
     }
 
     #[test]

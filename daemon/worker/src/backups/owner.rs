@@ -21,7 +21,7 @@ pub(crate) struct Owner {
     pub machine: Identity,
     /// The name of the backup.
     pub backup: Vec<u8>,
-    /// The uuids of the source (first) and of the subvolumes that it replaced.
+    /// The uuids of the source (first), of the subvolumes that it replaced, and of superseded sources.
     pub sources: Vec<Identity>,
 }
 
@@ -29,21 +29,24 @@ impl Owner {
     /// The backup of this task; `lineage` is that of its source. If the lineage or the `pairs` prove that the source continues
     /// the sources in the record of the drive (a rollback, a restore), the snapshots of these belong to it too.
     pub(crate) fn of(task: &Task, lineage: &Lineage, pairs: &[SharedPair<'_>]) -> Self {
-        let mut owner = Self { sources: lineage.sources.clone(), ..Self::beside_source(task) };
-        let continues = task.sources.iter().any(|earlier| owner.sources.contains(earlier))
+        let mut owner = Self { sources: lineage.owned(), ..Self::beside_source(task) };
+        let continues = task.sources.iter().any(|earlier| lineage.sources.contains(earlier))
             || pairs
                 .iter()
                 .filter_map(|pair| pair.drive.origin.as_ref())
                 .any(|origin| owner.is_named_by(origin) && task.sources.contains(&Identity(origin.source)));
         if continues {
-            add(&mut owner.sources, task.sources.clone(), MOST_SOURCES);
+            let mut kin = lineage.sources.clone();
+            add(&mut kin, task.sources.clone(), MOST_SOURCES);
+            add(&mut kin, owner.sources, MOST_SOURCES);
+            owner.sources = kin;
         }
         owner
     }
 
     /// The backup of a task whose lineage is complete.
     pub(crate) fn beside_source(task: &Task) -> Self {
-        Self { machine: task.machine, backup: task.name.clone(), sources: task.lineage.sources.clone() }
+        Self { machine: task.machine, backup: task.name.clone(), sources: task.lineage.owned() }
     }
 
     /// Whether this backup made and sent the snapshot, and it is unchanged.
@@ -209,6 +212,20 @@ mod tests {
         let pair = |drive| [SharedPair { source: &mine, drive }];
         let owners = theirs.each_ref().map(|drive| Owner::of(&task(vec![SOURCE]), lineage, &pair(drive)));
         assert_eq!(owners.map(|owner| owner.sources.len()), [2, 1], "a shared snapshot of this machine proves it");
+    }
+
+    #[test]
+    fn snapshots_of_a_superseded_source_stay_under_the_retention() {
+        let (new, recorded) = (Identity([7; 16]), Lineage::of(SOURCE, Identity::NONE).superseded());
+        let lineage = Lineage { sources: vec![new], ..recorded };
+        // A drive that had the superseded one, and later both.
+        for sources in [vec![SOURCE], vec![new, SOURCE]] {
+            let task = Task { sources, lineage: lineage.clone(), ..Task::of(b"home", HERE) };
+            for owner in [Owner::of(&task, &lineage, &[]), Owner::beside_source(&task)] {
+                assert_eq!(owner.sources, [new, SOURCE]);
+                assert!(owner.owns(&of(1, 2, "home")) && !owner.owns(&of(1, 3, "home")));
+            }
+        }
     }
 
     #[test]

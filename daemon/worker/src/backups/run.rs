@@ -80,7 +80,8 @@ impl Run<'_> {
             let pairs = find_shared(&source.lineage, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
             Owner::of(task, &source.lineage, &pairs)
         };
-        source.lineage.sources.clone_from(&owner.sources);
+        let superseded = &source.lineage.superseded;
+        source.lineage.sources = owner.sources.iter().copied().filter(|uuid| !superseded.contains(uuid)).collect();
         source.lineage.set_folders(folders);
         (self.report)(BackupEvent::Lineage(source.lineage.clone()));
         if let Some(text) = adopt(self.destination(), task, &owner, &mine, &mut theirs) {
