@@ -175,7 +175,8 @@ pub(crate) struct Backup {
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Accept the subvolume that is at the source's path now, although another one was backed up before; needs the backup's name
+    /// Accept the subvolume that is at the source's path now, although another one was backed up before; needs the backup's name.
+    /// The rule of the backup prunes the snapshots of both
     #[arg(long)]
     pub(crate) new_source: bool,
 

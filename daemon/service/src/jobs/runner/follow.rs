@@ -171,6 +171,9 @@ impl Runner {
                     }
                     Some(report) => {
                         news.hear(&report, Instant::now());
+                        if let Report::Backup(backups::BackupEvent::Lineage(lineage)) = &report {
+                            self.lineage.send_replace(Some(lineage.clone()));
+                        }
                         self.judge(&report, seen.is_settling()).await;
                         if seen.hear(&report) && let Some(deadline) = &mut deadline {
                             deadline.step(Instant::now(), seen.writing);

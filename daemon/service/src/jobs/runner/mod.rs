@@ -8,6 +8,7 @@ pub(super) use follow::{MOST_DAMAGED_SUBVOLUMES, WorkerResults, other_than};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backups::Lineage;
 use crate::types::ErrorCode;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -72,6 +73,8 @@ pub(crate) struct Runner {
     pub(super) scheduler: mpsc::Sender<SchedulerMessage>,
     /// The reason to end, once there is one.
     pub(super) stop: watch::Receiver<Option<EndReason>>,
+    /// The lineage of a backup's source, as soon as the worker reports it.
+    pub(super) lineage: watch::Sender<Option<Lineage>>,
 }
 
 /// How a worker ended.

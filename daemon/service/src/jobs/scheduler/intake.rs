@@ -114,6 +114,7 @@ impl Scheduler {
             spawner: Arc::clone(&self.spawner),
             scheduler: self.itself.clone(),
             stop: stopped,
+            lineage: watch::Sender::default(),
         };
         let (config, sources) = (&self.config, &self.sources);
         let (source_locks, retention) = (&self.source_locks, &self.retention);

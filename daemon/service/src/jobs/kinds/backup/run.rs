@@ -1,9 +1,13 @@
 //! One run of a backup: opens the source and the destination, has a worker transfer, records what it learned, and prunes
 //! beside the source.
 
+use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::backups::{self, BackupEvent, Identity, Lineage, MOST_PINS, NotOpened, PairUuids, Task};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
@@ -66,7 +70,15 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         let full = self.options.full;
         let task = Task { time, full, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
         let before = task.pins.clone();
-        let mut outcome = runner.work(Order::Backup(task), places.into(), &*destination).await;
+        let accepted = self.options.new_source.then(|| runner.lineage.subscribe());
+        let mut outcome = {
+            let id = runner.id;
+            let mut work = pin!(runner.work(Order::Backup(task), places.into(), &*destination));
+            tokio::select! {
+                outcome = &mut work => outcome,
+                () = self.remember_accepted(id, accepted) => work.await,
+            }
+        };
         self.record(runner, &mut outcome, source).await;
         // A worker that the kernel holds may still be at the source.
         let is_done = matches!(outcome.ending, Ending::Reported(None)) && outcome.heard.made && !outcome.is_stuck();
@@ -138,16 +150,33 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         {
             return outcome.fail(failure(error));
         }
-        let Some(learned) = learned else { return };
-        if let Err(error) = self.records.backed_up(name, learned, as_recorded).await {
+        let is_backed_up = learned.is_some();
+        if let Some(learned) = learned
+            && let Err(error) = self.records.backed_up(name, learned, as_recorded).await
+        {
             outcome.fail(failure(error));
         }
-        if let Some(lineage) = lineage.filter(|lineage| expected.as_ref() != Some(lineage)) {
-            let (sources, rule) = (self.sources.clone(), self.rule.clone());
-            let written = local(move || sources.remember(&rule, lineage)).await;
-            if let Err(error) = written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))) {
-                tracing::warn!(butterdock_job = %runner.id, "cannot record the identity of the source: {error}");
-            }
+        let is_final = is_backed_up || self.options.new_source;
+        if let Some(lineage) = lineage.filter(|lineage| is_final && expected.as_ref() != Some(lineage)) {
+            self.remember(runner.id, lineage).await;
+        }
+    }
+
+    /// Records the source that an administrator accepted when the worker has found it, before the transfer: it stays accepted if
+    /// that fails, or if the service is killed meanwhile.
+    async fn remember_accepted(&self, id: Uuid, accepted: Option<watch::Receiver<Option<Lineage>>>) {
+        let Some(mut accepted) = accepted else { return pending().await };
+        let Ok(lineage) = accepted.wait_for(Option::is_some).await.map(|lineage| lineage.clone()) else { return };
+        if let Some(lineage) = lineage {
+            self.remember(id, lineage).await;
+        }
+    }
+
+    async fn remember(&self, id: Uuid, lineage: Lineage) {
+        let (sources, rule) = (self.sources.clone(), self.rule.clone());
+        let written = local(move || sources.remember(&rule, lineage)).await;
+        if let Err(error) = written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))) {
+            tracing::warn!(butterdock_job = %id, "cannot record the identity of the source: {error}");
         }
     }
 }
@@ -273,7 +302,8 @@ pub(in crate::jobs) fn openings(records: &impl BackupRecords, rule: &BackupRule)
     OPENINGS.of((records.destination(), rule.name.as_str().to_owned()))
 }
 
-/// Opens the source and the destination. Blocks while they do. With a `new_source`, what was recorded of it does not count.
+/// Opens the source and the destination. Blocks while they do. With a `new_source`, the recorded one is superseded, also if it
+/// cannot be read.
 pub(in crate::jobs) fn open(
     rule: &BackupRule,
     new_source: bool,
@@ -281,7 +311,8 @@ pub(in crate::jobs) fn open(
     mut destination: Box<dyn Destination>,
     here: (Identity, bool),
 ) -> Result<Open, NotOpened> {
-    let recorded = if new_source { Ok(None) } else { sources.of(rule) };
+    let recorded = sources.of(rule);
+    let recorded = if new_source { Ok(recorded.ok().flatten().map(Lineage::superseded)) } else { recorded };
     let source = recorded.map_err(|error| {
         format!(
             "cannot read the recorded identity of the source: {error}; check the disk of the state directory, or run \

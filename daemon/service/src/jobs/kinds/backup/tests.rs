@@ -131,7 +131,15 @@ impl Fixture {
         let (scheduler, mut events) = mpsc::channel(64);
         let (_end, stop) = watch::channel(None);
         let (id, limit, priority) = (Uuid::new_v4(), None, Priority::default());
-        let mut runner = Runner { id, limit, priority, spawner: Arc::new(spawner), scheduler, stop };
+        let mut runner = Runner {
+            id,
+            limit,
+            priority,
+            spawner: Arc::new(spawner),
+            scheduler,
+            stop,
+            lineage: watch::Sender::default(),
+        };
         let heard = tokio::spawn(async move { while events.recv().await.is_some() {} });
         let Self { rule, sources, source_locks, retention, records, .. } = self;
         let (options, writer_threads) = (self.options, None);
@@ -212,12 +220,37 @@ async fn privileged_a_requested_full_backup_or_new_source_is_ordered() {
     let orders = fixture.orders();
     let tasks = orders.iter().filter_map(|order| if let Order::Backup(task) = order { Some(task) } else { None });
     let tasks: Vec<_> = tasks.map(|task| (task.full, task.lineage.clone())).collect();
-    assert_eq!(tasks, [(false, Lineage::default()), (true, lineage()), (false, Lineage::default())]);
+    assert_eq!(tasks, [(false, Lineage::default()), (true, lineage()), (false, lineage().superseded())]);
     // A record that cannot be read refuses every other backup.
     fs::write(fixture.folder.path().join("state/sources/home"), "{").expect("written");
     let outcome = fixture.run(drive(&place), &succeeds(4)).await;
     assert!(matches!(outcome.ending, Ending::Reported(None)), "{outcome:?}");
     assert_eq!(fixture.sources.of(&fixture.rule).expect("written again"), Some(lineage()));
+}
+
+#[tokio::test]
+async fn privileged_an_accepted_source_stays_accepted_if_the_backup_fails() {
+    let mut fixture = Fixture::new();
+    let place = fixture.folder.path().join("destination");
+    let old = Lineage { sources: vec![Identity([1; 16])], ..Lineage::default() };
+    fixture.sources.remember(&fixture.rule, old.clone()).expect("written");
+    let found = line(&Report::Backup(BackupEvent::Lineage(lineage())));
+    let recorded = |fixture: &Fixture| fixture.sources.of(&fixture.rule).expect("read");
+    fixture.run(drive(&place), &found).await;
+    assert_eq!(recorded(&fixture), Some(old), "it was not accepted");
+    fixture.options = BackupOptions { new_source: true, ..BackupOptions::default() };
+    // The record is written while the worker still runs: the service may be killed.
+    let record = fixture.folder.path().join("state/sources/home");
+    let seen = fixture.folder.path().join("seen");
+    let look = format!(
+        "for _ in $(seq 1000); do if grep -q {} '{}'; then touch '{}'; exit 1; fi; sleep 0.01; done",
+        "07".repeat(16),
+        record.display(),
+        seen.display()
+    );
+    fixture.run(drive(&place), &format!("{found} {look}")).await;
+    assert!(seen.exists(), "it is recorded after the transfer only");
+    assert_eq!(recorded(&fixture), Some(lineage()));
 }
 
 #[tokio::test]
