@@ -123,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().to_owned();
         // Its mounts are its own, and end with it.
-        let thread = std::thread::spawn(move || {
+        let in_a_namespace = || {
             unshare(CloneFlags::CLONE_NEWNS).expect("root");
             let none = None::<&str>;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
@@ -143,8 +143,8 @@ mod tests {
             );
             unmount(&above).expect("unmounted");
             unmount(&below).expect("unmounted");
-        });
-        thread.join().expect("passed");
+        };
+        std::thread::scope(|scope| scope.spawn(in_a_namespace).join()).expect("passed");
     }
 
     #[test]
