@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::{DriveProperties, DriveState};
 use butterdock_tests::{Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, error_name, no_options, run, under_load};
 use zbus::OwnedObjectPath;
 
@@ -49,9 +49,9 @@ impl Scenario {
         let disks = images.iter().map(|image| Disk::attach(image)).collect::<Result<Vec<_>>>()?;
         let (image, count) = (images.into_iter().next().context("one")?, disks.len());
         let scenario = Self { _disks: disks, image, fixture };
-        scenario
-            .fixture
-            .until("all of it", |drives| drives.iter().filter(|one| one.properties.label == "Blue").count() == count)?;
+        // A filesystem of several devices is one drive.
+        let is_complete = |is: &DriveProperties| is.label == "Blue" && is.devices.len() == count;
+        scenario.fixture.one("all of it", is_complete)?;
         let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
         scenario.fixture.call(&drive, "Enrol", &no_options())?;
         let drive = scenario.fixture.one("mounted", |is| is.enrolled && is.state == DriveState::Mounted)?;
