@@ -145,11 +145,11 @@ fn a_listing_at_plug_does_not_prevent_the_backup() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     for round in 0..rounds(3, 8_u8) {
-        scenario.drive("safe", &DriveState::Safe)?;
+        // It has the same path at the next plug.
+        let drive = scenario.drive("safe", &DriveState::Safe)?;
         scenario.unplug()?;
         fs::write(scenario.source.join("changing"), [round])?;
         let before = scenario.good_backups()?;
-        let drive = scenario.fixture.one("shown, though it is away", |is| is.enrolled)?;
         scenario.plug()?;
         // The first of these that is answered waited while the drive was mounted for its plug.
         let began = Instant::now();
