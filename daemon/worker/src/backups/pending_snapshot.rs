@@ -171,6 +171,14 @@ fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8]) -> Result
     Ok(())
 }
 
+/// The first second for the name of a new snapshot: after those of the earlier ones that were dated ahead, of which one in between
+/// may have been deleted. The newest snapshot has the last name.
+pub(crate) fn second_of_next<'s>(backup: &[u8], now: i64, earlier: impl Iterator<Item = &'s Snapshot>) -> i64 {
+    let ahead = now..now.saturating_add(SECONDS);
+    let times = earlier.filter_map(|snapshot| name::parse(backup, snapshot.name.as_deref()?));
+    times.filter(|time| ahead.contains(time)).max().map_or(now, |last| last.saturating_add(1))
+}
+
 /// Locks the name of this second, or the first free name after it: backups to two drives may begin in the same second.
 fn lock_free_name<'f>(
     folder: BorrowedFd<'f>,
@@ -231,4 +239,24 @@ fn fault_name(name: Vec<u8>) -> Result<CString, Fault> {
 
 fn c_name(name: Vec<u8>) -> Result<CString, BackupError> {
     CString::new(name).map_err(|_nul| BackupError::new(ErrorKind::Failed, "the backup's name has a NUL; rename it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_snapshot_has_the_last_name() {
+        let named = |seconds: i64| Snapshot { name: Some(name::make(b"home", seconds)), ..Snapshot::default() };
+        let next = |earlier: &[i64]| {
+            let earlier: Vec<_> = earlier.iter().copied().map(named).collect();
+            second_of_next(b"home", 1000, earlier.iter())
+        };
+        assert_eq!(next(&[]), 1000);
+        assert_eq!(next(&[998, 999]), 1000);
+        assert_eq!(next(&[1000, 1002]), 1003, "1001 was deleted");
+        assert_eq!(next(&[1000 + SECONDS]), 1000, "one from the future moves no others");
+        let other = [named(1005)];
+        assert_eq!(second_of_next(b"etc", 1000, other.iter()), 1000);
+    }
 }

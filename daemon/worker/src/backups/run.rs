@@ -18,7 +18,7 @@ use super::error::{BackupCause, BackupError, Explained, Pruning};
 use super::lineage::Lineage;
 use super::nested::LeftOut;
 use super::owner::{Owner, Side, adopt, look_up};
-use super::pending_snapshot::{PendingSnapshot, sweep};
+use super::pending_snapshot::{PendingSnapshot, second_of_next, sweep};
 use super::prune::{DeletedSubvolumes, PrunePlan, list_beside_source, prune, report_from_future, report_seen};
 use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, since};
@@ -124,7 +124,7 @@ impl Run<'_> {
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
-        let now = task.time.now();
+        let now = second_of_next(&task.name, task.time.now(), theirs.iter().chain(&mine));
         let pending = if source.is_read_only {
             PendingSnapshot::of_source(&source, &task.name, now, taken)?
         } else {
