@@ -35,7 +35,10 @@ impl DriveManager {
         self.free(id)?;
         let known = self.lock().enrolment(id).map(|enrolment| enrolment.id);
         if known.is_some() && !options.format {
-            return Err(Error::new(ErrorCode::Exists, "the drive is enrolled already"));
+            return Err(Error::new(
+                ErrorCode::Exists,
+                "the drive is enrolled already; butterdock backup begins what is due, and butterdock forget ends the enrolment",
+            ));
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
         options.confirm(&shown)?;
