@@ -134,7 +134,7 @@ fn a_filesystem_of_two_devices_is_one_drive() -> Result<()> {
     let job: OwnedObjectPath = body.deserialize()?;
     ensure!(fixture.client.end_of(job.as_str())?.0 == "succeeded");
     ensure!(!is_mounted(&first.name())? && !is_mounted(&second.name())?);
-    // The kernel knows the devices until it is told to forget them.
+    // The kernel remembers the devices until they are removed from its list.
     run(Command::new("btrfs").args(["device", "scan", "--forget"]).args(&nodes), TIMEOUT)?.success()?;
     drop(second);
     let drive = fixture.one("one device is missing", |is| is.enrolled && is.devices.len() == 1)?;
