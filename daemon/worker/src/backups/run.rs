@@ -21,7 +21,9 @@ use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, second_of_next, sweep};
 use super::prune::{DeletedSubvolumes, PrunePlan, list_beside_source, prune, report_from_future, report_seen};
 use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
-use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, since};
+use super::shared_snapshots::{
+    FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, of_others, since,
+};
 use super::snapshot::{Identity, Listing, Snapshot, list};
 use super::source::Source;
 use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits, fits_when_empty};
@@ -130,8 +132,7 @@ impl Run<'_> {
         } else {
             PendingSnapshot::make(folder, &source, &task.name, now, taken, &self.directories.swapfiles)?
         };
-        // Another backup may have sent a read-only source: it is no parent of itself.
-        let pairs = pairs.map(|pairs| of_others(pairs, pending.snapshot.uuid));
+        let pairs = pairs.and_then(|pairs| of_others(pairs, pending.snapshot.uuid));
         (self.report)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
@@ -270,7 +271,7 @@ impl Run<'_> {
             let theirs = self.list_drive()?;
             let shared = if self.task.full { &[][..] } else { &self.task.shared };
             let shared = find_shared(&source.lineage, shared, mine, &theirs).without(&self.task.damaged);
-            let pairs = of_others(shared.pairs.unwrap_or_default(), pending.snapshot.uuid);
+            let pairs = shared.pairs.and_then(|pairs| of_others(pairs, pending.snapshot.uuid)).unwrap_or_default();
             self.attempt(owner, pending, &pairs, &estimated)
         };
         match attempt() {
@@ -420,12 +421,6 @@ impl Run<'_> {
             (error, _) => error,
         }
     }
-}
-
-/// The pairs of other snapshots than this one.
-fn of_others(mut pairs: Vec<SharedPair<'_>>, uuid: Identity) -> Vec<SharedPair<'_>> {
-    pairs.retain(|pair| pair.source.uuid != uuid);
-    pairs
 }
 
 /// The recorded snapshots that are not unchanged on the drive.

@@ -61,6 +61,8 @@ pub enum FullReason {
     NothingThere,
     /// The source is a shared snapshot that was made writable.
     SourceMadeWritable,
+    /// Another backup sent the source, a snapshot, to the drive: it is no parent of itself, and there is no other one.
+    SentByAnother,
     /// It was requested, whatever both sides share.
     Requested,
     /// The shared snapshot beside the source was given up.
@@ -203,9 +205,18 @@ impl fmt::Display for FullReason {
             Self::GivenUp(GivenUp::Command) => {
                 f.write_str("butterdock unpin deleted the snapshot that the source shared with the drive")
             }
+            Self::SentByAnother => {
+                f.write_str("another backup already sent this snapshot to the drive, and both share no other one")
+            }
             Self::Requested => f.write_str("it was requested"),
         }
     }
+}
+
+/// Without the pairs of the snapshot that is sent, which is no parent of itself: a read-only source that another backup sent.
+pub(super) fn of_others(mut pairs: Vec<SharedPair<'_>>, sent: Identity) -> Result<Vec<SharedPair<'_>>, FullReason> {
+    pairs.retain(|pair| pair.source.uuid != sent);
+    if pairs.is_empty() { Err(FullReason::SentByAnother) } else { Ok(pairs) }
 }
 
 /// The largest number of clone sources.
@@ -265,6 +276,7 @@ impl Last {
                 | FullReason::Damaged(_)
                 | FullReason::NothingThere
                 | FullReason::SourceMadeWritable
+                | FullReason::SentByAnother
                 | FullReason::Requested
                 | FullReason::GivenUp(_),
                 _,

@@ -51,6 +51,18 @@ fn parent(known: &[SharedSnapshot], source: &[Snapshot], drive: &[Snapshot]) -> 
 }
 
 #[test]
+fn a_sent_snapshot_is_no_parent_of_itself() {
+    let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
+    let parents = |known: &[SharedSnapshot], sent| {
+        let found = find_shared(&origin(), known, &source, &drive).pairs.and_then(|pairs| of_others(pairs, sent));
+        found.map(|pairs| pairs.iter().map(|pair| pair.source.uuid).collect::<Vec<_>>())
+    };
+    assert_eq!(parents(&known(&[1, 2]), id(2)), Ok(vec![id(1)]));
+    assert_eq!(parents(&known(&[2]), id(2)), Err(FullReason::SentByAnother));
+    assert_eq!(parents(&known(&[2]), id(3)), Ok(vec![id(2)]), "a new snapshot");
+}
+
+#[test]
 fn the_newest_shared_snapshot_is_the_parent() {
     let source = [mine(1), mine(3), mine(2), mine(4)];
     let drive = [counterpart(1), counterpart(2), counterpart(3)];
