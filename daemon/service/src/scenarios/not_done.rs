@@ -50,16 +50,22 @@ fn a_failed_backup_is_shown_until_it_has_run() {
     });
 }
 
+/// A service whose backup to this drive runs and does not end.
+async fn backing_up(devices: &SimulatedDevices, home: &Arc<TempDir>, drive: &SimulatedDrive) -> Fixture {
+    let fixture = Fixture::start_with(devices.clone(), Arc::clone(home), one_backup()).await;
+    let id = fixture.enrol(drive).await;
+    fixture.set_work(Work::Waits);
+    plug(&fixture, drive, &id).await;
+    sleep(Duration::from_secs(1)).await;
+    fixture
+}
+
 #[test]
 fn a_backup_that_the_end_of_the_service_interrupted_is_shown() {
     let (devices, home) = (SimulatedDevices::new(), folder());
     let drive = SimulatedDrive::new("blue", 1, false);
     run(async {
-        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
-        let id = fixture.enrol(&drive).await;
-        fixture.set_work(Work::Waits);
-        plug(&fixture, &drive, &id).await;
-        sleep(Duration::from_secs(1)).await;
+        let fixture = backing_up(&devices, &home, &drive).await;
         fixture.service.stop().await;
         fixture.devices.pull(&drive);
         fixture.settle().await;
@@ -75,11 +81,7 @@ fn a_backup_that_a_killed_service_ran_is_shown() {
     let (devices, home) = (SimulatedDevices::new(), folder());
     let drive = SimulatedDrive::new("blue", 1, false);
     run(async {
-        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
-        let id = fixture.enrol(&drive).await;
-        fixture.set_work(Work::Waits);
-        plug(&fixture, &drive, &id).await;
-        sleep(Duration::from_secs(1)).await;
+        backing_up(&devices, &home, &drive).await;
     });
     devices.pull(&drive);
     run(async {
