@@ -76,9 +76,9 @@ fn held(rows: &[BackupRow]) -> String {
     let first = rows.iter().filter(|row| seen.insert(&row.name));
     let line = |row: &BackupRow| {
         let (count, held) = (row.source_snapshots.filter(|&count| count > 0)?, row.source_held.map(bytes));
-        let noun = if count == 1 { "snapshot" } else { "snapshots" };
+        let (noun, them) = if count == 1 { ("snapshot", "it") } else { ("snapshots", "them") };
         let held = held.unwrap_or_else(|| "an unknown number of bytes".to_owned());
-        Some(format!("{}: {count} {noun} on the source, which would free {held}\n", escaped(&row.name)))
+        Some(format!("{}: {count} {noun} on the source; deleting {them} frees {held}\n", escaped(&row.name)))
     };
     first.filter_map(line).collect()
 }

@@ -60,9 +60,9 @@ impl LeftOut {
             1 => "1 subvolume below the source is left out".to_owned(),
             count => format!("{count} subvolumes below the source are left out"),
         };
-        let next = "a backup has the source alone: name each as the source of a backup of its own";
+        let next = "to back them up, make each the source of a backup of its own";
         if !with_paths || self.paths.is_empty() {
-            return Some(format!("{which} (butterdock backups --dry-run names them): {next}"));
+            return Some(format!("{which} (butterdock backups --dry-run names them); {next}"));
         }
         let names: Vec<String> = self
             .paths
@@ -71,7 +71,7 @@ impl LeftOut {
             .collect();
         let more = self.count.saturating_sub(names.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Some(format!("{which} ({}{more}): {next}", names.join(", ")))
+        Some(format!("{which} ({}{more}); {next}", names.join(", ")))
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
         let paths = vec![NestedPath(b"docker".to_vec()), NestedPath(b"sub/de\nep".to_vec())];
         let two = LeftOut { count: 2, paths: paths.clone() };
         let text = two.sentence(true).expect("a sentence");
-        assert!(text.starts_with("2 subvolumes below the source are left out (docker, sub/de\\nep): "), "{text}");
+        assert!(text.starts_with("2 subvolumes below the source are left out (docker, sub/de\\nep); "), "{text}");
         let public = two.sentence(false).expect("a sentence");
         assert!(!public.contains("docker") && public.contains("--dry-run"), "{public}");
         let many = LeftOut { count: 5, paths }.sentence(true).expect("a sentence");
