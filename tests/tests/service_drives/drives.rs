@@ -128,19 +128,31 @@ fn a_filesystem_of_two_devices_is_one_drive() -> Result<()> {
         drives.len() == 1 && drives[0].properties.devices.len() == 2 && drives[0].properties.label == "Blue"
     })?;
     ensure!((drives[0].properties.size, drives[0].properties.enrolled) == (512 << 20, false), "{drives:?}");
-    let drive = fixture.enrol_and_mount(&drives[0])?;
+    forget_devices(&nodes)?;
+    drop(second);
+    let drive = fixture.one("one device is missing", |is| is.devices.len() == 1 && is.device_count == 2)?;
+    let refused = fixture.call(&drive, "Enrol", &no_options()).err().context("refused")?;
+    ensure!(refused.to_string().contains("2 devices, and 1 is attached"), "{refused}");
+    let second = Disk::attach(&images[1])?;
+    let nodes = [&first, &second].map(|disk| format!("/dev/{}", disk.name()));
+    let drive = fixture.one("both are attached", |is| is.devices.len() == 2 && is.device_count == 2)?;
+    let drive = fixture.enrol_and_mount(&drive)?;
     ensure!(drive.properties.devices.len() == 2 && drive.properties.device_count == 2, "{drive:?}");
     let body = fixture.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
     let job: OwnedObjectPath = body.deserialize()?;
     ensure!(fixture.client.end_of(job.as_str())?.0 == "succeeded");
     ensure!(!is_mounted(&first.name())? && !is_mounted(&second.name())?);
-    // The kernel remembers the devices until they are removed from its list.
-    run(Command::new("btrfs").args(["device", "scan", "--forget"]).args(&nodes), TIMEOUT)?.success()?;
+    forget_devices(&nodes)?;
     drop(second);
     let drive = fixture.one("one device is missing", |is| is.enrolled && is.devices.len() == 1)?;
     ensure!((drive.properties.device_count, drive.properties.size) == (2, 512 << 20), "{drive:?}");
     ensure!(fixture.drives()?.len() == 1);
     Ok(())
+}
+
+/// The kernel remembers devices until they are removed from its list.
+fn forget_devices(nodes: &[String]) -> Result<()> {
+    run(Command::new("btrfs").args(["device", "scan", "--forget"]).args(nodes), TIMEOUT)?.success().map(drop)
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl DeviceTable {
         is_new
     }
 
+    /// The device as udev reported it.
+    pub(crate) fn reported(&self, syspath: &Path) -> Option<&BlockDevice> {
+        self.reported.get(syspath)
+    }
+
     /// The device of this node.
     pub(crate) fn at(&self, node: &Path) -> Option<&BlockDevice> {
         self.devices.values().find(|facts| facts.node == node)
@@ -124,6 +129,7 @@ mod tests {
             mapping: None,
             loop_file: None,
             finding: None,
+            filesystem_devices: None,
         }
     }
 

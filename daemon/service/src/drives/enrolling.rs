@@ -33,12 +33,14 @@ impl DriveManager {
     /// Answers with its id from now on, reserved until its backups are.
     async fn take_on(&self, id: &DriveId, options: &EnrolOptions) -> Result<(DriveId, DriveReservation), Error> {
         self.free(id)?;
-        let known = self.lock().enrolment(id).map(|enrolment| enrolment.id);
-        if known.is_some() && !options.format {
-            return Err(Error::new(
-                ErrorCode::Exists,
-                "the drive is enrolled already; butterdock backup begins what is due, and butterdock forget ends the enrolment",
-            ));
+        if self.lock().enrolment(id).is_some() {
+            let text = if options.format {
+                "nothing was erased: the drive is enrolled; if its backups are not needed any more, forget it first (butterdock \
+                 forget)"
+            } else {
+                "the drive is enrolled already; butterdock backup begins what is due, and butterdock forget ends the enrolment"
+            };
+            return Err(Error::new(ErrorCode::Exists, text));
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
         options.confirm(&shown)?;
@@ -46,20 +48,14 @@ impl DriveManager {
         if options.whole_disk {
             device = whole_disk(&self.lock(), id, &device)?;
         }
+        if options.format {
+            unclaimed(&self.lock(), &device)?;
+        }
         self.unmount_others(id, &device, options).await?;
         if options.format {
-            if known.is_some() {
-                self.unmount(id, false).await?;
-            }
             device = self.erase(id, device, options.label.as_deref().unwrap_or(LABEL)).await?;
-            if let Some(known) = known {
-                self.strike_out(id, known).await?;
-            }
         }
-        if device.btrfs().is_none() && device.luks().is_none() {
-            // Perhaps it has not been read yet.
-            self.probe(device.clone()).await?;
-        }
+        self.read_superblocks(&device).await?;
         let devices = members(&self.lock(), &device)?;
         let (new, reservation) = self.begin(id, devices, options.no_backup).await?;
         tracing::info!(
@@ -69,6 +65,24 @@ impl DriveManager {
             self.lock().enrolment(&new).map(|enrolment| enrolment.label().to_owned()).unwrap_or_default()
         );
         Ok((new, reservation))
+    }
+
+    /// Reads all devices of the filesystem on this one that are attached: perhaps that has not been done yet, or devices were added
+    /// or removed since.
+    async fn read_superblocks(&self, device: &BlockDevice) -> Result<(), Error> {
+        let all: Vec<BlockDevice> = {
+            let table = self.lock();
+            let inside = table.inside(device).unwrap_or(device);
+            match inside.btrfs() {
+                Some((filesystem, _)) => table.of_filesystem(filesystem).into_iter().cloned().collect(),
+                None if inside.luks().is_some() => Vec::new(),
+                None => vec![inside.clone()],
+            }
+        };
+        for device in &all {
+            self.probe(device).await?;
+        }
+        Ok(())
     }
 
     /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
@@ -90,7 +104,7 @@ impl DriveManager {
                 sub_uuid: made.dev_uuid.to_string(),
                 label: made.label,
             };
-            Ok(BlockDevice { content: Some(content), finding: None, ..device })
+            Ok(BlockDevice { content: Some(content), finding: None, filesystem_devices: None, ..device })
         })
         .await?;
         self.lock().devices.insert(facts.clone());
@@ -196,16 +210,6 @@ fn outer(table: &DriveTable, id: &DriveId, options: &EnrolOptions) -> Result<Blo
 /// the caller named a disk, and did not see that a drive of this machine is on it.
 fn whole_disk(table: &DriveTable, id: &DriveId, device: &BlockDevice) -> Result<BlockDevice, Error> {
     let disk = table.devices.at(device.disk()).ok_or_else(|| no_such_drive(id))?;
-    if let Some(part) = table.devices.values().find(|part| part.disk() == disk.node && table.is_claimed(part)) {
-        let ids: Vec<String> = table.unreadable.files.keys().map(ToString::to_string).collect();
-        return Err(failed(format!(
-            "nothing was erased: {} on the disk {} belongs to an enrolled drive whose record cannot be read ({}); enrol that \
-             drive again to keep it, or forget it first (butterdock forget ID)",
-            part.name(),
-            disk.name(),
-            ids.join(", ")
-        )));
-    }
     for decision in table.decisions(Some(id)).iter().filter(|decision| decision.disks.contains(&disk.node)) {
         let other = DriveId::from(&decision.id);
         if let Some(enrolment) = table.enrolment(&other) {
@@ -227,15 +231,24 @@ fn whole_disk(table: &DriveTable, id: &DriveId, device: &BlockDevice) -> Result<
     Ok(disk.clone())
 }
 
-/// All devices of the filesystem on this one, each there once.
+/// Neither the device, which is to be erased, nor a partition of it belongs to an enrolled drive whose record cannot be read.
+fn unclaimed(table: &DriveTable, device: &BlockDevice) -> Result<(), Error> {
+    let is_on_it = |part: &&BlockDevice| part.node == device.node || part.disk() == device.node;
+    let Some(part) = table.devices.values().filter(is_on_it).find(|part| table.is_claimed(part)) else { return Ok(()) };
+    let ids: Vec<String> = table.unreadable.files.keys().map(ToString::to_string).collect();
+    Err(failed(format!(
+        "nothing was erased: {} belongs to an enrolled drive whose record cannot be read ({}); enrol that drive again to keep it, \
+         or forget it first (butterdock forget ID)",
+        part.name(),
+        ids.join(", ")
+    )))
+}
+
+/// All devices of the filesystem on this one, each there once, and none missing.
 fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice, Member)>, Error> {
-    let inside = table
-        .devices
-        .values()
-        .find(|facts| facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref()) == Some(device.name()));
     let device = match device.luks() {
         None => device,
-        Some(luks) => inside.ok_or_else(|| {
+        Some(luks) => table.inside(device).ok_or_else(|| {
             let name = crate::device::mapping_name(luks);
             failed(format!("the drive is locked; open it first (cryptsetup open {} {name})", device.name()))
         })?,
@@ -247,8 +260,7 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
     let Some((filesystem, _)) = device.btrfs() else {
         return Err(failed("the drive has no btrfs filesystem; format it (butterdock enrol --format)"));
     };
-    let of_it = |facts: &&BlockDevice| facts.btrfs().is_some_and(|(other, _)| other == filesystem);
-    let all: Vec<&BlockDevice> = table.devices.values().filter(of_it).collect();
+    let all = table.of_filesystem(filesystem);
     for (index, one) in all.iter().enumerate() {
         let twin = all.iter().take(index).find(|other| other.btrfs() == one.btrfs());
         if let Some(twin) = twin {
@@ -260,8 +272,18 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
             )));
         }
     }
+    let count = all.iter().filter_map(|facts| facts.filesystem_devices).fold(0, u64::max);
+    if count > all.len() as u64 {
+        return Err(failed(format!(
+            "the filesystem of the drive has {count} devices, and {} of them attached ({}): plug in the others, then enrol \
+             the drive. If one has failed, mount the filesystem yourself (mount -o degraded), replace the failed device (btrfs \
+             replace) or remove it (btrfs device remove missing), unmount it, and enrol the drive then",
+            if all.len() == 1 { "1 is".to_owned() } else { format!("{} are", all.len()) },
+            all.iter().map(|facts| facts.name()).collect::<Vec<_>>().join(", ")
+        )));
+    }
     let member = |facts: &&BlockDevice| {
-        let over = facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
+        let over = facts.over();
         let container = table.devices.values().find(|other| over == Some(other.name()));
         Some(((*facts).clone(), Member::of(facts, container)?))
     };
@@ -352,6 +374,7 @@ mod tests {
             mapping: None,
             loop_file: None,
             finding: None,
+            filesystem_devices: None,
         }
     }
 
@@ -370,7 +393,9 @@ mod tests {
 
     fn erased(table: &DriveTable, id: &DriveId, name: &str) -> Result<String, String> {
         let device = table.devices.at(&Path::new("/dev").join(name)).expect("attached");
-        whole_disk(table, id, device).map(|disk| disk.name().to_owned()).map_err(|error| error.to_string())
+        let disk = whole_disk(table, id, device).map_err(|error| error.to_string())?;
+        unclaimed(table, &disk).map_err(|error| error.to_string())?;
+        Ok(disk.name().to_owned())
     }
 
     #[test]
@@ -387,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_with_a_drive_of_an_unreadable_record_is_not_erased() {
+    fn what_belongs_to_an_unreadable_record_is_not_erased() {
         let mut table = table(Vec::new());
         let unreadable = Uuid::from_u128(77);
         table.unreadable.files.insert(unreadable, "it is no enrolment".to_owned());
@@ -396,6 +421,9 @@ mod tests {
             let refused = erased(&table, &by_device(name), name).expect_err("a drive is enrolled");
             assert!(refused.contains("sdb1") && refused.contains(&unreadable.to_string()), "{refused}");
         }
+        let alone = |name: &str| unclaimed(&table, table.devices.at(&Path::new("/dev").join(name)).expect("attached"));
+        assert!(alone("sdb1").is_err_and(|refused| refused.to_string().contains("butterdock forget")));
+        assert_eq!(alone("sdb2"), Ok(()), "its neighbour stays");
         table.unreadable.claimed.clear();
         assert_eq!(erased(&table, &by_device("sdb2"), "sdb2"), Ok("sdb".to_owned()));
     }

@@ -73,7 +73,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         disk: outer.and_then(|facts| facts.disk().file_name()).unwrap_or_default().to_string_lossy().into_owned(),
         disk_size: outer.and_then(|facts| table.devices.at(facts.disk())).map_or(0, |disk| disk.size),
         devices: outer_devices.iter().map(|facts| facts.name().to_owned()).collect(),
-        device_count: enrolment.map_or(outer_devices.len(), |enrolment| enrolment.members.len()) as u64,
+        device_count: device_count(table, &outer_devices, enrolment),
         size: size(&outer_devices, enrolment),
         free: entry.free,
         filesystem_type: content.map(|content| content.kind.clone()).unwrap_or_default(),
@@ -102,7 +102,16 @@ fn outer_devices<'a>(devices: &[&'a BlockDevice]) -> Vec<&'a BlockDevice> {
     outer
 }
 
-/// The bytes of all its devices. A missing one has as many as at the enrolment.
+/// How many devices its filesystem has: as at the enrolment, or as the superblock on one that is attached says.
+fn device_count(table: &DriveTable, outer: &[&BlockDevice], enrolment: Option<&Enrolment>) -> u64 {
+    if let Some(enrolment) = enrolment {
+        return enrolment.members.len() as u64;
+    }
+    let counts = outer.iter().filter_map(|facts| table.inside(facts).unwrap_or(facts).filesystem_devices);
+    counts.fold(outer.len() as u64, u64::max)
+}
+
+/// The bytes of all its devices. A missing one has as many as at the enrolment; of a drive that is not enrolled it is not counted.
 fn size(devices: &[&BlockDevice], enrolment: Option<&Enrolment>) -> u64 {
     let attached = devices.iter().map(|facts| facts.size);
     let is_attached = |member: &Member| {

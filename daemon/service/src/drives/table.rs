@@ -341,6 +341,17 @@ impl DriveTable {
         nodes.iter().filter_map(|node| self.devices.at(node)).collect()
     }
 
+    /// The open side of a container.
+    pub(super) fn inside(&self, container: &BlockDevice) -> Option<&BlockDevice> {
+        self.devices.values().find(|facts| facts.over() == Some(container.name()))
+    }
+
+    /// The devices of a filesystem that are attached.
+    pub(super) fn of_filesystem(&self, filesystem: Uuid) -> Vec<&BlockDevice> {
+        let of_it = |facts: &&BlockDevice| facts.btrfs().is_some_and(|(other, _)| other == filesystem);
+        self.devices.values().filter(of_it).collect()
+    }
+
     /// The containers of enrolled drives that we opened, whose devices are gone: nothing is mounted from them.
     pub(super) fn orphans(&self) -> BTreeSet<Uuid> {
         let idle = |enrolment: &&Enrolment| {

@@ -3,8 +3,10 @@
 //! always only the next step.
 //!
 //! * Default deny: a drive that is not enrolled is shown; no decision mounts or unlocks it. One exception is made
-//!   elsewhere: for an import, `drives::lease` mounts it read-only if the configuration names it. Only a device on which udev's
-//!   prober sees no btrfs is read ([`is_unclear`]): signatures and superblocks, by the service itself.
+//!   elsewhere: for an import, `drives::lease` mounts it read-only if the configuration names it. The service itself reads
+//!   signatures and superblocks of a device, once after udev reported it and once more at its enrolment, where udev's prober does
+//!   not say what has to be known ([`is_unclear`]): whether a device on which the prober sees no btrfs has btrfs nevertheless, and
+//!   how many devices a btrfs filesystem has that is not enrolled. The kernel neither scans nor mounts it for that.
 //! * A drive that is neither on USB nor removable is not even shown, unless a rule matches it.
 //! * A uuid proves nothing: every device of an enrolled filesystem is attached exactly once; otherwise the drive is refused and
 //!   the devices are named. Once it is mounted, its token proves it.

@@ -54,9 +54,7 @@ fn filesystems<'a>(
 
 /// The uuids of the filesystem on a device, or on the open side of a container.
 fn btrfs_of(device: &BlockDevice, input: &PolicyInput<'_>) -> Option<(Uuid, Uuid)> {
-    let is_over = |other: &&BlockDevice| {
-        other.mapping.as_ref().and_then(|mapping| mapping.over.as_deref()) == Some(device.name())
-    };
+    let is_over = |other: &&BlockDevice| other.over() == Some(device.name());
     device.btrfs().or_else(|| input.devices.iter().find(is_over)?.btrfs())
 }
 
@@ -65,24 +63,31 @@ pub(super) fn counts(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
     device.bus != Bus::Loop || is_ruled(device, input)
 }
 
-/// Whether our own reading has to decide what is on it: udev's prober saw neither btrfs nor a container on a device that is shown,
-/// or that may be a device of an enrolled drive.
+/// Whether the service has to read a device itself. Either udev's prober saw neither btrfs nor a container on a device that is shown,
+/// or that may be a device of an enrolled drive; or it saw a btrfs filesystem that is not enrolled, and does not say how many devices
+/// that has.
 pub(crate) fn is_unclear(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
-    let is_clear =
-        device.content.as_ref().is_some_and(|content| ["btrfs", "crypto_LUKS"].contains(&content.kind.as_str()));
     let is_parted = || {
         let mut parts = input.devices.iter().filter_map(|device| device.partition.as_ref());
         parts.any(|part| part.disk == device.node)
     };
     let members = || input.enrolments.iter().flat_map(|enrolment| &enrolment.members);
+    let is_enrolled = || {
+        let filesystem = device.btrfs().map(|(filesystem, _)| filesystem);
+        input.enrolments.iter().any(|enrolment| Some(enrolment.filesystem) == filesystem)
+    };
     let is_member = || members().any(|it| it.luks.is_none() && it.serial == device.serial && it.size == device.size);
     let is_inside = |luks: Uuid| {
         members().any(|it| it.luks == Some(luks))
             || input.devices.iter().any(|other| other.luks() == Some(luks) && is_shown(other, input))
     };
     let luks = device.mapping.as_ref().and_then(|mapping| mapping.luks);
-    let concerns = || luks.map_or_else(|| is_shown(device, input) || is_member(), is_inside);
-    device.size > 0 && !is_clear && counts(device, input) && concerns() && !is_parted()
+    let concerns = || match device.content.as_ref().map(|content| content.kind.as_str()) {
+        Some("crypto_LUKS") => false,
+        Some("btrfs") => !is_enrolled() && luks.map_or_else(|| is_shown(device, input), is_inside),
+        Some(_) | None => luks.map_or_else(|| is_shown(device, input) || is_member(), is_inside),
+    };
+    device.size > 0 && counts(device, input) && concerns() && !is_parted()
 }
 
 /// The id of a device that is decided by itself.

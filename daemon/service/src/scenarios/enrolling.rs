@@ -88,12 +88,44 @@ fn a_formatted_drive_is_backed_up_to_as_a_new_one() {
         fixture.set_work(Work::Takes(5));
         let label = Some("blue".to_owned());
         let options = EnrolOptions { format: true, label, ..EnrolOptions::default() };
-        let new = fixture.drives().enrol(&id, options).await.expect("enrolled");
+        let refused = fixture.drives().enrol(&id, options.clone()).await.expect_err("enrolled");
+        assert!(
+            refused.to_string().contains("nothing was erased") && refused.to_string().contains("forget"),
+            "{refused}"
+        );
+        fixture.drives().forget(&id).await.expect("forgotten");
+        fixture.settle().await;
+        let new = fixture.enrol_attached(&drive, options).await.expect("enrolled");
         fixture.quiet().await;
         assert_eq!((fixture.state(&new), fixture.problem(&new)), (Some(DriveState::Safe), String::new()));
         assert_eq!(fixture.ends(), [JobState::Succeeded, JobState::Failed]);
         fixture.check_at_rest(&[drive]);
     });
+}
+
+#[test]
+fn a_drive_with_a_missing_device_is_counted_and_not_enrolled() {
+    for is_encrypted in [false, true] {
+        run(async {
+            let (drive, fixture) = (SimulatedDrive::new("blue", 2, is_encrypted), Fixture::start().await);
+            fixture.devices.plug_disks(&drive, 1);
+            fixture.devices.unlock_by_hand(&drive);
+            fixture.settle().await;
+            let shown = fixture.shown(&drive).expect("shown");
+            assert_eq!((shown.devices.len(), shown.device_count), (1, 2), "{shown:?}");
+            let refused = fixture.enrol_attached(&drive, EnrolOptions::default()).await.expect_err("one is missing");
+            let text = refused.to_string();
+            assert!(text.contains("2 devices, and 1 is attached") && text.contains("plug in the others"), "{text}");
+            assert!(!fixture.devices.is_mounted(&drive));
+            fixture.devices.plug_rest(&drive);
+            fixture.settle().await;
+            let id = fixture.enrol_attached(&drive, EnrolOptions::default()).await.expect("enrolled");
+            fixture.quiet().await;
+            let shown = fixture.drives().drive(&id).expect("shown");
+            assert_eq!((shown.devices.len(), shown.device_count, shown.problem()), (2, 2, String::new()));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
 }
 
 #[test]

@@ -112,8 +112,10 @@ fn a_forgotten_or_formatted_drive_leaves_nothing_shown() {
             let (fixture, id) = enrolled(&drive).await;
             back_up(&fixture, &drive, &id).await;
             assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            fixture.drives().forget(&id).await.expect("forgotten");
+            fixture.settle().await;
             if is_formatted {
-                let shown = fixture.drives().drive(&id).expect("shown");
+                let shown = fixture.shown(&drive).expect("shown");
                 let (size, serial) = (Some(shown.size), Some(shown.serial.clone()));
                 let options = EnrolOptions {
                     format: true,
@@ -122,9 +124,7 @@ fn a_forgotten_or_formatted_drive_leaves_nothing_shown() {
                     label: Some("attic".to_owned()),
                     ..EnrolOptions::default()
                 };
-                fixture.drives().enrol(&id, options).await.expect("formatted");
-            } else {
-                fixture.drives().forget(&id).await.expect("forgotten");
+                fixture.drives().enrol(&shown.id, options).await.expect("formatted");
             }
             fixture.settle().await;
             let shown: Vec<(String, bool)> =

@@ -48,6 +48,8 @@ pub(crate) struct BlockDevice {
     pub loop_file: Option<String>,
     /// What our own reading found where udev's prober does not see a btrfs filesystem; `content` is as it was found.
     pub finding: Option<Finding>,
+    /// How many devices its filesystem has, where our own reading found that.
+    pub filesystem_devices: Option<u64>,
 }
 
 /// How a device is attached.
@@ -139,6 +141,7 @@ impl BlockDevice {
             mapping: mapping(&get),
             loop_file: get("attr:loop/backing_file").map(text::shown),
             finding: None,
+            filesystem_devices: None,
             node,
         })
     }
@@ -158,6 +161,11 @@ impl BlockDevice {
     pub(crate) fn luks(&self) -> Option<Uuid> {
         let content = self.content.as_ref().filter(|content| content.kind == "crypto_LUKS")?;
         strict_uuid(&content.uuid)
+    }
+
+    /// The kernel's name of the device under it, where it is a mapping and that is known.
+    pub(crate) fn over(&self) -> Option<&str> {
+        self.mapping.as_ref()?.over.as_deref()
     }
 
     /// Its disk's node; its own where it is no part of another.

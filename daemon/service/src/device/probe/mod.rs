@@ -1,5 +1,5 @@
 //! Reads what is on a device where udev's prober does not see a btrfs filesystem: the prober gives up where signatures of several
-//! formats are on one device.
+//! formats are on one device. It also does not say how many devices a btrfs filesystem has.
 //!
 //! A valid superblock of btrfs decides, unless the other signature may be that of a filesystem that was made later: such a
 //! filesystem can leave the superblock as it was for a long time. Neither is used then.
@@ -92,6 +92,11 @@ impl BlockDevice {
     pub(super) fn with(self, found: Probed) -> Self {
         match found {
             Probed::Nothing => self,
+            // As udev's prober sees it: what is said of it stays.
+            Probed::Btrfs(superblock, _) if self.btrfs() == Some((superblock.fsid, superblock.dev_uuid)) => {
+                Self { filesystem_devices: Some(superblock.num_devices), ..self }
+            }
+            Probed::Damaged { .. } if self.btrfs().is_some() => self,
             Probed::Btrfs(superblock, beside) => {
                 let content = Content {
                     kind: "btrfs".to_owned(),
@@ -103,7 +108,7 @@ impl BlockDevice {
                 let is_doubtful = kinds.iter().any(|kind| !REMAINS.contains(&kind.as_str()));
                 let finding = if is_doubtful { Finding::Doubtful(kinds) } else { Finding::Remains(kinds) };
                 let finding = Some(finding).filter(|finding| *finding != Finding::Remains(Vec::new()));
-                Self { content: Some(content), finding, ..self }
+                Self { content: Some(content), finding, filesystem_devices: Some(superblock.num_devices), ..self }
             }
             Probed::Damaged { what, has_copy } => Self { finding: Some(Finding::Damaged { what, has_copy }), ..self },
         }
@@ -116,7 +121,7 @@ impl BlockDevice {
         let mut kinds: Vec<String> = beside.into_iter().map(str::to_owned).collect();
         let is_known = |kind: &str| kinds.iter().any(|kinds| kinds.split(',').any(|known| known == kind));
         let seen = self.content.as_ref().map(|content| content.kind.clone());
-        kinds.extend(seen.filter(|seen| !is_known(seen)));
+        kinds.extend(seen.filter(|seen| seen != "btrfs" && !is_known(seen)));
         kinds
     }
 }
@@ -124,7 +129,8 @@ impl BlockDevice {
 /// As [`super::Devices::probe`] has it.
 pub(super) fn probe(device: &BlockDevice) -> Result<Probed> {
     let file = node::open_same(device)?;
-    found(&file, device.size).map_err(Error::system(format!("reading {}", device.node.display())))
+    let found = if device.btrfs().is_some() { counted(&file) } else { found(&file, device.size) };
+    found.map_err(Error::system(format!("reading {}", device.node.display())))
 }
 
 /// Signatures beside which a valid superblock of btrfs cannot be a remainder: what an image of a disc or a live member of ZFS
@@ -194,6 +200,14 @@ fn found(device: &File, size: u64) -> io::Result<Probed> {
         return Ok(Probed::Damaged { what: "its first btrfs superblock was overwritten".into(), has_copy: true });
     }
     Ok(Probed::Nothing)
+}
+
+/// The superblock alone: udev's prober saw that nothing else is on the device.
+fn counted(device: &File) -> io::Result<Probed> {
+    Ok(match superblock::parse(&superblock_at(device, OFFSET)?) {
+        Ok(superblock) => Probed::Btrfs(Box::new(superblock), Vec::new()),
+        Err(what) => Probed::Damaged { what, has_copy: false },
+    })
 }
 
 fn has_copy(device: &File, size: u64) -> io::Result<bool> {

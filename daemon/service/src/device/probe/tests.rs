@@ -56,6 +56,7 @@ fn device() -> BlockDevice {
         mapping: None,
         loop_file: None,
         finding: None,
+        filesystem_devices: None,
     }
 }
 
@@ -105,6 +106,18 @@ fn what_udev_saw_counts_as_another_format() {
     assert_eq!(seen("LVM2_member"), Some(Finding::Remains(vec!["LVM2_member".to_owned()])));
     write(&image, 1080, b"\x53\xef");
     assert_eq!(seen("ext3"), Some(Finding::Doubtful(vec!["ext2,ext3,ext4".to_owned()])));
+}
+
+#[test]
+fn what_udev_says_of_btrfs_stays_and_its_devices_are_counted() {
+    let image = image(true);
+    let seen = device().with(probed(&image));
+    let content = seen.content.clone().map(|content| Content { label: "as udev has it".to_owned(), ..content });
+    let clear = BlockDevice { content, ..device() };
+    let read = clear.clone().with(counted(image.as_file()).expect("read"));
+    assert_eq!(read, BlockDevice { filesystem_devices: Some(1), ..clear.clone() });
+    write(&image, OFFSET + 0x48, &[7; 8]);
+    assert_eq!(clear.clone().with(counted(image.as_file()).expect("read")), clear);
 }
 
 #[test]

@@ -189,6 +189,7 @@ pub(super) fn device(name: &str, diskseq: u64) -> BlockDevice {
         mapping: None,
         loop_file: None,
         finding: None,
+        filesystem_devices: None,
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::drive_lock::clean_up;
 use super::handle::DriveManager;
 use super::journal::Entry;
-use super::problem::{PULLED, failed, for_caller};
+use super::problem::{PULLED, failed, for_caller, no_such_drive};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
@@ -86,7 +86,7 @@ impl DriveManager {
         for device in next.unclear {
             let manager = self.clone();
             // Why it cannot be read is in the journal.
-            tokio::spawn(async move { drop(manager.probe(device).await) });
+            tokio::spawn(async move { drop(manager.probe(&device).await) });
         }
         if next.arrived {
             self.0.arrived.send_replace(());
@@ -152,13 +152,14 @@ impl DriveManager {
         }
     }
 
-    /// Reads what is on a device where udev's prober does not see btrfs, and takes it in.
+    /// Reads what is on a device where udev's prober does not say all that has to be known, and takes it in.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) async fn probe(&self, device: BlockDevice) -> std::result::Result<(), Error> {
+    pub(super) async fn probe(&self, device: &BlockDevice) -> std::result::Result<(), Error> {
         let id = DriveId::from(&policy::DriveId::Device(device.name().to_owned(), device.diskseq));
-        let (devices, reported) = (Arc::clone(&self.0.devices), device.clone());
+        let reported = self.lock().devices.reported(&device.syspath).cloned().ok_or_else(|| no_such_drive(&id))?;
+        let (devices, device) = (Arc::clone(&self.0.devices), reported.clone());
         let found = self.0.reads.of(id.clone()).run_to_end(move || devices.probe(&device)).await;
         let found = found.map_err(|error| failed(error.to_string()))?.map_err(|error| for_caller(&id, &error))?;
         if self.lock().devices.found(&reported, found) {

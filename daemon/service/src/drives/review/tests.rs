@@ -27,6 +27,7 @@ fn disk() -> BlockDevice {
         mapping: None,
         loop_file: None,
         finding: None,
+        filesystem_devices: None,
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn disk(name: &str) -> BlockDevice {
         mapping: None,
         loop_file: None,
         finding: None,
+        filesystem_devices: None,
     }
 }
 

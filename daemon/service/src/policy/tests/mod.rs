@@ -336,7 +336,7 @@ fn match_rules_add_drives_and_loops_need_one() {
 }
 
 #[test]
-fn only_what_udev_does_not_see_on_a_drive_is_read() {
+fn only_what_udev_does_not_say_of_a_drive_is_read() {
     let kind = |kind: &str, device: BlockDevice| BlockDevice { content: content(kind, 10, 11), ..device };
     let inside = |device: BlockDevice| BlockDevice { bus: Bus::Ata, ..device };
     let part = BlockDevice {
@@ -345,7 +345,11 @@ fn only_what_udev_does_not_see_on_a_drive_is_read() {
     };
     let mapping = |device: BlockDevice| BlockDevice { content: None, ..device };
     for (what, enrolments, devices, wanted) in [
-        ("btrfs", vec![], vec![btrfs("sdb", 11)], &[][..]),
+        ("btrfs, whose devices are to be counted", vec![], vec![btrfs("sdb", 11)], &["sdb"][..]),
+        ("an enrolled one", single(), vec![btrfs("sdb", 11)], &[]),
+        ("btrfs of the machine", vec![], vec![inside(btrfs("sda", 11))], &[]),
+        ("btrfs in a container that is shown", vec![], vec![luks("sdb"), opened("x", "sdb")], &["dm-0"]),
+        ("btrfs in an enrolled container", encrypted(), vec![luks("sdb"), opened("x", "sdb")], &[]),
         ("a container", vec![], vec![luks("sdb")], &[]),
         ("nothing is seen", vec![], vec![disk("sdb")], &["sdb"]),
         ("another format", vec![], vec![kind("LVM2_member", disk("sdb"))], &["sdb"]),
