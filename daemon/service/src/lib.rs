@@ -64,6 +64,6 @@ pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;
 pub use types::{
-    Attempt, AttemptEnd, BackupOptions, BackupStatus, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode,
-    JobKind, JobResult, JobState, Problem, SECRET_MAX, SUBVOLUMES_MAX, TotalSource, Warning,
+    Attempt, AttemptEnd, BackupOptions, BackupStatus, Condition, DriveProperties, DriveState, EnrolOptions, Error,
+    ErrorCode, JobKind, JobResult, JobState, Problem, SECRET_MAX, SUBVOLUMES_MAX, TotalSource, Warning,
 };

@@ -230,6 +230,7 @@ fn problem(problem: &Problem) -> contract::Problem {
         // No row has it: it is a warning of all rows.
         Problem::EnrolmentUnreadable { .. } => contract::ProblemParams::default(),
         Problem::Drive { .. }
+        | Problem::Unsound(_)
         | Problem::NoDrive
         | Problem::RecordUnreadable { .. }
         | Problem::SourceLowSpace { .. }

@@ -169,11 +169,7 @@ impl DriveManager {
     async fn strike_out(&self, id: &DriveId, known: Uuid) -> Result<(), Error> {
         let register = self.0.register.clone();
         local(id, move || register.forget(known)).await?;
-        {
-            let mut table = self.lock();
-            table.enrolments.retain(|enrolment| enrolment.id != known);
-            table.not_done.forget(known);
-        }
+        self.lock().forget(known);
         tracing::info!(
             MESSAGE_ID = catalogue::DRIVE_FORGOTTEN,
             BUTTERDOCK_DRIVE = id.as_str(),

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::types::{BackupStatus, DriveProperties, EnrolOptions, Error, Problem};
+use crate::types::{BackupStatus, Condition, DriveProperties, EnrolOptions, Error, Problem};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Need, PlugEvent, damage, review, rows, secret};
+use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, review, rows, secret};
 use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
@@ -275,7 +275,7 @@ impl DriveManager {
     /// Records what is not recorded, and unmounts what is not in use, before the service ends.
     pub(crate) async fn stop(&self) {
         self.note_all_unbegun();
-        self.write_all_not_done().await;
+        self.write_all_noted().await;
         self.unmount_all().await;
     }
 

@@ -59,7 +59,6 @@ pub(crate) use damage::VerifyResult;
 pub use handle::DriveManager;
 pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;
-pub(crate) use problem::Condition;
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
 pub(crate) use unbegun::Unbegun;

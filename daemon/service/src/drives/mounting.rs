@@ -5,11 +5,11 @@ use super::handle::DriveManager;
 use super::mount::{Proved, mount_and_prove};
 use super::problem::{PULLED, busy, failed, no_such_drive};
 use super::table::{Disks, DriveEntry, DriveTable, Mount, disks};
-use super::{Condition, DriveId, Need};
+use super::{DriveId, Need};
 use crate::device::{BlockDevice, Secret, Sentence, Source};
 use crate::enrolment::Enrolment;
 use crate::policy::{Action, Decision, Locked};
-use crate::types::{Error, ErrorCode};
+use crate::types::{Condition, Error, ErrorCode};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -202,15 +202,15 @@ impl DriveManager {
         if let Some(enrolment) = self.0.register.written(enrolment.id) {
             table.note(enrolment);
         }
+        // Its token was written: it takes writes again.
+        if unwritable.is_none() && !table.set_condition(enrolment.id, Condition::Sound).is_sound() {
+            self.write_soon(id);
+        }
         let entry = table.entries.entry(id.clone()).or_insert_with(DriveEntry::new);
         entry.mount = Some(Arc::clone(&mount));
         entry.disks = disks;
         entry.free = free;
         entry.problem.clear();
-        if unwritable.is_none() {
-            // Its token was written: it takes writes again.
-            entry.condition = Condition::Sound;
-        }
         entry.unwritable = unwritable;
         known(entry);
         mount

@@ -11,7 +11,7 @@ use super::handle::DriveManager;
 use super::{DriveId, rows};
 use crate::enrolment::Enrolment;
 use crate::hooks::{Event, Kind};
-use crate::types::{Attempt, Error, Problem};
+use crate::types::{Attempt, Problem};
 
 /// By the enrolment, and the name of the backup.
 #[derive(Debug, Default)]
@@ -71,10 +71,7 @@ impl DriveManager {
             }
         }
         self.review();
-        // Without a runtime the service has ended.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (manager, id) = (self.clone(), id.clone());
-        runtime.spawn(async move { manager.write_not_done(&id).await });
+        self.write_soon(id);
     }
 
     /// Takes over an attempt from the history, where the drive's last good backup is older.
@@ -97,27 +94,6 @@ impl DriveManager {
         let error = Some(attempt.error);
         self.0.hooks.tell(Event { backup: backup.to_owned(), error, message: reason, ..event });
         self.backup_not_done(id, backup, attempt);
-    }
-
-    /// Writes what is not written yet, before the service ends.
-    pub(super) async fn write_all_not_done(&self) {
-        let unwritten: Vec<Uuid> = {
-            let table = self.lock();
-            let differs = |enrolment: &&Enrolment| table.not_done.on(enrolment.id) != enrolment.not_done;
-            table.enrolments.iter().filter(differs).map(|enrolment| enrolment.id).collect()
-        };
-        for drive in unwritten {
-            self.write_not_done(&DriveId::from(drive)).await;
-        }
-    }
-
-    async fn write_not_done(&self, id: &DriveId) {
-        // Every change of an enrolment writes it.
-        let written: Result<(), Error> = self.write_down(id, |_enrolment| Ok(())).await;
-        if let Err(error) = written {
-            let text = "cannot record which backups did not run; the record of the next backup includes it";
-            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{text}: {error}");
-        }
     }
 }
 

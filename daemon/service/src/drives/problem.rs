@@ -1,58 +1,11 @@
-//! What is wrong with a drive: errors for callers, and the condition of a drive when it was unmounted.
-//!
-//! Messages of drives and tools may contain file names, which only the journal may have.
-//!
-//! A filesystem that cannot write becomes read-only, and writes nothing more. Whether the drive is still safe to
-//! unplug depends on what was reported:
-//!
-//! * A job succeeds only after everything that it wrote is on the drive (the last step of `receive`, and the token's
-//!   write), and fails otherwise. So no data that a job reported as done is missing, whenever the filesystem became
-//!   read-only. Unmounting is all that is left to do: the drive is safe, with a problem.
-//! * Files that a user wrote to a drive mounted with `Drive.Mount` were never confirmed, and may be missing. Reporting
-//!   the drive as safe would confirm them, so this is an error.
-//!
-//! Both are shown as the drive's problem until the next mount that writes its token.
+//! What is wrong with a drive: errors for callers, and why it takes no writes. Messages of drives and tools may contain file names,
+//! which only the journal may have.
 
 use crate::types::{Error, ErrorCode};
 
 use super::DriveId;
 use crate::catalogue;
 use crate::device::Error as Fault;
-
-/// Sound, or read-only: what is worse comes later.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Condition {
-    /// It took all writes.
-    #[default]
-    Sound,
-    /// It had become read-only, and only jobs had used it.
-    ReadOnly,
-    /// It had become read-only, and a person may have written to it.
-    Unsaved,
-}
-
-impl Condition {
-    /// Of a drive that had become read-only.
-    pub(super) fn of_read_only(was_mounted_by_a_person: bool) -> Self {
-        if was_mounted_by_a_person { Self::Unsaved } else { Self::ReadOnly }
-    }
-
-    /// Public; empty if there is none.
-    pub(crate) fn sentence(self) -> &'static str {
-        match self {
-            Self::Sound => "",
-            Self::ReadOnly => {
-                "the drive became read-only after a write error; it is unmounted now, and has everything that was \
-                 reported as done. Check the drive and its cable (dmesg), then plug it in again"
-            }
-            Self::Unsaved => {
-                "the drive became read-only after a write error; it is unmounted now, and files that you wrote to it \
-                 yourself may be missing. Check the drive and its cable (dmesg), plug it in again and check your \
-                 files"
-            }
-        }
-    }
-}
 
 /// Why a drive is read, and takes no writes. It is the drive's problem until a mount that writes its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,20 +109,6 @@ pub(super) fn busy(text: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_a_person_wrote_can_be_missing_unreported() {
-        assert_eq!([false, true].map(Condition::of_read_only), [Condition::ReadOnly, Condition::Unsaved]);
-    }
-
-    #[test]
-    fn errors_say_what_to_do_without_a_path() {
-        for condition in [Condition::ReadOnly, Condition::Unsaved] {
-            let text = condition.sentence();
-            assert!(text.contains("read-only") && text.contains("plug it in again") && !text.contains('/'), "{text}");
-        }
-        assert!(Condition::Sound.sentence().is_empty());
-    }
 
     #[test]
     fn an_unresponsive_drive_is_device_gone() {

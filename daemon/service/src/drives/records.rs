@@ -130,7 +130,42 @@ impl DriveManager {
         .await
     }
 
-    /// Changes what is written down of an enrolled drive. Which of its backups did not run is always written with it.
+    /// Writes what was noted in memory of an enrolled drive and is not written yet: which backups did not run, and how its last use
+    /// ended. Does not wait for that.
+    pub(super) fn write_soon(&self, id: &DriveId) {
+        // Without a runtime the service has ended.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (manager, id) = (self.clone(), id.clone());
+        runtime.spawn(async move { manager.write_noted(&id).await });
+    }
+
+    /// The same, and waits for it.
+    pub(super) async fn write_noted(&self, id: &DriveId) {
+        // Every change of an enrolment writes it.
+        let written: Result<(), Error> = self.write_down(id, |_enrolment| Ok(())).await;
+        if let Err(error) = written {
+            let text =
+                "cannot record what is wrong with the drive and its backups; the record of the next backup includes it";
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{text}: {error}");
+        }
+    }
+
+    /// The same of all drives, before the service ends.
+    pub(super) async fn write_all_noted(&self) {
+        let unwritten: Vec<Uuid> = {
+            let table = self.lock();
+            let differs = |enrolment: &&Enrolment| {
+                (table.not_done.on(enrolment.id), table.condition(enrolment.id))
+                    != (enrolment.not_done.clone(), enrolment.condition)
+            };
+            table.enrolments.iter().filter(differs).map(|enrolment| enrolment.id).collect()
+        };
+        for drive in unwritten {
+            self.write_noted(&DriveId::from(drive)).await;
+        }
+    }
+
+    /// Changes what is written down of an enrolled drive. What was noted in memory is always written with it.
     pub(super) async fn write_down(
         &self,
         id: &DriveId,
@@ -146,6 +181,7 @@ impl DriveManager {
                 // Read here, where changes are made one at a time: the last one writes the newest.
                 let table = manager.lock();
                 enrolment.not_done = table.not_done.on(enrolled);
+                enrolment.condition = table.condition(enrolled);
                 enrolment.left_out = table.left_out.get(&enrolled).cloned().unwrap_or_default();
             })?;
             Ok(refused)

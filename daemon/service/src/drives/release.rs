@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::types::{Error, ErrorCode};
+use crate::types::{Condition, Error, ErrorCode};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::DriveId;
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
 use super::problem::{PULLED, Unwritable, for_caller, no_such_drive};
 use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
-use super::{Condition, DriveId};
 use crate::catalogue;
 use crate::device::{BlockDevice, Power, Result as Done};
 use crate::enrolment::token;
@@ -119,13 +119,15 @@ impl DriveManager {
         let is_same = table.mount_changes == mount_changes;
         let devices = table.decision(id).map(|decision| table.devices_of(&decision));
         let devices = devices.map(|devices| if is_same { devices } else { Vec::new() });
+        let condition = table.condition_of(id);
         let Some(entry) = table.entries.get_mut(id) else { return };
-        entry.problem = error.to_string();
-        if entry.mount.is_none() && entry.condition == Condition::Unsaved {
-            // It is unmounted with lost writes; a retry would wrongly report it as safe.
+        if entry.mount.is_none() && condition == Condition::Unsaved {
+            // It is unmounted with lost writes, which is a problem of its own; a retry would wrongly report it as safe.
             (entry.due, entry.unremoved) = (false, false);
+            entry.problem.clear();
             return;
         }
+        entry.problem = error.to_string();
         entry.due = devices.is_some();
         entry.failed_with = devices;
     }
@@ -193,22 +195,22 @@ impl DriveManager {
         if let Some(mount) = &leaving.mount {
             self.renew_token(id, mount).await;
             let written = written_and_unmounted(self, id, mount).await;
-            self.entry(id, |entry| match &written {
-                Ok(is_writable) => {
-                    entry.mount = None;
-                    entry.due = false;
-                    // An earlier loss stays known until the token is written.
-                    if !is_writable {
-                        lost_writes = true;
-                        // What a person may have lost earlier is not found again either.
-                        entry.condition = entry.condition.max(Condition::of_read_only(entry.kept));
-                    }
+            let was_kept = self.entry(id, |entry| match &written {
+                Ok(_) => {
+                    (entry.mount, entry.due) = (None, false);
+                    entry.kept
                 }
-                Err(_) => entry.released = false,
+                Err(_) => {
+                    entry.released = false;
+                    false
+                }
             });
-            written?;
+            lost_writes = !written?;
+            if lost_writes {
+                self.note_lost_writes(id, was_kept == Some(true)).await;
+            }
         }
-        let condition = self.entry(id, |entry| entry.condition).unwrap_or_default();
+        let condition = self.lock().condition_of(id);
         if condition == Condition::Unsaved {
             // One that is switched off is not shown any more, and neither is what is wrong with it.
             leaving.disks.clear();
@@ -223,6 +225,18 @@ impl DriveManager {
         Ok(Unmounted { condition, lost_writes })
     }
 
+    /// It had become read-only. An earlier loss stays known until the token is written.
+    async fn note_lost_writes(&self, id: &DriveId, was_mounted_by_a_user: bool) {
+        let Some(enrolled) = id.enrolment() else { return };
+        {
+            let mut table = self.lock();
+            // What a user may have lost earlier is not found again either.
+            let condition = table.condition(enrolled).max(Condition::of_read_only(was_mounted_by_a_user));
+            table.set_condition(enrolled, condition);
+        }
+        self.write_noted(id).await;
+    }
+
     /// Writes the token of a drive that was full when it was mounted: it has room if something was deleted.
     async fn renew_token(&self, id: &DriveId, mount: &Arc<Mount>) {
         if self.entry(id, |entry| entry.unwritable == Some(Unwritable::Full)) != Some(true) {
@@ -234,7 +248,9 @@ impl DriveManager {
         // An error is in the journal, and the drive stays full.
         if let Ok(None) = visited.await {
             self.note_written(enrolled);
-            self.entry(id, |entry| (entry.unwritable, entry.condition) = (None, Condition::Sound));
+            self.entry(id, |entry| entry.unwritable = None);
+            self.lock().set_condition(enrolled, Condition::Sound);
+            self.write_noted(id).await;
         }
     }
 

@@ -7,11 +7,11 @@
 use tokio::runtime::Handle;
 
 use crate::config::OnFinish;
-use crate::types::Error;
+use crate::types::{Condition, Error};
 
+use super::DriveId;
 use super::drive_lock::answer;
 use super::handle::DriveManager;
-use super::{Condition, DriveId};
 
 /// A reference that keeps a mounted drive mounted.
 #[derive(Debug)]

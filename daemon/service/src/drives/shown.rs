@@ -136,7 +136,7 @@ pub(super) fn of_drive(sentence: String) -> Option<Problem> {
     (!sentence.is_empty()).then_some(Problem::Drive { sentence })
 }
 
-/// What is wrong with its data and its backups: damage, those that did not run, and the snapshots on it.
+/// What is wrong with its data and its backups: lost writes, damage, those that did not run, and the snapshots on it.
 pub(super) fn of_backups(table: &DriveTable, enrolment: &Enrolment) -> Vec<Problem> {
     let backups = backups(&table.config, enrolment);
     of_these_backups(table, enrolment, backups.iter().map(String::as_str))
@@ -148,9 +148,11 @@ pub(super) fn of_these_backups<'b>(
     enrolment: &Enrolment,
     backups: impl IntoIterator<Item = &'b str> + Clone,
 ) -> Vec<Problem> {
+    let condition = Some(table.condition(enrolment.id)).filter(|condition| !condition.is_sound());
     let not_done = table.not_done.problems(enrolment.id, backups.clone());
     let replaced = replaced::problem(enrolment, backups);
-    damage::problem(enrolment).into_iter().chain(not_done).chain(replaced).collect()
+    let of_drive = condition.map(Problem::Unsound).into_iter().chain(damage::problem(enrolment));
+    of_drive.chain(not_done).chain(replaced).collect()
 }
 
 fn state(entry: &DriveEntry, encrypted: bool, open: bool) -> DriveState {

@@ -14,13 +14,13 @@ use super::journal::Journal;
 use super::mount::Mounted;
 use super::not_done::NotDone;
 use super::problem::Unwritable;
-use super::{Condition, Drive, DriveId};
+use super::{Drive, DriveId};
 use crate::backups::SourceProblem;
 use crate::config::{BackupRule, Config, Schedule};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, mapping_name};
 use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
-use crate::types::Problem;
+use crate::types::{Condition, Problem};
 
 /// How long a drive without devices is shown as safe, after it was switched off or became read-only: only a person sees whether
 /// it is still plugged in, and what is wrong with it is shown.
@@ -45,6 +45,8 @@ pub(super) struct DriveTable {
     pub(super) other_mounts: Vec<OtherMount>,
     /// The backups that should have run and did not.
     pub(super) not_done: NotDone,
+    /// How the last use of each drive ended, where that was not well.
+    conditions: BTreeMap<Uuid, Condition>,
     /// The enrolments that cannot be read.
     pub(super) unreadable: Unreadable,
     /// How many subvolumes below the source the last run of each backup left out, by enrolment.
@@ -90,8 +92,6 @@ pub(super) struct DriveEntry {
     pub(super) disks: Disks,
     /// What went wrong last; empty where nothing did.
     pub(super) problem: String,
-    /// Its condition when it was unmounted last.
-    pub(super) condition: Condition,
     /// Why it took no writes when it was mounted last.
     pub(super) unwritable: Option<Unwritable>,
     /// The devices at the last automatic attempt; the same set is not retried.
@@ -139,7 +139,6 @@ impl DriveEntry {
             absent: false,
             disks: Disks::new(),
             problem: String::new(),
-            condition: Condition::Sound,
             unwritable: None,
             tried: Vec::new(),
             free: 0,
@@ -164,9 +163,8 @@ impl DriveEntry {
             (self.not_begun, self.settled) = (None, BTreeSet::new());
             return;
         }
-        let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);
-        let removal = self.removal.clone();
-        *self = Self { lock, leased, removal, condition, ..Self::new() };
+        let (lock, leased, removal) = (self.lock.clone(), self.leased, self.removal.clone());
+        *self = Self { lock, leased, removal, ..Self::new() };
     }
 
     /// Whether the backups of the plug with this channel begin.
@@ -194,7 +192,8 @@ impl DriveEntry {
 
     /// What is wrong with it; empty where nothing is.
     pub(super) fn problem(&self) -> String {
-        if self.problem.is_empty() { self.lasting_problem() } else { self.problem.clone() }
+        let unwritable = || self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default().to_owned();
+        if self.problem.is_empty() { unwritable() } else { self.problem.clone() }
     }
 
     /// Whether devices were missing when it was mounted last.
@@ -202,16 +201,9 @@ impl DriveEntry {
         self.unwritable.as_ref().and_then(Unwritable::missing).is_some()
     }
 
-    /// What stays wrong with it when it is unplugged; empty where nothing does.
-    pub(super) fn lasting_problem(&self) -> String {
-        let unwritable = self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default();
-        let sentences = [unwritable, self.condition.sentence()];
-        sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join("; also, ")
-    }
-
     /// When it is shown no more, though none of its devices is there.
-    pub(super) fn expires(&self) -> Option<Instant> {
-        let is_shown = self.is_switched_off || self.condition != Condition::Sound;
+    pub(super) fn expires(&self, condition: Condition) -> Option<Instant> {
+        let is_shown = self.is_switched_off || condition != Condition::Sound;
         self.safe.filter(|_| self.absent && is_shown)?.checked_add(SAFE)
     }
 }
@@ -222,6 +214,7 @@ impl DriveTable {
         let (journal, stale) = (Journal::default(), BTreeSet::new());
         let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
         let left_out = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.left_out.clone())).collect();
+        let conditions = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.condition)).collect();
         Self {
             config,
             enrolments,
@@ -234,9 +227,38 @@ impl DriveTable {
             mount_changes: 0,
             other_mounts: Vec::new(),
             not_done,
+            conditions,
             unreadable: Unreadable::default(),
             left_out,
         }
+    }
+
+    /// How the last use of a drive ended.
+    pub(super) fn condition(&self, enrolled: Uuid) -> Condition {
+        self.conditions.get(&enrolled).copied().unwrap_or_default()
+    }
+
+    /// Notes how the last use of an enrolled drive ended. Answers what was noted before.
+    pub(super) fn set_condition(&mut self, enrolled: Uuid, condition: Condition) -> Condition {
+        self.conditions.insert(enrolled, condition).unwrap_or_default()
+    }
+
+    /// The drive is no longer enrolled.
+    pub(super) fn forget(&mut self, enrolled: Uuid) {
+        self.enrolments.retain(|enrolment| enrolment.id != enrolled);
+        self.not_done.forget(enrolled);
+        self.conditions.remove(&enrolled);
+        self.left_out.remove(&enrolled);
+    }
+
+    /// When the first drive without devices is shown no more.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.entries.iter().filter_map(|(id, entry)| entry.expires(self.condition_of(id))).min()
+    }
+
+    /// How the last use of a drive ended, enrolled or not.
+    pub(super) fn condition_of(&self, id: &DriveId) -> Condition {
+        id.enrolment().map(|enrolled| self.condition(enrolled)).unwrap_or_default()
     }
 
     /// What is wrong while enrolments cannot be read.

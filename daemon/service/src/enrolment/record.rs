@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::device::BlockDevice;
-use crate::types::Attempt;
+use crate::types::{Attempt, Condition};
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
 /// each backup it remembers the newest shared snapshot alone.
@@ -60,6 +60,9 @@ pub(crate) struct Enrolment {
     /// What the last complete verify found, until one of all devices finds nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
+    /// How its last use ended, until it is mounted and takes writes.
+    #[serde(default, skip_serializing_if = "Condition::is_sound")]
+    pub condition: Condition,
     /// When it was last seen attached, to the hour; 0 in older records.
     #[serde(default)]
     pub last_seen: u64,
@@ -134,6 +137,7 @@ impl Enrolment {
             not_done: BTreeMap::new(),
             left_out: BTreeMap::new(),
             damage: None,
+            condition: Condition::Sound,
             last_seen: now,
             given_up: BTreeMap::new(),
         }

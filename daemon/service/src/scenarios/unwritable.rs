@@ -197,6 +197,79 @@ fn a_drive_is_read_while_the_state_cannot_be_written() {
     }
 }
 
+/// The problem of the backup "home", with its drive attached or away.
+async fn row_problem(fixture: &Fixture) -> String {
+    Problem::sentence(&fixture.service.backups(false).await[0].problems)
+}
+
+#[test]
+fn lost_writes_are_known_after_an_unplug_and_a_restart() {
+    const MISSING: &str = "files that you wrote to it yourself may be missing";
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, false);
+    let start = || Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup());
+    let id = run(async {
+        let fixture = start().await;
+        let id = fixture.enrol(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        fixture.drives().mount(&id).await.expect("mounted");
+        drive.write("letter");
+        devices.become_read_only(&drive);
+        drop(fixture.service.safely_remove(id.clone(), 0).await);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(fixture.problem(&id).matches(MISSING).count(), 1, "{}", fixture.problem(&id));
+        devices.pull(&drive);
+        fixture.quiet().await;
+        assert!(row_problem(&fixture).await.contains(MISSING), "it is forgotten when it is unplugged");
+        id
+    });
+    run(async {
+        let fixture = start().await;
+        assert!(row_problem(&fixture).await.contains(MISSING), "it is forgotten at a restart");
+        // What cannot be written proves nothing.
+        devices.set_write_protected(&drive, true);
+        back_up(&fixture, &drive, &id).await;
+        assert!(fixture.problem(&id).contains(MISSING), "{}", fixture.problem(&id));
+        devices.pull(&drive);
+        devices.set_write_protected(&drive, false);
+        fixture.settle().await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+    });
+    run(async {
+        assert_eq!(row_problem(&start().await).await, "", "it took writes");
+    });
+}
+
+#[test]
+fn a_drive_unplugged_while_a_user_had_it_mounted_may_lack_files() {
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, false);
+    let start = || Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup());
+    run(async {
+        let fixture = start().await;
+        let id = fixture.enrol(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        devices.pull(&drive);
+        fixture.settle().await;
+        assert_eq!(row_problem(&fixture).await, "", "it was safe");
+        back_up(&fixture, &drive, &id).await;
+        fixture.drives().mount(&id).await.expect("mounted");
+        drive.write("letter");
+        devices.pull(&drive);
+        fixture.settle().await;
+        assert!(row_problem(&fixture).await.contains("may be missing"), "{}", row_problem(&fixture).await);
+    });
+    run(async {
+        let fixture = start().await;
+        let codes: Vec<&str> = fixture.service.backups(false).await[0].problems.iter().map(Problem::code).collect();
+        assert_eq!(codes, ["drive-unplugged-in-use"]);
+        devices.plug(&drive);
+        fixture.quiet().await;
+        assert_eq!(row_problem(&fixture).await, "");
+    });
+}
+
 #[test]
 fn a_drive_that_lost_files_says_so_until_its_token_is_written() {
     run(async {

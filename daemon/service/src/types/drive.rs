@@ -1,4 +1,6 @@
-//! The state of a drive at one moment, and the options of its enrolment.
+//! The state of a drive at one moment, its condition when it was used last, and the options of its enrolment.
+
+use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::problem::Problem;
@@ -19,6 +21,66 @@ pub enum DriveState {
     Busy,
     /// It can be unplugged; nothing is lost.
     Safe,
+}
+
+/// How the last use of a drive ended: what is worse comes later.
+///
+/// A filesystem that cannot write becomes read-only, and writes nothing more. Whether the drive is still safe to unplug depends on
+/// what was reported:
+///
+/// * A job succeeds only after everything that it wrote is on the drive (the last step of `receive`, and the token's write), and fails
+///   otherwise. So no data that a job reported as done is missing, whenever the filesystem became read-only. Unmounting is all that is
+///   left to do: the drive is safe, with a problem.
+/// * Files that a user wrote to a drive mounted with `Drive.Mount` were never confirmed, and may be missing, also if the drive is
+///   unplugged while it is mounted so. Reporting the drive as safe would confirm them, so this is an error.
+///
+/// It is recorded, and is a problem of the drive until the next mount that writes its token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It took all writes.
+    #[default]
+    Sound,
+    /// It had become read-only, and only jobs had used it.
+    ReadOnly,
+    /// It was unplugged while a user had it mounted.
+    Unplugged,
+    /// It had become read-only, and a user may have written to it.
+    Unsaved,
+}
+
+impl Condition {
+    /// Of a drive that had become read-only.
+    pub(crate) fn of_read_only(was_mounted_by_a_user: bool) -> Self {
+        if was_mounted_by_a_user { Self::Unsaved } else { Self::ReadOnly }
+    }
+
+    /// Whether it took all writes.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(crate) fn is_sound(&self) -> bool {
+        *self == Self::Sound
+    }
+
+    /// For a person; empty if it is sound.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Sound => "",
+            Self::ReadOnly => {
+                "the drive became read-only after a write error; it is unmounted now, and has everything that was \
+                 reported as done. Check the drive and its cable (dmesg), then plug it in again"
+            }
+            Self::Unplugged => {
+                "the drive was unplugged while it was mounted for you: files that you wrote to it yourself may be missing. \
+                 Plug it in again and check your files, and make it safe before you unplug it (butterdock safely-remove)"
+            }
+            Self::Unsaved => {
+                "the drive became read-only after a write error; it is unmounted now, and files that you wrote to it \
+                 yourself may be missing. Check the drive and its cable (dmesg), plug it in again and check your \
+                 files"
+            }
+        }
+    }
 }
 
 /// What is known of a drive. It holds no path. Times are microseconds since 1970, 0 never; sizes are bytes.
@@ -126,6 +188,20 @@ impl EnrolOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_user_wrote_can_be_missing_unreported() {
+        assert_eq!([false, true].map(Condition::of_read_only), [Condition::ReadOnly, Condition::Unsaved]);
+    }
+
+    #[test]
+    fn a_condition_says_what_to_do_without_a_path() {
+        for condition in [Condition::ReadOnly, Condition::Unplugged, Condition::Unsaved] {
+            let text = condition.sentence();
+            assert!(text.to_lowercase().contains("plug it in again") && !text.contains('/'), "{text}");
+        }
+        assert!(Condition::Sound.sentence().is_empty());
+    }
 
     #[test]
     fn size_and_serial_must_match_the_drive() {

@@ -5,7 +5,7 @@ mod error;
 mod job;
 mod problem;
 
-pub use drive::{DriveProperties, DriveState, EnrolOptions};
+pub use drive::{Condition, DriveProperties, DriveState, EnrolOptions};
 pub use error::{Error, ErrorCode};
 pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource};
 pub use problem::{Attempt, AttemptEnd, Problem};

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::drive::Condition;
 use super::error::{Error, ErrorCode};
 
 /// What is wrong with a backup or a drive, shown until it is over. It holds no file name.
@@ -15,6 +16,8 @@ pub enum Problem {
         /// Why, and what to do.
         sentence: String,
     },
+    /// The last use of the drive did not end well. It holds a condition that is not sound.
+    Unsound(Condition),
     /// A verify found damage on the drive, and none has found it good since.
     Damaged {
         /// Blocks that cannot be read.
@@ -101,6 +104,9 @@ impl Problem {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Drive { .. } => "drive",
+            Self::Unsound(Condition::Sound | Condition::ReadOnly) => "drive-became-read-only",
+            Self::Unsound(Condition::Unplugged) => "drive-unplugged-in-use",
+            Self::Unsound(Condition::Unsaved) => "drive-lost-writes",
             Self::Damaged { .. } => "drive-damaged",
             Self::SnapshotsReplaced { .. } => "snapshots-replaced",
             Self::NotDone { attempt, .. } => match attempt.end {
@@ -123,6 +129,7 @@ impl Problem {
             Self::NotDone { backup, .. } => backup == name,
             Self::SnapshotsReplaced { backups } => backups.iter().any(|backup| backup == name),
             Self::Drive { .. }
+            | Self::Unsound(_)
             | Self::Damaged { .. }
             | Self::NoDrive
             | Self::RecordUnreadable { .. }
@@ -146,6 +153,7 @@ impl fmt::Display for Problem {
             | Self::RecordUnreadable { sentence }
             | Self::SourceLowSpace { sentence }
             | Self::WouldFail { sentence } => f.write_str(sentence),
+            Self::Unsound(condition) => f.write_str(condition.sentence()),
             Self::Damaged { blocks, files, snapshots, time: _ } => write!(
                 f,
                 "a verify found damage on the drive: {} cannot be read, in {} and {}; the error details of that job name \

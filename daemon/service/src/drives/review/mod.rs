@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::types::{DriveState, Error, Problem};
+use crate::types::{Condition, DriveState, Error, Problem};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::drive_lock::clean_up;
 use super::handle::DriveManager;
 use super::journal::Entry;
-use super::problem::{PULLED, failed, for_caller, no_such_drive};
+use super::problem::{PULLED, Unwritable, failed, for_caller, no_such_drive};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
@@ -60,6 +60,7 @@ impl DriveManager {
             );
             self.tell(Kind::Pulled, &id);
             mount.gone.send_replace(true);
+            self.write_soon(&id);
             let devices = Arc::clone(&self.0.devices);
             clean_up(self, &id.clone(), move || clear(&*devices, &id, &mount));
         }
@@ -111,7 +112,7 @@ pub(super) async fn follow(
 ) -> anyhow::Error {
     let mut reviewed = manager.0.reviewed.subscribe();
     loop {
-        let forget = manager.lock().entries.values().filter_map(DriveEntry::expires).min();
+        let forget = manager.lock().next_expiry();
         let event = tokio::select! {
             event = events.next() => event,
             // Without an entry to expire, no timer runs.
@@ -201,14 +202,19 @@ fn look(table: &mut DriveTable) -> Next {
 /// Takes out what is mounted and not there any more.
 fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
     let DriveTable { entries, devices, .. } = table;
-    let mut all = Vec::new();
+    let (mut all, mut unsaved) = (Vec::new(), Vec::new());
     for (id, entry) in entries {
         if let Some(mount) = entry.mount.take_if(|mount| !mount.stands(devices)) {
             entry.problem = PULLED.to_owned();
+            unsaved.extend(id.enrolment().filter(|_| entry.kept && entry.unwritable.is_none()));
             // Whatever waits for the lock finds nothing of this plug at the next one.
             (entry.due, entry.kept, entry.failed_with) = (false, false, None);
             all.push((id.clone(), mount));
         }
+    }
+    for enrolled in unsaved {
+        let condition = table.condition(enrolled).max(Condition::Unplugged);
+        table.set_condition(enrolled, condition);
     }
     all
 }
@@ -294,6 +300,8 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
     let absent: Vec<DriveId> = table.entries.keys().filter(|id| !there.contains(*id)).cloned().collect();
     let of_backups: BTreeMap<DriveId, Vec<Problem>> =
         absent.iter().filter_map(|id| Some((id.clone(), shown::of_backups(table, table.enrolment(id)?)))).collect();
+    let conditions: BTreeMap<DriveId, Condition> =
+        absent.iter().map(|id| (id.clone(), table.condition_of(id))).collect();
     let DriveTable { enrolments, entries, shown, .. } = table;
     let filesystem = |id: &DriveId| shown.get(id).map(|drive| drive.borrow().filesystem_uuid.clone());
     let attached: BTreeSet<String> = there.iter().filter_map(filesystem).filter(|uuid| !uuid.is_empty()).collect();
@@ -302,9 +310,11 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
         let is_forgotten = id.enrolment().is_some_and(|id| enrolments.iter().all(|other| other.id != id));
         let is_back = shown.get(id).is_some_and(|drive| attached.contains(&drive.borrow().filesystem_uuid));
         entry.safe.take_if(|_| is_forgotten || is_back);
-        if entry.expires().is_some_and(|at| at > now) {
+        let condition = conditions.get(id).copied().unwrap_or_default();
+        if entry.expires(condition).is_some_and(|at| at > now) {
             if let Some(shown) = shown.get(id) {
-                let of_drive = shown::of_drive(entry.lasting_problem());
+                let unwritable = entry.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default();
+                let of_drive = shown::of_drive(unwritable.to_owned());
                 let of_backups = of_backups.get(id).into_iter().flatten().cloned();
                 let problems: Vec<Problem> = of_drive.into_iter().chain(of_backups).collect();
                 shown.send_if_modified(|drive| {

@@ -219,7 +219,7 @@ fn a_safe_drive_that_is_unplugged_is_not_shown() {
 #[test]
 fn what_a_drive_lost_is_shown_while_it_is_unplugged() {
     let (mut table, id) = safe(false);
-    table.entries.get_mut(&id).expect("an entry").condition = crate::drives::Condition::ReadOnly;
+    table.set_condition(table.enrolments[0].id, Condition::ReadOnly);
     table.devices = DeviceTable::default();
     look(&mut table);
     let shown = table.shown[&id].borrow().clone();
@@ -263,7 +263,7 @@ fn a_switched_off_drive_stays_visible_without_its_device() {
     let devices = std::mem::take(&mut table.devices);
     look(&mut table);
     assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
-    assert!(table.entries[&id].expires().is_some());
+    assert!(table.entries[&id].expires(Condition::Sound).is_some());
     table.devices = devices;
     let next = look(&mut table);
     assert_eq!((next.steps.len(), &shown.borrow().state), (1, &DriveState::Present));
@@ -275,10 +275,10 @@ async fn a_safe_drive_expires_once_while_it_is_locked() {
     let guard = table.entries[&id].lock.acquire().await.expect("free");
     table.devices = DeviceTable::default();
     look(&mut table);
-    let expires = table.entries[&id].expires().expect("it is shown for a while");
+    let expires = table.entries[&id].expires(Condition::Sound).expect("it is shown for a while");
     sleep_until(expires).await;
     look(&mut table);
-    assert_eq!(table.entries[&id].expires(), None, "it is due again at once");
+    assert_eq!(table.entries[&id].expires(Condition::Sound), None, "it is due again at once");
     drop(guard);
     look(&mut table);
     assert!(table.entries.is_empty() && table.shown.is_empty());

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use crate::types::{Error, ErrorCode};
+use crate::types::{Condition, Error, ErrorCode};
 use tokio::time::timeout;
 
 use crate::destinations::{Destination, close};
-use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease, Need};
+use crate::drives::{DriveId, DriveManager, DriveReservation, Lease, Need};
 use crate::jobs::job::JobError;
 use crate::jobs::outcome::{EndReason, Ending};
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler, other_than};

@@ -3,13 +3,13 @@
 use super::drive_job::failure;
 use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::config::Config;
-use crate::drives::{Condition, DriveManager};
+use crate::drives::DriveManager;
 use crate::jobs::class::JobClass;
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::{EndReason, Ending};
 use crate::jobs::runner::{Runner, RunnerEvent, other_than};
-use crate::types::{Error, JobKind};
+use crate::types::{Condition, Error, JobKind};
 
 /// A drive to be made safe to unplug.
 #[derive(Debug)]
