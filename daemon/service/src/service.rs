@@ -24,7 +24,7 @@ use crate::worker::Spawner;
 
 /// The clocks are read and written down so often, beside each backup.
 const CLOCK_CHECK: Duration = Duration::from_secs(3600);
-/// The free space of the sources is read so often.
+/// The sources are looked at so often.
 const SOURCE_CHECK: Duration = Duration::from_secs(60);
 /// A backup of a plug that has not begun after this time is shown as a problem; other jobs may have to end before.
 const PLUG_PATIENCE: Duration = Duration::from_secs(300);
@@ -285,10 +285,10 @@ async fn follow_sources(service: Service, mut heartbeat: Heartbeat) -> anyhow::E
 }
 
 async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
-    let AwaitedBackup { drive, rule, problem } = awaited;
+    let AwaitedBackup { drive, rule, problem, ours } = awaited;
     let Shared { manager, jobs, .. } = &*service.0;
     let backup = rule.name.as_str().to_owned();
-    if !jobs.source_has_appeared(rule, problem).await {
+    if !jobs.source_has_appeared(rule, problem, ours).await {
         return;
     }
     let Some(reservation) = manager.take_awaited(&drive, &backup) else { return };
@@ -325,11 +325,13 @@ fn failed_attempts(history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
     failed.map(|((drive, backup), record)| (DriveId(drive), backup, attempt(record))).collect()
 }
 
-/// Looks at the sources from time to time: they may run full while their drives are away.
+/// Looks at the sources from time to time: they may run full while their drives are away, and one that is awaited may have been moved to
+/// its place, which is not reported.
 async fn follow_source_space(service: Service, mut pulse: Heartbeat) -> anyhow::Error {
     loop {
         pulse.during(sleep(SOURCE_CHECK)).await;
         pulse.during(service.check_sources()).await;
+        service.0.manager.look_for_sources();
     }
 }
 

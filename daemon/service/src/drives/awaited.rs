@@ -6,9 +6,11 @@ use tokio::sync::watch;
 use super::DriveId;
 use super::handle::DriveManager;
 use super::reservation::DriveReservation;
+use super::rows;
 use super::table::goes;
-use crate::backups::SourceProblem;
+use crate::backups::{Identity, PairUuids, SharedSnapshot, SourceProblem};
 use crate::config::{BackupRule, Schedule};
+use crate::enrolment::Enrolment;
 use crate::policy::Action;
 
 /// A backup that waits for its source.
@@ -19,6 +21,8 @@ pub(crate) struct AwaitedBackup {
     pub rule: BackupRule,
     /// Why its source was refused.
     pub problem: SourceProblem,
+    /// The snapshots that the backup made, and those that were restored from its snapshots on this drive.
+    pub ours: Vec<Identity>,
 }
 
 impl DriveManager {
@@ -45,7 +49,13 @@ impl DriveManager {
             for (backup, &problem) in &entry.awaited {
                 let rule = table.config.backup(backup);
                 let rule = rule.filter(|rule| rule.schedule == Schedule::OnPlug && goes(rule, enrolment));
-                all.extend(rule.map(|rule| AwaitedBackup { drive: id.clone(), rule: rule.clone(), problem }));
+                let awaited = |rule: &BackupRule| AwaitedBackup {
+                    drive: id.clone(),
+                    rule: rule.clone(),
+                    problem,
+                    ours: ours(enrolment, backup),
+                };
+                all.extend(rule.map(awaited));
             }
         }
         all
@@ -67,7 +77,17 @@ impl DriveManager {
         self.0.sources.subscribe()
     }
 
-    pub(super) fn look_for_sources(&self) {
+    /// A source may have appeared. Not every change is reported: a subvolume may be moved to its place.
+    pub(crate) fn look_for_sources(&self) {
         self.0.sources.send_replace(());
     }
+}
+
+/// The subvolumes on this machine that the worker takes for the source's own, wherever they are now.
+fn ours(enrolment: &Enrolment, backup: &str) -> Vec<Identity> {
+    let known = rows::known(enrolment, backup).unwrap_or_default();
+    let own: Vec<PairUuids> = known.shared.iter().map(SharedSnapshot::mark).collect();
+    let restored = rows::restored(enrolment).into_iter().map(|shared| shared.mark());
+    let restored = restored.filter(|pair| own.iter().any(|own| own.there == pair.there));
+    own.iter().copied().chain(restored).map(|pair| pair.here).collect()
 }

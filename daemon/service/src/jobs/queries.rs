@@ -12,7 +12,7 @@ use super::handle::Jobs;
 use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
 use super::retention::Retention;
 use super::source_store::SourceStore;
-use crate::backups::{BackupEvent, FullReason, LeftOut, SourceProblem};
+use crate::backups::{BackupEvent, FullReason, Identity, LeftOut, SourceProblem};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
@@ -126,10 +126,15 @@ static LOOKS: BlockingQueues<String> = BlockingQueues::new("look for source", 1)
 
 impl Jobs {
     /// Whether the source of a backup, which was refused with this problem, can be backed up now.
-    pub(crate) async fn source_has_appeared(&self, rule: BackupRule, problem: SourceProblem) -> bool {
+    pub(crate) async fn source_has_appeared(
+        &self,
+        rule: BackupRule,
+        problem: SourceProblem,
+        ours: Vec<Identity>,
+    ) -> bool {
         let (sources, name) = (self.queries.sources.clone(), rule.name.as_str().to_owned());
         // One that does not answer has not appeared.
-        LOOKS.of(name).run(OPENING, move || sources.has_appeared(&rule, problem)).await.unwrap_or(false)
+        LOOKS.of(name).run(OPENING, move || sources.has_appeared(&rule, problem, &ours)).await.unwrap_or(false)
     }
 }
 

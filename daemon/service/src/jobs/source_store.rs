@@ -84,12 +84,14 @@ impl SourceStore {
         (self.open.open)(rule, destination, here)
     }
 
-    /// Whether a source that was refused with this problem can be backed up now.
-    pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem) -> bool {
+    /// Whether a source that was refused with this problem can be backed up now. `ours` are the snapshots that the backup made, and
+    /// those that were restored from its snapshots.
+    pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem, ours: &[Identity]) -> bool {
         let Some(found) = (self.open.find_source)(&rule.source) else { return false };
         // Another subvolume stays another one until the recorded one, or one that descends from it, is there.
+        let continues = |recorded: &Lineage| found.continues(recorded, |uuid| ours.contains(&uuid));
         problem != SourceProblem::Another
-            || self.of(rule).is_ok_and(|recorded| recorded.is_some_and(|recorded| found.continues(&recorded)))
+            || self.of(rule).is_ok_and(|recorded| recorded.as_ref().is_some_and(continues))
     }
 
     /// What is recorded of a backup's source; None before its first run.
@@ -185,18 +187,24 @@ mod tests {
     fn a_refused_source_has_appeared_when_it_can_be_backed_up() {
         let state = tempfile::tempdir().expect("a folder");
         let (sources, home) = (sources_in(state.path()), rule("there"));
-        assert!(!sources.has_appeared(&rule("away"), SourceProblem::NotOpened));
-        assert!(sources.has_appeared(&home, SourceProblem::NotOpened), "before its first run any");
-        assert!(!sources.has_appeared(&home, SourceProblem::Another));
+        let has_appeared = |rule: &BackupRule, problem| sources.has_appeared(rule, problem, &[]);
+        assert!(!has_appeared(&rule("away"), SourceProblem::NotOpened));
+        assert!(has_appeared(&home, SourceProblem::NotOpened), "before its first run any");
+        assert!(!has_appeared(&home, SourceProblem::Another));
         sources.remember(&home, lineage(6)).expect("written");
-        assert!(!sources.has_appeared(&home, SourceProblem::Another), "it is still another one");
+        assert!(!has_appeared(&home, SourceProblem::Another), "it is still another one");
         sources.remember(&home, lineage(7)).expect("written");
-        assert!(sources.has_appeared(&home, SourceProblem::Another));
+        assert!(has_appeared(&home, SourceProblem::Another));
         let rolled_back = BackupRule { source: "/there/rolled-back".into(), ..rule("rolled-back") };
         sources.remember(&rolled_back, lineage(5)).expect("written");
-        assert!(!sources.has_appeared(&rolled_back, SourceProblem::Another), "its ancestors are of no kin");
+        assert!(!has_appeared(&rolled_back, SourceProblem::Another), "its ancestors are of no kin");
+        for restored in [7, 8] {
+            // Made writable, or a snapshot of it.
+            let ours = [Identity([restored; 16])];
+            assert!(sources.has_appeared(&rolled_back, SourceProblem::Another, &ours), "it was restored: {restored}");
+        }
         sources.remember(&rolled_back, lineage(6)).expect("written");
-        assert!(sources.has_appeared(&rolled_back, SourceProblem::Another), "it descends from the recorded one");
+        assert!(has_appeared(&rolled_back, SourceProblem::Another), "it descends from the recorded one");
     }
 
     #[test]

@@ -226,6 +226,21 @@ fn a_backup_begins_when_its_source_is_mounted_later() {
 }
 
 #[test]
+fn a_backup_begins_when_its_source_is_moved_to_its_place() {
+    run(async {
+        let (drive, home) = (SimulatedDrive::new("blue", 1, false), folder());
+        let fixture = Fixture::start_with(SimulatedDevices::new(), Arc::clone(&home), late_source(&home)).await;
+        let id = fixture.enrol(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((fixture.written().len(), codes(&fixture, "home").await), (1, vec!["backup-failed"]));
+        std::fs::create_dir(home.path().join("home")).expect("made");
+        sleep(Duration::from_secs(90)).await;
+        assert_eq!((fixture.written().len(), fixture.problem(&id)), (2, String::new()), "no mount has changed");
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
+
+#[test]
 fn a_drive_made_safe_by_hand_is_not_used_when_a_source_appears() {
     run(async {
         let (drive, home) = (SimulatedDrive::new("blue", 1, false), folder());

@@ -108,11 +108,12 @@ impl Lineage {
         sources
     }
 
-    /// Whether the source of this lineage is the recorded one, or descends from it.
-    pub fn continues(&self, recorded: &Self) -> bool {
+    /// Whether the source of this lineage is the recorded one, or descends from it, or from a snapshot that the backup made or
+    /// restored, as `is_ours` says.
+    pub fn continues(&self, recorded: &Self, is_ours: impl Fn(Identity) -> bool) -> bool {
         self.sources
             .first()
-            .is_some_and(|&source| Self::after(recorded, source, &self.ancestors, |_| false).1 != Kinship::Stranger)
+            .is_some_and(|&source| Self::after(recorded, source, &self.ancestors, is_ours).1 != Kinship::Stranger)
     }
 
     /// Whether a subvolume is one of the sources or of their ancestors.
