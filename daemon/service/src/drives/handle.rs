@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, review, rows, secret};
+use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, kept_shared, review, rows, secret};
 use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
@@ -239,7 +239,7 @@ impl DriveManager {
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
         let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
         let known: Vec<(String, SharedRecord)> = known.collect();
-        let needed = known.iter().filter(|(name, _)| !enrolment.given_up.contains_key(name));
+        let needed = known.iter().filter(|(name, _)| kept_shared::is_needed_on(&table, enrolment, name));
         let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
         Backups { machine, known, marks, configured }
     }

@@ -8,7 +8,7 @@ use super::DriveId;
 use super::handle::DriveManager;
 use super::problem::failed;
 use super::rows;
-use super::table::DriveTable;
+use super::table::{DriveTable, goes};
 use crate::backups::{GivenUp, Identity, MOST_PINS, PairUuids, SharedSnapshot};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
@@ -146,6 +146,15 @@ impl DriveManager {
 pub(super) fn because(enrolment: &Enrolment, backup: &str) -> Option<GivenUp> {
     let by_command = *enrolment.given_up.get(backup)?;
     Some(if by_command { GivenUp::Command } else { GivenUp::Away })
+}
+
+/// Whether a later backup may build on the newest snapshot of this one on the drive. If it is not configured any more, that is a backup
+/// which has not run on the drive yet: perhaps it is this one with another name.
+pub(super) fn is_needed_on(table: &DriveTable, enrolment: &Enrolment, backup: &str) -> bool {
+    let has_run = |name: &str| rows::known(enrolment, name).is_ok_and(|known| known.newest().is_some());
+    let is_new = |rule: &BackupRule| goes(rule, enrolment) && !has_run(rule.name.as_str());
+    let is_needed = || table.config.backup(backup).is_some() || table.config.backups.iter().any(is_new);
+    !enrolment.given_up.contains_key(backup) && is_needed()
 }
 
 fn needs_snapshot(enrolment: &Enrolment, backup: &str) -> bool {

@@ -103,6 +103,31 @@ fn what_a_source_keeps_for_a_drive_is_given_up_by_a_command() {
 }
 
 #[test]
+fn a_left_over_snapshot_is_pinned_until_its_renamed_backup_has_run() {
+    for is_unpinned in [false, true] {
+        run(async {
+            let source = Source::backed_up().await;
+            let drives = source.fixture.drives();
+            let pinned = || drives.remembered(&source.id).marks.len();
+            let path = source.free.parent().expect("a folder").display().to_string();
+            let renamed = format!("backup = [ {{ name = \"daheim\", source = {path:?}, drives = [\"blue\"] }} ]");
+            source.fixture.reload(&renamed).await;
+            assert_eq!(pinned(), 1, "the first run of the renamed backup builds on it");
+            if is_unpinned {
+                source.fixture.service.unpin(&source.id, Some("home")).await.expect("it is freed");
+                assert_eq!(pinned(), 0);
+            }
+            source.back_up().await;
+            assert_eq!(drives.remembered(&source.id).known.len(), 2);
+            assert_eq!(pinned(), 1, "that of the renamed backup");
+            source.fixture.reload("backup = []").await;
+            assert_eq!(pinned(), 0, "no backup is configured");
+            source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
+        });
+    }
+}
+
+#[test]
 fn what_a_source_keeps_is_given_up_when_the_drive_is_away_for_too_long() {
     run(async {
         let source = Source::backed_up().await;
