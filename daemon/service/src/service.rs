@@ -82,7 +82,8 @@ impl Service {
         let Machine { devices, spawner, open_directories } = machine;
         // Before anything is looked at, so that no change is missed.
         let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
-        let history = open_history(&config, &clock).await?;
+        let mut history = open_history(&config, &clock).await?;
+        let interrupted = history.interrupted();
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
@@ -98,9 +99,10 @@ impl Service {
         );
         let (manager, plugged) =
             DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
-        for (drive, backup, attempt) in failed_attempts(jobs.history()) {
+        for (drive, backup, attempt) in last_attempts(&interrupted, jobs.history()) {
             manager.recall_attempt(&drive, &backup, attempt);
         }
+        manager.write_all_noted().await;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = MountedVolumes::of(&volumes);
@@ -307,17 +309,19 @@ async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
     drop(reservation);
 }
 
-/// The backups whose last job failed. A service that was killed has not recorded that with their drives.
-fn failed_attempts(history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
+/// The backups whose last job failed, or was interrupted because the service was killed. Such a service has not recorded that with
+/// their drives.
+fn last_attempts(interrupted: &[Record], history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
+    let is_interrupted = |record: &Record| interrupted.iter().any(|other| other.id == record.id);
     let mut seen = HashSet::new();
-    // The newest is the first.
-    let last = history.into_iter().filter_map(|record| {
+    // The newest is the first. The history may keep less than was interrupted.
+    let last = interrupted.iter().cloned().chain(history).filter_map(|record| {
         let key = (record.drive.clone()?, record.backup.clone()?);
         seen.insert(key.clone()).then_some((key, record))
     });
     let failed = last.filter(|(_, record)| record.state == JobState::Failed);
     let attempt = |record: Record| Attempt {
-        end: AttemptEnd::Failed,
+        end: if is_interrupted(&record) { AttemptEnd::Interrupted } else { AttemptEnd::Failed },
         error: record.error_code(),
         reason: record.error_message.unwrap_or_default(),
         time: record.end_time,

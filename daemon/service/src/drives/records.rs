@@ -150,8 +150,8 @@ impl DriveManager {
         }
     }
 
-    /// The same of all drives, before the service ends.
-    pub(super) async fn write_all_noted(&self) {
+    /// The same of all drives: when the service begins and ends.
+    pub(crate) async fn write_all_noted(&self) {
         let unwritten: Vec<Uuid> = {
             let table = self.lock();
             let differs = |enrolment: &&Enrolment| {

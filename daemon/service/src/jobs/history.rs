@@ -22,6 +22,8 @@ pub(crate) struct History {
     ended: Vec<(u64, Uuid)>,
     /// What was there when it was opened, the newest first.
     recalled: Vec<Record>,
+    /// Those of them that a killed service left unfinished, also where none is kept.
+    interrupted: Vec<Record>,
     /// Locked: a second service would take the jobs that run for those of a killed one.
     _lock: File,
 }
@@ -42,33 +44,40 @@ impl History {
             fs::TryLockError::Error(error) => error,
         })?;
         durable::sweep(&folder)?;
-        let mut history = Self { folder, keep, ended: Vec::new(), recalled: Vec::new(), _lock: lock };
+        let (recalled, interrupted) = (Vec::new(), Vec::new());
+        let mut history = Self { folder, keep, ended: Vec::new(), recalled, interrupted, _lock: lock };
         let there: Vec<PathBuf> =
             fs::read_dir(&history.folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         let interrupted: Vec<Record> = there.iter().filter_map(|path| history.take_in(path)).collect();
         // The oldest first: those that were interrupted end now, and writing them makes room for them.
         history.ended.sort_unstable();
         for record in interrupted {
-            let id = record.id;
-            if let Err(error) = history.write(&record.interrupted(now)) {
-                tracing::warn!(butterdock_job = %id, "cannot write down that the job was interrupted: {error}");
+            let record = record.interrupted(now);
+            if let Err(error) = history.write(&record) {
+                tracing::warn!(butterdock_job = %record.id, "cannot write down that the job was interrupted: {error}");
             }
+            history.interrupted.push(record);
         }
         history.prune();
         history.recalled = history.list();
         Ok(history)
     }
 
-    /// Writes a job down, in place of what was written of it before.
+    /// Writes a job down, in place of what was written of it before. One that has not ended is written also where none is kept: the
+    /// next service has to know of it.
     ///
     /// # Errors
     /// The disk is full, read-only or gone. What was written before stays.
     pub(crate) fn write(&mut self, record: &Record) -> io::Result<()> {
-        if self.keep == 0 {
-            return Ok(());
+        let has_ended = record.state.result().is_some();
+        if has_ended && self.keep == 0 {
+            return match fs::remove_file(self.file(record.id)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            };
         }
         durable::write(&self.file(record.id), &serde_json::to_vec(record)?)?;
-        if record.state.result().is_some() {
+        if has_ended {
             self.ended.push((record.end_time, record.id));
             self.prune();
         }
@@ -78,6 +87,11 @@ impl History {
     /// The jobs that had ended when it was opened, the newest first; once.
     pub(super) fn recalled(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.recalled)
+    }
+
+    /// The jobs that a killed service left unfinished; once.
+    pub(crate) fn interrupted(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.interrupted)
     }
 
     /// How many are kept.
@@ -242,10 +256,19 @@ mod tests {
     }
 
     #[test]
-    fn a_history_of_nothing_writes_nothing() {
+    fn a_history_of_nothing_keeps_only_unfinished_jobs() {
         let state = tempfile::tempdir().expect("a folder");
         let mut history = History::open(state.path(), 0, NOW).expect("opened");
         history.write(&record(1, JobState::Failed)).expect("nothing to do");
-        assert_eq!(fs::read_dir(state.path().join("jobs")).expect("listed").count(), 0);
+        let is_empty = || fs::read_dir(state.path().join("jobs")).expect("listed").count() == 0;
+        assert!(is_empty());
+        let running = record(0, JobState::Running);
+        history.write(&running).expect("written");
+        history.write(&Record { state: JobState::Failed, ..running }).expect("removed");
+        assert!(is_empty());
+        history.write(&record(0, JobState::Running)).expect("written");
+        drop(history);
+        let mut history = again(state.path(), 0);
+        assert_eq!((history.interrupted().len(), history.list(), is_empty()), (1, Vec::new(), true));
     }
 }

@@ -84,10 +84,16 @@ fn a_backup_that_a_killed_service_ran_is_shown() {
         backing_up(&devices, &home, &drive).await;
     });
     devices.pull(&drive);
-    run(async {
-        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
-        assert_eq!(codes(&fixture, "home").await, ["backup-failed"]);
-    });
+    // It is known without the history, too, and at each later start.
+    for history in [200, 0] {
+        run(async {
+            let config = Config { history, ..one_backup() };
+            let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), config).await;
+            assert_eq!(codes(&fixture, "home").await, ["backup-interrupted"]);
+            let history: Vec<JobState> = fixture.ends();
+            assert_eq!(history.contains(&JobState::Failed), fixture.config.history > 0, "{history:?}");
+        });
+    }
 }
 
 #[test]
