@@ -65,7 +65,7 @@ impl DriveManager {
         self.entry(id, |entry| {
             (entry.served, entry.beginning) = (true, false);
             entry.removal.send_replace(false);
-            entry.unremoved = done.is_err();
+            (entry.unremoved, entry.removed) = (done.is_err(), done.is_ok());
         });
         if let Err(error) = &done {
             self.note_failed_release(id, error, mount_changes);

@@ -78,6 +78,8 @@ pub(super) struct DriveEntry {
     pub(super) kept: bool,
     /// A user asked for its removal, which failed: it is released all the same when nothing uses it any more.
     pub(super) unremoved: bool,
+    /// A user asked for its removal, and it was released.
+    pub(super) removed: bool,
     /// Whether it is released when the last reservation ends: a lease mounted it, a job used it, or its last release failed.
     pub(super) due: bool,
     /// The devices that were there when its release failed: with the same it is not tried again before the next use.
@@ -132,6 +134,7 @@ impl DriveEntry {
             released: false,
             kept: false,
             unremoved: false,
+            removed: false,
             due: false,
             failed_with: None,
             safe: None,
@@ -147,7 +150,7 @@ impl DriveEntry {
 
     /// A user works with the drive: earlier failures are cleared.
     pub(super) fn take_in_hand(&mut self) {
-        self.released = false;
+        (self.released, self.removed) = (false, false);
         self.safe = None;
         self.problem.clear();
         self.tried.clear();
@@ -197,7 +200,7 @@ impl DriveEntry {
     }
 
     /// Whether devices were missing when it was mounted last.
-    fn is_degraded(&self) -> bool {
+    pub(super) fn is_degraded(&self) -> bool {
         self.unwritable.as_ref().and_then(Unwritable::missing).is_some()
     }
 

@@ -47,9 +47,12 @@ pub(super) fn note(action: &Action, entry: &mut DriveEntry) {
     };
 }
 
-/// The backups of the plugs that have ended: the drive was pulled, or made safe.
+/// The backups of the plugs that have ended: the drive was pulled, or made safe. One that was only read without a missing device waits
+/// for that device also after its release.
 pub(super) fn of_ended(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> Vec<Unbegun> {
-    let is_over = |id: &DriveId, entry: &DriveEntry| !there.contains(id) || (entry.released && entry.safe.is_some());
+    let is_safe =
+        |entry: &DriveEntry| entry.released && entry.safe.is_some() && (entry.removed || !entry.is_degraded());
+    let is_over = |id: &DriveId, entry: &DriveEntry| !there.contains(id) || is_safe(entry);
     take(table, is_over, "the drive was unplugged before the backup could begin; plug it in again")
 }
 

@@ -105,7 +105,11 @@ fn a_drive_with_a_missing_disk_is_read_on_demand() {
             let error = fixture.drives().lease(&id, Need::Write).await.expect_err("it is mounted to be read");
             assert!(error.to_string().contains("takes no backup"), "{error}");
             lease.close().await;
-            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            assert_eq!(
+                (fixture.state(&id), fixture.ends()),
+                (Some(DriveState::Safe), Vec::new()),
+                "the plug has not ended"
+            );
             assert!(fixture.problem(&id).contains("1 of the 2 devices"), "{}", fixture.problem(&id));
             fixture.check_at_rest(std::slice::from_ref(&drive));
             // The other disk comes: the backup of the plug begins.
@@ -116,6 +120,29 @@ fn a_drive_with_a_missing_disk_is_read_on_demand() {
             assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
             assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
             fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn the_plug_of_a_drive_with_a_missing_disk_ends_when_it_is_made_safe() {
+    for is_pulled in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 2, false);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.devices.plug_disks(&drive, 1);
+            fixture.settle().await;
+            fixture.drives().lease(&id, Need::Read).await.expect("it is read").close().await;
+            fixture.quiet().await;
+            assert_eq!((fixture.state(&id), fixture.ends()), (Some(DriveState::Safe), Vec::new()));
+            if is_pulled {
+                fixture.devices.pull(&drive);
+            } else {
+                fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            }
+            fixture.settle().await;
+            let problem = row_problem(&fixture).await;
+            assert!(problem.contains("did not begin") && problem.contains("1 of the 2 devices"), "{problem}");
         });
     }
 }
