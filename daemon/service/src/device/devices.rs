@@ -124,6 +124,9 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// /proc is not mounted.
     fn other_mounts(&self, run: &Path) -> io::Result<Vec<OtherMount>>;
 
+    /// Whether the kernel has the filesystem mounted, in whatever mount namespace.
+    fn is_mounted(&self, filesystem: Uuid) -> bool;
+
     /// Unmounts what another program mounted.
     ///
     /// # Errors
@@ -237,6 +240,10 @@ impl Devices for SystemDevices {
 
     fn other_mounts(&self, run: &Path) -> io::Result<Vec<OtherMount>> {
         other_mounts::other_mounts(run)
+    }
+
+    fn is_mounted(&self, filesystem: Uuid) -> bool {
+        other_mounts::is_mounted(Path::new("/"), filesystem)
     }
 
     fn unmount_other(&self, mount: &OtherMount) -> Result<()> {

@@ -86,7 +86,7 @@ pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Acc
             about(
                 filesystem,
                 "is already mounted in a mount namespace that the service does not see, such as that of a container; \
-                 unmount it there, then plug it in again",
+                 unmount it there: what is due begins up to a minute later",
             )
         })
     })?;

@@ -11,6 +11,7 @@ use butterdock_btrfs::mounts::{self, Mount};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
+use uuid::Uuid;
 
 use super::error::{Error, Part, Result, Sentence};
 use super::in_use;
@@ -51,6 +52,11 @@ pub(super) fn mounts_below(root: &Path) -> io::Result<Vec<OtherMount>> {
         Some(OtherMount { id: mount.id, at: OsString::from_vec(mount.mount_point).into(), nodes })
     };
     Ok(table.into_iter().filter_map(mount).collect())
+}
+
+/// As [`super::Devices::is_mounted`] has it, with the files of the kernel below `root`.
+pub(super) fn is_mounted(root: &Path, filesystem: Uuid) -> bool {
+    root.join("sys/fs/btrfs").join(filesystem.to_string()).exists()
 }
 
 /// The devices of a mounted filesystem; none where it is on no block device.

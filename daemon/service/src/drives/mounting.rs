@@ -92,6 +92,7 @@ impl DriveManager {
         let mounted = self.go_on(id, need).await;
         if let Err(error) = &mounted {
             self.entry(id, |entry| entry.problem = error.to_string());
+            self.note_unseen_mount(id).await;
             self.lock_again(id).await;
         }
         mounted

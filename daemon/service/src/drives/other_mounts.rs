@@ -2,9 +2,16 @@
 //!
 //! The kernel mounts a filesystem for the service only where no other program has it mounted, so that no other program changes it
 //! meanwhile. The policy waits until such a mount is gone. Where it is, is for root and for the user whose mount it is.
+//!
+//! A mount in a mount namespace that the service does not see (a container, a unit with `PrivateMounts=`) is noticed when the kernel
+//! refuses something because of it. No event reports its end: udev has none for an unmount. So the service asks the kernel from time
+//! to time whether the filesystem is mounted at all.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::DriveId;
 use super::drive_lock::blocking;
@@ -14,6 +21,9 @@ use super::table::DriveTable;
 use crate::blocking::local;
 use crate::device::{BlockDevice, OtherMount};
 use crate::types::{EnrolOptions, Error};
+
+/// Mounts that the service does not see are looked at so often, while any is known of.
+pub(super) const UNSEEN_CHECK: Duration = Duration::from_secs(60);
 
 impl DriveManager {
     /// Reads which drives other programs have mounted; answers whether that changed.
@@ -33,6 +43,43 @@ impl DriveManager {
             // The service ends.
             Err(_) => false,
         }
+    }
+
+    /// Something with the drive failed. Perhaps because it is mounted in a mount namespace that the service does not see, such as that of
+    /// a container: then the end of that mount is not reported.
+    pub(super) async fn note_unseen_mount(&self, id: &DriveId) {
+        let Some(filesystem) = self.lock().enrolment(id).map(|enrolment| enrolment.filesystem) else { return };
+        let is_mounted = self.is_mounted(filesystem).await;
+        self.entry(id, |entry| entry.mounted_unseen = is_mounted && entry.mount.is_none());
+    }
+
+    /// Whether the end of such a mount is waited for.
+    pub(super) fn has_unseen_mounts(&self) -> bool {
+        self.lock().entries.values().any(|entry| entry.mounted_unseen)
+    }
+
+    /// Looks whether such mounts have ended: then what failed because of them is tried again.
+    pub(super) async fn look_at_unseen_mounts(&self) {
+        let unseen: Vec<(DriveId, Uuid)> = {
+            let table = self.lock();
+            let unseen = table.entries.iter().filter(|(_, entry)| entry.mounted_unseen);
+            unseen.filter_map(|(id, _)| Some((id.clone(), table.enrolment(id)?.filesystem))).collect()
+        };
+        for (id, filesystem) in unseen {
+            if !self.is_mounted(filesystem).await {
+                self.entry(&id, |entry| {
+                    entry.mounted_unseen = false;
+                    entry.tried.clear();
+                    entry.failed_with.iter_mut().for_each(Vec::clear);
+                });
+            }
+        }
+        self.review();
+    }
+
+    async fn is_mounted(&self, filesystem: Uuid) -> bool {
+        let devices = Arc::clone(&self.0.devices);
+        local(move || devices.is_mounted(filesystem)).await.unwrap_or(false)
     }
 
     /// Where other programs have the drive mounted; none for a place that this user may not know.

@@ -68,7 +68,7 @@ impl DriveManager {
             (entry.unremoved, entry.removed) = (done.is_err(), done.is_ok());
         });
         if let Err(error) = &done {
-            self.note_failed_release(id, error, mount_changes);
+            self.note_failed_release(id, error, mount_changes).await;
         }
         self.done(guard);
         done
@@ -87,7 +87,7 @@ impl DriveManager {
         };
         if let Err(error) = &done {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not released: {error}");
-            self.note_failed_release(id, error, mount_changes);
+            self.note_failed_release(id, error, mount_changes).await;
         }
         self.done(guard);
         done
@@ -113,7 +113,8 @@ impl DriveManager {
     }
 
     /// `mount_changes`: how often mounts had changed when the release began.
-    fn note_failed_release(&self, id: &DriveId, error: &Error, mount_changes: u64) {
+    async fn note_failed_release(&self, id: &DriveId, error: &Error, mount_changes: u64) {
+        self.note_unseen_mount(id).await;
         let mut table = self.lock();
         // Mounts that changed since may have made it possible: it is tried again at once.
         let is_same = table.mount_changes == mount_changes;

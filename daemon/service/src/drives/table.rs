@@ -96,6 +96,8 @@ pub(super) struct DriveEntry {
     pub(super) problem: String,
     /// Why it took no writes when it was mounted last.
     pub(super) unwritable: Option<Unwritable>,
+    /// When something with it failed, it was mounted where the service does not see that end.
+    pub(super) mounted_unseen: bool,
     /// The devices at the last automatic attempt; the same set is not retried.
     pub(super) tried: Vec<PathBuf>,
     /// Bytes; 0 unknown.
@@ -143,6 +145,7 @@ impl DriveEntry {
             disks: Disks::new(),
             problem: String::new(),
             unwritable: None,
+            mounted_unseen: false,
             tried: Vec::new(),
             free: 0,
         }

@@ -247,6 +247,53 @@ fn a_drive_that_lost_a_users_writes_is_not_safe() {
 }
 
 #[test]
+fn a_mount_that_the_service_does_not_see_is_waited_for() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.devices.plug(&drive);
+            fixture.devices.set_mounted_unseen(&drive, true);
+            fixture.settle().await;
+            drop(fixture.drives().unlock_with(&id, PASSPHRASE).await);
+            fixture.quiet().await;
+            assert!(fixture.problem(&id).contains("already mounted"), "{}", fixture.problem(&id));
+            let mounts = || fixture.devices.steps().iter().filter(|step| **step == Step::Mount).count();
+            let before = mounts();
+            fixture.quiet().await;
+            assert_eq!((mounts(), fixture.ends()), (before, Vec::new()), "it is only looked at");
+            fixture.devices.set_mounted_unseen(&drive, false);
+            sleep(Duration::from_secs(100)).await;
+            // It was locked again.
+            drop(fixture.drives().unlock_with(&id, PASSPHRASE).await);
+            fixture.quiet().await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!((fixture.ends(), fixture.written().len()), (vec![JobState::Succeeded], 1));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn a_release_waits_for_a_copy_of_the_mount_that_the_service_does_not_see() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            plug(&fixture, &drive, &id).await;
+            sleep(Duration::from_secs(1)).await;
+            // A container that starts while the drive is mounted has a copy of its mount.
+            fixture.devices.set_mounted_unseen(&drive, true);
+            fixture.quiet().await;
+            assert_eq!(fixture.ends(), [JobState::Succeeded]);
+            assert!(fixture.state(&id) != Some(DriveState::Safe) && !fixture.problem(&id).is_empty());
+            fixture.devices.set_mounted_unseen(&drive, false);
+            sleep(Duration::from_secs(100)).await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
 fn a_release_during_which_mounts_changed_is_retried() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);

@@ -77,8 +77,7 @@ impl Devices for SimulatedDevices {
             let node = sources.first().map(|source| source.node.as_path()).unwrap_or_else(|| Path::new(""));
             let (first, _) = state.at(node).ok_or_else(|| system(Step::Mount, Errno::ENXIO))?;
             let of_it = |other: &&Attached| other.drive.lock().filesystem == Some(filesystem.uuid);
-            let is_mounted = |other: &Attached| other.mounted.is_some() || other.is_mounted_elsewhere;
-            if state.attached.values().filter(of_it).any(is_mounted) {
+            if state.attached.values().filter(of_it).any(Attached::is_used) {
                 let ours = state.attached.values().filter(of_it).any(|other| other.mounted.is_some() && !other.is_gone);
                 if ours {
                     state.violations.push(format!("{} is mounted twice", filesystem.label));
@@ -151,6 +150,12 @@ impl Devices for SimulatedDevices {
             OtherMount { id: 36, at: Path::new("/media/anna").join(&medium.label), nodes }
         };
         Ok(mounted.map(mount).collect())
+    }
+
+    fn is_mounted(&self, filesystem: Uuid) -> bool {
+        let state = self.state();
+        let mut of_it = state.attached.values().filter(|other| other.drive.lock().filesystem == Some(filesystem));
+        of_it.any(|attached| !attached.is_gone && attached.is_used())
     }
 
     fn unmount_other(&self, mount: &OtherMount) -> Result<()> {

@@ -111,6 +111,7 @@ impl SimulatedDevices {
             is_gone: false,
             is_read_only: false,
             is_mounted_elsewhere: false,
+            is_mounted_unseen: false,
             users: 0,
         };
         let devices = attached.devices();
@@ -178,6 +179,13 @@ impl SimulatedDevices {
     pub(crate) fn set_mounted_elsewhere_unnoticed(&self, drive: &SimulatedDrive, is_mounted: bool) {
         if let Some((_, attached)) = self.state().of_mut(drive) {
             attached.is_mounted_elsewhere = is_mounted;
+        }
+    }
+
+    /// It is mounted, or unmounted, in a mount namespace that the service does not see. The kernel reports neither.
+    pub(crate) fn set_mounted_unseen(&self, drive: &SimulatedDrive, is_mounted: bool) {
+        if let Some((_, attached)) = self.state().of_mut(drive) {
+            attached.is_mounted_unseen = is_mounted;
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Attached {
     pub(super) is_gone: bool,
     pub(super) is_read_only: bool,
     pub(super) is_mounted_elsewhere: bool,
+    /// In a mount namespace that the service does not see.
+    pub(super) is_mounted_unseen: bool,
     /// How many processes have files of it open.
     pub(super) users: usize,
 }
@@ -182,6 +184,6 @@ impl Attached {
 
 impl Attached {
     pub(super) fn is_used(&self) -> bool {
-        self.mounted.is_some() || self.is_mounted_elsewhere
+        self.mounted.is_some() || self.is_mounted_elsewhere || self.is_mounted_unseen
     }
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::drive_lock::clean_up;
 use super::handle::DriveManager;
 use super::journal::Entry;
+use super::other_mounts::UNSEEN_CHECK;
 use super::problem::{PULLED, Unwritable, failed, for_caller, no_such_drive};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::unbegun::{self, Unbegun};
@@ -111,13 +112,21 @@ pub(super) async fn follow(
     mut pulse: Heartbeat,
 ) -> anyhow::Error {
     let mut reviewed = manager.0.reviewed.subscribe();
+    let mut unseen_check = None;
     loop {
         let forget = manager.lock().next_expiry();
+        let first_check = || Instant::now() + UNSEEN_CHECK;
+        unseen_check = manager.has_unseen_mounts().then(|| unseen_check.unwrap_or_else(first_check));
         let event = tokio::select! {
             event = events.next() => event,
             // Without an entry to expire, no timer runs.
             () = at(forget) => {
                 manager.review();
+                continue;
+            }
+            () = at(unseen_check) => {
+                unseen_check = None;
+                manager.look_at_unseen_mounts().await;
                 continue;
             }
             // A drive may have become safe meanwhile.
