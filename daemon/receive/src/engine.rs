@@ -71,8 +71,8 @@ pub fn receive(
         context.errors.report_fatal(error);
         false
     });
-    if let Some(warning) = context.ineffective.report() {
-        observer.warning(&warning);
+    if let Some(unapplied) = context.ineffective.report() {
+        observer.unapplied(&unapplied);
     }
     let counts = control.progress().counts;
     match context.errors.into_error(whole) {

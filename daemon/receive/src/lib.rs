@@ -43,6 +43,6 @@ pub use destination::{LONGEST_BACKUP, Origin, Record, STAGING, Staging, Subvolum
 pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
-pub use observer::{Kind, Observer, Phase, Published, Silent};
+pub use observer::{Kind, Observer, Phase, Published, Silent, Unapplied};
 pub use options::{Candidates, Options, Publication};
 pub use space_cause::SpaceCause;

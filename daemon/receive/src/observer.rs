@@ -1,5 +1,7 @@
 //! What a run reports to its caller while it works.
 
+use std::fmt;
+
 use butterdock_stream::{Command, Position, Uuid};
 
 use crate::destination::SubvolumeState;
@@ -52,6 +54,54 @@ pub struct Published {
     pub end: u64,
 }
 
+/// The attributes of inodes that the destination could not get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unapplied {
+    /// How many inodes lack flags.
+    pub inodes: u64,
+    /// These flags, as bits of a `FILEATTR` (`BTRFS_INODE_*`).
+    pub flags: u64,
+    /// How many files lack their `btrfs.compression`.
+    pub compressions: u64,
+}
+
+impl Unapplied {
+    /// Of two runs.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            inodes: self.inodes.saturating_add(more.inodes),
+            flags: self.flags | more.flags,
+            compressions: self.compressions.saturating_add(more.compressions),
+        }
+    }
+}
+
+/// For a user, without names; empty if nothing is missing.
+impl fmt::Display for Unapplied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inodes, flags, compressions } = self;
+        if *inodes != 0 {
+            write!(
+                f,
+                "{inodes} inodes have flags that cannot be set here (BTRFS_INODE bits {flags:#x}): \
+                 they have no equivalent, cannot be set on a file with data, or would prevent the rename of the subvolume"
+            )?;
+        }
+        if *inodes != 0 && *compressions != 0 {
+            f.write_str("; ")?;
+        }
+        if *compressions != 0 {
+            write!(
+                f,
+                "{compressions} files are received without their btrfs.compression: this kernel refuses it for files that are \
+                 written in place (NOCOW), where it has no effect"
+            )?;
+        }
+        Ok(())
+    }
+}
+
 /// Receives the reports of a run. The engine's threads call it; it must not block for long.
 pub trait Observer: Sync {
     /// The run begins a subvolume.
@@ -77,6 +127,11 @@ pub trait Observer: Sync {
     /// A subvolume is published and durable.
     fn published(&self, subvolume: &Published) {
         let _ = subvolume;
+    }
+
+    /// The run has ended, and these attributes are missing in what it received: a warning for the user.
+    fn unapplied(&self, unapplied: &Unapplied) {
+        self.warning(&unapplied.to_string());
     }
 
     /// A warning for the user; the run continues.

@@ -146,6 +146,15 @@ pub enum Report {
     Verify(verify::VerifyEvent),
     /// An event of an import or a list of stream files.
     Streams(streams::StreamFileEvent),
+    /// What was received lacks attributes, as [`butterdock_receive::Unapplied`] has them.
+    Unapplied {
+        /// How many inodes lack flags.
+        inodes: u64,
+        /// These flags.
+        flags: u64,
+        /// How many files lack their `btrfs.compression`.
+        compressions: u64,
+    },
     /// A warning. It may contain names of files, so not all users may see it.
     Warning(String),
     /// The job ended: the last message, sent exactly once.
@@ -219,7 +228,7 @@ impl Subject {
         match report {
             Report::Confined { .. } | Report::Warning(_) | Report::Ended { .. } => true,
             Report::Progress { .. } => self != Self::Leftovers,
-            Report::Began { .. } | Report::Phase(_) | Report::Published { .. } => {
+            Report::Began { .. } | Report::Phase(_) | Report::Published { .. } | Report::Unapplied { .. } => {
                 matches!(self, Self::Stream | Self::Snapshots | Self::Files)
             }
             Report::Backup(_) => self == Self::Snapshots,
@@ -314,6 +323,7 @@ mod tests {
                 parent: Some([7; 16]),
                 ..streams::StreamFile::default()
             })),
+            Report::Unapplied { inodes: 1, flags: 2, compressions: 3 },
             Report::Warning("x".to_owned()),
             Report::Ended { counts, error: Some(error) },
             Report::Ended { counts, error: None },

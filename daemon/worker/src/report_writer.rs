@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Progress, Published};
+use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Progress, Published, Unapplied};
 use rustix::net::SendFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
@@ -174,6 +174,11 @@ impl Observer for ReportWriter {
             parent_number_differs: subvolume.parent_number_differs,
             end: subvolume.end,
         });
+    }
+
+    fn unapplied(&self, unapplied: &Unapplied) {
+        let Unapplied { inodes, flags, compressions } = *unapplied;
+        self.queue(Report::Unapplied { inodes, flags, compressions });
     }
 
     fn warning(&self, text: &str) {

@@ -7,6 +7,7 @@ use butterdock_btrfs::{Errno, Error as Fault};
 
 use super::applier::Finished;
 use crate::error::Error;
+use crate::observer::Unapplied;
 use crate::plan::Change;
 use crate::volume::{Inode, InodeKind, InodeState};
 
@@ -55,24 +56,11 @@ impl Ineffective {
         self.add(TRANSLATION.iter().filter(|(_, flag)| flags & flag != 0).fold(0, |bits, (bit, _)| bits | bit));
     }
 
-    /// A warning for the user; none if all bits were set.
-    pub(crate) fn report(&self) -> Option<String> {
-        let (bits, times) = (self.bits.load(Ordering::Relaxed), self.times.load(Ordering::Relaxed));
-        let flags = (times != 0).then(|| {
-            format!(
-                "{times} inodes have flags that cannot be set here (BTRFS_INODE bits {bits:#x}): \
-                 they have no equivalent, cannot be set on a file with data, or would prevent the rename of the subvolume"
-            )
-        });
-        let compressions = self.compressions.load(Ordering::Relaxed);
-        let compressions = (compressions != 0).then(|| {
-            format!(
-                "{compressions} files are received without their btrfs.compression: this kernel refuses it for files that are \
-                 written in place (NOCOW), where it has no effect"
-            )
-        });
-        let all: Vec<String> = flags.into_iter().chain(compressions).collect();
-        (!all.is_empty()).then(|| all.join("; "))
+    /// What could not be set; none if everything was.
+    pub(crate) fn report(&self) -> Option<Unapplied> {
+        let [flags, inodes, compressions] =
+            [&self.bits, &self.times, &self.compressions].map(|number| number.load(Ordering::Relaxed));
+        Some(Unapplied { inodes, flags, compressions }).filter(|unapplied| *unapplied != Unapplied::default())
     }
 }
 

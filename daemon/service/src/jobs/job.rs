@@ -1,5 +1,6 @@
 //! A job: its subject, and its state at one moment.
 
+use butterdock_receive::Unapplied;
 use uuid::Uuid;
 
 use super::queue::JobTarget;
@@ -41,6 +42,8 @@ pub struct Job {
     pub incremental: bool,
     /// The parent's generation number differs from the one in the stream.
     pub number_differs: bool,
+    /// The attributes that the destination could not get; a note when the job ends.
+    pub unapplied: Unapplied,
     /// A public remark without names, or empty.
     pub note: String,
     /// It is being ended and cannot be cancelled again.
@@ -157,6 +160,7 @@ impl Job {
             fallback_writes: 0,
             incremental: false,
             number_differs: false,
+            unapplied: Unapplied::default(),
             note: String::new(),
             ending: false,
             failure: None,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::types::{JobState, TotalSource};
-use butterdock_receive::{Counts, Phase};
+use butterdock_receive::{Counts, Phase, Unapplied};
 use tokio::time::Instant;
 
 use super::job::Event;
@@ -51,6 +51,11 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64)
         Report::Backup(event) => backup(job, event),
         Report::Streams(event) => imported(job, event),
         Report::Verify(event) => verified(job, pace, event, now),
+        Report::Unapplied { inodes, flags, compressions } => {
+            let more = Unapplied { inodes: *inodes, flags: *flags, compressions: *compressions };
+            job.unapplied = job.unapplied.and(more);
+            true
+        }
         Report::Confined { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
@@ -64,6 +69,11 @@ pub(super) fn stall(job: &mut Job) -> bool {
 
 /// The job has ended, at `now` in microseconds since 1970.
 pub(super) fn end(job: &mut Job, state: JobState, failure: Option<JobError>, now: u64) {
+    // Once for all files of an import.
+    if job.unapplied != Unapplied::default() {
+        let unapplied = std::mem::take(&mut job.unapplied);
+        note(job, &unapplied.to_string());
+    }
     job.state = state;
     job.failure = failure;
     job.ended = now.max(job.started);
@@ -304,6 +314,21 @@ mod tests {
         );
         let parent = BackupEvent::Parent { uuid: Some(Identity([1; 16])), why: None };
         assert!(take_in(&mut job, &mut pace, &Report::Backup(parent), NOW) && job.incremental);
+    }
+
+    #[test]
+    fn attributes_that_are_missing_are_one_note_at_the_end() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        job.note = "2 files".to_owned();
+        for compressions in [2, 3] {
+            let report = Report::Unapplied { inodes: 0, flags: 0, compressions };
+            assert!(take_in(&mut job, &mut pace, &report, NOW) && job.note == "2 files");
+        }
+        end(&mut job, JobState::Succeeded, None, NOW);
+        assert!(job.note.starts_with("2 files; 5 files are received without their btrfs.compression"), "{}", job.note);
+        let mut none = self::job();
+        end(&mut none, JobState::Succeeded, None, NOW);
+        assert_eq!(none.note, "");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use butterdock_btrfs::space::space;
 use butterdock_btrfs::{best_effort, filesystem};
 use butterdock_receive::{
     Candidates, Control, ErrorKind, Kind, Observer, Options, Outcome, Phase, Publication, Published, SpaceCause,
-    SubvolumeState,
+    SubvolumeState, Unapplied,
 };
 
 use super::error::{BackupCause, BackupError, Explained, Pruning};
@@ -473,6 +473,10 @@ impl Observer for ShowPending<'_> {
 
     fn published(&self, subvolume: &Published) {
         self.observer.published(subvolume);
+    }
+
+    fn unapplied(&self, unapplied: &Unapplied) {
+        self.observer.unapplied(unapplied);
     }
 
     fn warning(&self, text: &str) {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread;
 
 use butterdock_receive::{
-    Control, Error, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, is_received, receive,
+    Control, Error, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, Unapplied, is_received, receive,
 };
 use butterdock_stream::Identity;
 use serde::{Deserialize, Serialize};
@@ -247,6 +247,10 @@ impl Observer for Offset<'_> {
     fn published(&self, subvolume: &Published) {
         let end = subvolume.end.saturating_add(self.before);
         self.observer.published(&Published { end, ..subvolume.clone() });
+    }
+
+    fn unapplied(&self, unapplied: &Unapplied) {
+        self.observer.unapplied(unapplied);
     }
 
     fn warning(&self, text: &str) {

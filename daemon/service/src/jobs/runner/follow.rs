@@ -118,6 +118,7 @@ impl Followed {
             | Report::Began { .. }
             | Report::Streams(_)
             | Report::Progress { .. }
+            | Report::Unapplied { .. }
             | Report::Warning(_)
             | Report::Ended { .. } => false,
         }
@@ -263,6 +264,7 @@ impl News {
             | Report::Published { .. }
             | Report::Backup(_)
             | Report::Streams(_)
+            | Report::Unapplied { .. }
             | Report::Warning(_)
             | Report::Ended { .. } => {}
         }
