@@ -96,30 +96,47 @@ const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/
 pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
     let tool = TOOLS.iter().map(Path::new).find(|tool| tool.exists());
     let tool = tool.ok_or_else(|| Error::refused("mkfs.btrfs is not installed; install btrfs-progs"))?;
+    format_with(tool, device, label)
+}
+
+fn format_with(tool: &Path, device: &BlockDevice, label: &str) -> Result<Superblock> {
     // Open until the end: the tool uses the name, which is this disk's while it is open.
     let same = open_same(device)?;
     if is_write_protected(&device.node) {
         return Err(Error::WriteProtected { doing: format!("formatting {}", device.node.display()) });
     }
     drop(power::claim(&device.node, Some(device.devnum))?);
-    if device.partition.is_none() {
-        forget_partitions(&same, device)?;
-    }
+    let had_partitions = device.partition.is_none() && forget_partitions(&same, device)?;
     let made = make(tool, &device.node, label).and_then(|()| superblock(&device.node, device.devnum));
-    if made.is_err()
-        && device.partition.is_none()
-        // What is left of the table on the disk is what the kernel is to know.
-        && let Err(error) = butterdock_btrfs::partitions::read_again(&same)
-    {
-        tracing::warn!("the partitions of {} are not known again: {error}; plug it in again", device.node.display());
-    }
+    let made = made.map_err(|error| if had_partitions { partitions_again(&same, device, error) } else { error });
     drop(same);
     made
 }
 
+/// Has the kernel read what is left of the partition table of a disk after a failed attempt to erase it. Answers the error of that
+/// attempt, with what to do if the kernel knows no partition now.
+fn partitions_again(file: &File, disk: &BlockDevice, error: Error) -> Error {
+    let Err(fault) = butterdock_btrfs::partitions::read_again(file) else { return error };
+    tracing::warn!("the partitions of {} are not known again: {fault}", disk.node.display());
+    match error {
+        Error::Refused(sentence) => Error::Refused(Sentence::of(&[
+            Part::Sentence(&sentence),
+            Part::Text(
+                "; what is left of its partitions is not known to the kernel: plug it in again, or run partprobe, before \
+                        you use them (",
+            ),
+            Part::Node(&disk.node),
+            Part::Text(")"),
+        ])),
+        // Without the device there is nothing to do.
+        Error::InUse(_) | Error::System { .. } | Error::WriteProtected { .. } => error,
+    }
+}
+
 /// Has the kernel forget the partitions of a disk that is to be erased, so that no program uses them afterwards. On an error it
-/// knows all of them again: they are as they were, and a disk inside the machine cannot be plugged in again.
-fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<()> {
+/// knows all of them again: they are as they were, and a disk inside the machine cannot be plugged in again. Answers whether there were
+/// any.
+fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<bool> {
     let begun = Instant::now();
     let mut forgotten = Vec::new();
     for partition in partitions(&disk.syspath) {
@@ -132,7 +149,7 @@ fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(!forgotten.is_empty())
 }
 
 /// Answers false where there is no such partition any more.
@@ -194,5 +211,118 @@ fn make(tool: &Path, node: &Path, label: &str) -> Result<()> {
         Part::Status(done.status),
         Part::Text("): "),
         Part::Hidden(&said, "the journal of butterdockd says why"),
+        Part::Text("; what was on the drive may be gone in part: format it again"),
     ])))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use butterdock_fixtures::{Loop, Sandbox, TIMEOUT, run};
+
+    use super::*;
+    use crate::device::Bus;
+
+    /// A disk with one partition, which the kernel knows.
+    struct Parted {
+        sandbox: Sandbox,
+        disk: Loop,
+    }
+
+    impl Parted {
+        /// `options`: of losetup. Without partscan the kernel does not read its table.
+        fn new(options: &[&str]) -> Self {
+            let sandbox = Sandbox::new().expect("root");
+            let image = sandbox.join("disk.img");
+            File::create(&image).and_then(|file| file.set_len(16 << 20)).expect("made");
+            fs::write(&image, table())
+                .and_then(|()| File::options().write(true).open(&image)?.set_len(16 << 20))
+                .expect("written");
+            let disk = Loop::with(&image, options).expect("a loop device");
+            let parted = Self { sandbox, disk };
+            if !parted.is_known() {
+                let place = ["1", "2048", "4096"];
+                run(Command::new("addpart").arg(parted.disk.path()).args(place), TIMEOUT)
+                    .and_then(butterdock_fixtures::Finished::success)
+                    .expect("added");
+            }
+            assert!(parted.is_known());
+            parted
+        }
+
+        fn is_known(&self) -> bool {
+            let name = self.disk.name();
+            Path::new("/sys/class/block").join(&name).join(format!("{name}p1")).exists()
+        }
+
+        fn device(&self) -> BlockDevice {
+            let node = self.disk.path().to_owned();
+            let syspath = fs::canonicalize(Path::new("/sys/class/block").join(self.disk.name())).expect("known");
+            let diskseq = fs::read_to_string(syspath.join("diskseq")).ok().and_then(|text| text.trim().parse().ok());
+            BlockDevice {
+                devnum: fs::metadata(&node).expect("a node").rdev(),
+                node,
+                syspath,
+                diskseq: diskseq.unwrap_or_default(),
+                bus: Bus::Loop,
+                removable: false,
+                model: String::new(),
+                serial: String::new(),
+                id_path: String::new(),
+                size: 16 << 20,
+                partition: None,
+                content: None,
+                mapping: None,
+                loop_file: None,
+                finding: None,
+                filesystem_devices: None,
+            }
+        }
+
+        /// Has a tool in place of mkfs.btrfs do this, with the node as its last argument.
+        fn format(&self, does: &str) -> Result<Superblock> {
+            let tool = self.sandbox.join("mkfs");
+            let name = self.disk.name();
+            let script = format!(
+                "#!/bin/sh\n[ ! -e /sys/class/block/{name}/{name}p1 ] || exit 9\nfor node; do :; done\n{does}\n"
+            );
+            fs::write(&tool, script).expect("written");
+            fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("set");
+            format_with(&tool, &self.device(), "Red")
+        }
+    }
+
+    /// A partition table of DOS with one partition, in sectors 2048 to 6143.
+    fn table() -> Vec<u8> {
+        let mut sector = vec![0; 512];
+        sector[446 + 4] = 0x83;
+        sector[446 + 8..446 + 12].copy_from_slice(&2048_u32.to_le_bytes());
+        sector[446 + 12..446 + 16].copy_from_slice(&4096_u32.to_le_bytes());
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        sector
+    }
+
+    #[test]
+    fn privileged_a_failed_mkfs_leaves_the_partitions_that_are_left() {
+        let parted = Parted::new(&["--partscan"]);
+        let error = parted.format("echo 'no memory' >&2; exit 1").expect_err("it fails");
+        assert!(error.to_string().contains("mkfs.btrfs failed (exit status: 1): no memory"), "{error}");
+        assert!(!error.public().contains("memory") && !error.public().contains("partprobe"), "{error:?}");
+        assert!(parted.is_known(), "the table is as it was");
+        let error = parted.format("dd if=/dev/zero of=$node bs=512 count=1 conv=fsync 2>/dev/null; exit 1");
+        let error = error.expect_err("it fails");
+        assert!(error.to_string().contains("mkfs.btrfs failed"), "{error}");
+        assert!(!parted.is_known(), "the table is gone");
+    }
+
+    #[test]
+    fn privileged_partitions_that_are_not_known_again_are_said() {
+        let parted = Parted::new(&[]);
+        let error = parted.format("exit 1").expect_err("it fails");
+        let text = error.public();
+        assert!(text.starts_with("mkfs.btrfs failed") && text.contains("plug it in again, or run partprobe"), "{text}");
+        assert!(text.contains(&parted.disk.name()) && !text.contains('/'), "{text}");
+        assert!(!parted.is_known());
+    }
 }

@@ -36,8 +36,8 @@ impl DriveManager {
         self.free(id)?;
         if self.lock().enrolment(id).is_some() {
             let text = if options.format {
-                "nothing was erased: the drive is enrolled; if its backups are not needed any more, forget it first (butterdock \
-                 forget)"
+                "nothing was erased: the drive is enrolled; if its backups are not needed any more, forget that drive first \
+                 (butterdock forget)"
             } else {
                 "the drive is enrolled already; butterdock backup begins what is due, and butterdock forget ends the enrolment"
             };
