@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER};
 use butterdock_dbus::{BackupOptions, BackupRow, DriveState};
-use butterdock_tests::{Scenario, contains_all, no_options, snapshot};
+use butterdock_tests::{Scenario, contains_all, no_options, snapshot, snapshots};
 
 /// The problem in the row of the backup, and that of the drive.
 fn problems(scenario: &Scenario) -> Result<[String; 2]> {
@@ -18,7 +18,8 @@ fn problems(scenario: &Scenario) -> Result<[String; 2]> {
 
 #[test]
 fn a_rollback_continues_and_a_stranger_is_refused() -> Result<()> {
-    let scenario = Scenario::begin()?;
+    let rule = "keep = { last = 2 }\nprotect = \"0h\"";
+    let scenario = Scenario::on(&["home"], rule, |fixture| fixture.image("a", "Blue"))?;
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;
     let (old, replaced) = (scenario.pool.join("home.old"), scenario.pool.join("home.replaced"));
@@ -51,5 +52,12 @@ fn a_rollback_continues_and_a_stranger_is_refused() -> Result<()> {
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;
     ensure!(scenario.newest_is_the_source()?, "it is the source from then on");
-    Ok(())
+    // The rule keeps two snapshots on each side: none of the superseded source.
+    let accepted = snapshot::show(&scenario.source)?.uuid;
+    let beside = snapshots(&scenario.source_snapshots())?;
+    ensure!(beside.len() == 2, "{beside:?}");
+    for path in &beside {
+        ensure!(snapshot::show(path)?.parent_uuid == accepted, "{path:?} is one of the superseded source");
+    }
+    scenario.on_drive(|all| Ok(ensure!(all.len() == 2, "{all:?}")))
 }

@@ -13,7 +13,7 @@ use super::block_device::BlockDevice;
 use super::error::Result;
 use super::luks::{Cryptsetup, Secret};
 use super::monitor::{Monitor, MountMonitor};
-use super::mount::{Access, Filesystem, ReadOnly, Source};
+use super::mount::{Access, Filesystem, Log, ReadOnly, Source};
 use super::other_mounts::OtherMount;
 use super::power::Power;
 use super::probe::Probed;
@@ -86,12 +86,12 @@ pub(crate) trait Devices: Debug + Send + Sync {
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock>;
 
     /// Mounts the filesystem from `sources`, which are all its devices that are attached, at the empty directory `at`. Its top is
-    /// what is seen, whatever its default subvolume is.
+    /// what is seen, whatever its default subvolume is. Answers what happened to the log of a crash.
     ///
     /// # Errors
     /// The filesystem is mounted already, or the kernel mounted another one than was meant: then that is unmounted again before
     /// another process can see it.
-    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()>;
+    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<Log>;
 
     /// Mounts the filesystem on the device that these facts are of, and answers its top. It is attached nowhere, and is unmounted
     /// when the last descriptor below it is closed. Not a byte of the drive is written.
@@ -214,7 +214,7 @@ impl Devices for SystemDevices {
         node::format(device, label)
     }
 
-    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
+    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<Log> {
         mount::mount(filesystem, sources, access, at)
     }
 

@@ -35,7 +35,7 @@ pub(crate) use block_device::{BlockDevice, Bus, Content, Mapping};
 pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, SystemDevices};
 pub(crate) use error::{Error, Part, Result, Sentence};
 pub(crate) use luks::{Secret, mapping_name};
-pub(crate) use mount::{Access, Filesystem, ReadOnly, Source, unsupported};
+pub(crate) use mount::{Access, Filesystem, Log, ReadOnly, Source, unsupported};
 pub(crate) use node::read_small;
 pub(crate) use other_mounts::OtherMount;
 pub(crate) use power::Power;

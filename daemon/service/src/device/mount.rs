@@ -67,14 +67,14 @@ pub(crate) struct Source {
 }
 
 /// As [`super::Devices::mount`] has it.
-pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
+pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<Log> {
     let create = |log| outlast(filesystem.uuid, || create(sources, access, log));
-    let detached = match create(Log::Replayed) {
-        // Devices that take no writes do not take the log of a crash either. Not the first choice: the kernel neither sends nor
-        // scrubs a filesystem that is mounted without its log (Linux 6.18).
-        Err(_) if access != Access::Writable => create(Log::Skipped),
-        created => created,
-    }?;
+    let (detached, log) = match create(Log::Replayed) {
+        // Devices that take no writes do not take the log of a crash either, and a damaged one cannot be replayed. Not the first
+        // choice: the kernel neither sends nor scrubs a filesystem that is mounted without its log (Linux 6.18).
+        Err(_) if access != Access::Writable => (create(Log::Skipped)?, Log::Skipped),
+        created => (created?, Log::Replayed),
+    };
     let detached = detached.ok_or_else(|| {
         Error::InUse(if is_seen(Path::new("/"), filesystem.uuid) {
             about(
@@ -91,7 +91,8 @@ pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Acc
         })
     })?;
     verify(filesystem, sources, &detached)?;
-    attach(&detached, at)
+    attach(&detached, at)?;
+    Ok(log)
 }
 
 /// Its top, open.
@@ -128,8 +129,10 @@ pub(super) fn detach(at: &Path) -> Result<()> {
 
 /// What happens to the log that a crash left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Log {
+pub(crate) enum Log {
+    /// The kernel writes it into the filesystem, if there is one.
     Replayed,
+    /// The filesystem is as it was at its last commit. It is only read.
     Skipped,
 }
 

@@ -100,6 +100,15 @@ impl Lease {
         self.held.manager.entry(&self.held.id, missing).flatten()
     }
 
+    /// Why the kernel neither sends nor scrubs it, for a person: it is mounted without the log that a crash left. None where it does.
+    pub(crate) fn without_log(&self) -> Option<String> {
+        let sentence = |entry: &mut DriveEntry| {
+            let unwritable = entry.unwritable.as_ref().filter(|unwritable| unwritable.is_without_log())?;
+            Some(unwritable.sentence().to_owned())
+        };
+        self.held.manager.entry(&self.held.id, sentence).flatten()
+    }
+
     /// The snapshots on it in which a verify found damage.
     pub(crate) fn damaged(&self) -> Vec<Identity> {
         self.held.manager.damaged(&self.held.id)

@@ -16,6 +16,10 @@ pub(super) enum Unwritable {
     Full,
     /// Writing failed.
     Failed,
+    /// The kernel refuses every write, also that of the log which a crash left.
+    LogOnWriteProtected,
+    /// A crash left a log that cannot be replayed.
+    LogDamaged,
     /// The state directory cannot be written: a backup would not be recorded.
     Unrecorded,
     /// Devices are missing: the sentence of the policy.
@@ -29,6 +33,24 @@ impl Unwritable {
             Fault::WriteProtected { .. } => Self::WriteProtected,
             Fault::System { .. } if error.code() == ErrorCode::NoSpace => Self::Full,
             Fault::System { .. } | Fault::Refused(_) | Fault::InUse(_) => Self::Failed,
+        }
+    }
+
+    /// The same of a drive that is mounted without the log which a crash left. The kernel neither sends nor scrubs it then.
+    pub(super) fn without_log(self) -> Self {
+        match self {
+            Self::WriteProtected | Self::LogOnWriteProtected => Self::LogOnWriteProtected,
+            Self::Full | Self::Failed | Self::Unrecorded | Self::LogDamaged => Self::LogDamaged,
+            Self::Degraded(missing) => Self::Degraded(format!("{missing}; also, {LOG}")),
+        }
+    }
+
+    /// Whether the drive is mounted without the log which a crash left.
+    pub(super) fn is_without_log(&self) -> bool {
+        match self {
+            Self::LogOnWriteProtected | Self::LogDamaged => true,
+            Self::Degraded(sentence) => sentence.ends_with(LOG),
+            Self::WriteProtected | Self::Full | Self::Failed | Self::Unrecorded => false,
         }
     }
 
@@ -50,6 +72,13 @@ impl Unwritable {
                  the drive and its cable (dmesg), then plug it in again; if that does not help, it is worn out or fails, and is \
                  to be replaced"
             }
+            Self::LogOnWriteProtected => {
+                "the drive is write-protected, and a crash or an unplug left a log on it, which can only be replayed by writing: \
+                 its snapshots can be listed, and it can be mounted (butterdock mount), but the kernel restores and verifies \
+                 nothing, and it takes no backup; switch its write protection off (on the drive, its adapter or its enclosure), \
+                 then plug it in again"
+            }
+            Self::LogDamaged => LOG,
             Self::Unrecorded => {
                 "the state directory of butterdock cannot be written, so that no backup to the drive would be recorded: its \
                  snapshots can be listed, restored and verified, but it takes no backup; make room on the filesystem of the state \
@@ -63,7 +92,12 @@ impl Unwritable {
     pub(super) fn missing(&self) -> Option<&str> {
         match self {
             Self::Degraded(sentence) => Some(sentence),
-            Self::WriteProtected | Self::Full | Self::Failed | Self::Unrecorded => None,
+            Self::WriteProtected
+            | Self::Full
+            | Self::Failed
+            | Self::LogOnWriteProtected
+            | Self::LogDamaged
+            | Self::Unrecorded => None,
         }
     }
 
@@ -74,12 +108,19 @@ impl Unwritable {
     pub(super) fn allow_writes(&self) -> Result<(), Error> {
         let code = match self {
             Self::Full => return Ok(()),
-            Self::WriteProtected | Self::Failed => ErrorCode::ReadOnly,
+            Self::WriteProtected | Self::Failed | Self::LogOnWriteProtected | Self::LogDamaged => ErrorCode::ReadOnly,
             Self::Unrecorded | Self::Degraded(_) => ErrorCode::Failed,
         };
         Err(Error::new(code, self.sentence()))
     }
 }
+
+/// What is said of a drive with a log that cannot be replayed.
+const LOG: &str = "a crash or an unplug left a log on the drive that cannot be replayed: its snapshots can be listed, and it can be mounted \
+     (butterdock mount), but the kernel restores and verifies nothing, and it takes no backup. The log has only what was written \
+     in the last seconds before; snapshots of backups that succeeded are complete without it. To remove it, run btrfs rescue \
+     zero-log as root on a device of the unmounted drive, then plug it in again; if that does not help, the drive or its cable \
+     fails (dmesg)";
 
 /// What is said of a drive that went while it was mounted.
 pub(super) const PULLED: &str =

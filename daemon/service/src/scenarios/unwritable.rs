@@ -59,6 +59,36 @@ fn a_write_protected_drive_is_listed_and_verified() {
 }
 
 #[test]
+fn a_log_that_cannot_be_replayed_is_named_with_the_way_out() {
+    for drive in kinds() {
+        for is_write_protected in [false, true] {
+            run(async {
+                let drive = drive.clone();
+                let (fixture, id) = enrolled(&drive).await;
+                fixture.devices.set_damaged_log(&drive, true);
+                fixture.devices.set_write_protected(&drive, is_write_protected);
+                back_up(&fixture, &drive, &id).await;
+                assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Failed));
+                let way_out = if is_write_protected { "switch its write protection off" } else { "zero-log" };
+                let problem = fixture.problem(&id);
+                assert!(problem.contains(way_out) && problem.contains("takes no backup"), "{problem}");
+                unlock(&fixture, &id).await;
+                let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
+                assert!(lease.without_log().is_some_and(|text| text.contains(way_out)));
+                lease.close().await;
+                fixture.devices.pull(&drive);
+                fixture.devices.set_damaged_log(&drive, false);
+                fixture.devices.set_write_protected(&drive, false);
+                fixture.settle().await;
+                back_up(&fixture, &drive, &id).await;
+                assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+            });
+        }
+    }
+}
+
+#[test]
 fn a_write_protected_drive_is_not_enrolled() {
     run(async {
         let fixture = Fixture::start().await;

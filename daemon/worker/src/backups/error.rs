@@ -43,6 +43,7 @@ impl BackupError {
             | BackupCause::SameFilesystem
             | BackupCause::Swapfile
             | BackupCause::PathTooLong
+            | BackupCause::LogNotReplayed
             | BackupCause::Damaged { .. } => ErrorKind::Failed,
         };
         Self::Other(Explained { kind, sentence: cause.to_string(), cause: Some(cause) })
@@ -151,6 +152,8 @@ pub enum BackupCause {
         /// On the drive, in a restore; otherwise on the source's filesystem.
         on_drive: bool,
     },
+    /// The kernel sends nothing from the drive, which is mounted without the log that a crash left on it.
+    LogNotReplayed,
     /// The drive has too little space.
     NoRoom {
         /// The needed bytes, about.
@@ -243,6 +246,13 @@ impl fmt::Display for BackupCause {
                     "a file of the snapshot on the drive is damaged and cannot be read; the job's error details name it: \
                      restore another snapshot, or mount the drive and copy the other files; butterdock verify finds all \
                      damage on the drive",
+                );
+            }
+            Self::LogNotReplayed => {
+                return f.write_str(
+                    "the kernel does not send a snapshot from a drive that is mounted without the log which a crash left on it; \
+                     the problem of the drive (butterdock drives) says what to do about the log, or mount the drive (butterdock \
+                     mount) and copy the files",
                 );
             }
             Self::Destination(space) => return write!(f, "{space}; {}", space.advice()),

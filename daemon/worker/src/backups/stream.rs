@@ -129,6 +129,10 @@ impl Stream<'_> {
         {
             return BackupError::about(&path, BackupCause::PathTooLong);
         }
+        if fault.errno == Errno::EROFS && self.side == SenderSide::Drive {
+            // A mount that is only read-only is no reason: the snapshot is read-only, too.
+            return BackupError::because(BackupCause::LogNotReplayed);
+        }
         let is_data = fault.errno == Errno::EIO;
         let damaged = is_data.then(|| damaged_file(self.snapshot, self.since, received, control)).flatten();
         match (damaged, self.side) {

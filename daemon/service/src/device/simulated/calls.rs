@@ -71,9 +71,9 @@ impl Devices for SimulatedDevices {
         })
     }
 
-    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
+    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<Log> {
         let drive = sources.first().and_then(|source| self.state().drive_at(&source.node));
-        self.step(Step::Mount, drive.as_ref(), |state| {
+        let log = self.step(Step::Mount, drive.as_ref(), |state| {
             let node = sources.first().map(|source| source.node.as_path()).unwrap_or_else(|| Path::new(""));
             let (first, _) = state.at(node).ok_or_else(|| system(Step::Mount, Errno::ENXIO))?;
             let of_it = |other: &&Attached| other.drive.lock().filesystem == Some(filesystem.uuid);
@@ -94,11 +94,15 @@ impl Devices for SimulatedDevices {
             if attached.slots.iter().any(|slot| slot.is_off) && access != Access::Degraded {
                 return Err(system(Step::Mount, Errno::EINVAL));
             }
+            let has_log = attached.drive.lock().has_damaged_log;
+            if has_log && access == Access::Writable {
+                return Err(system(Step::Mount, Errno::EIO));
+            }
             (attached.mounted, attached.is_read_only) = (Some(at.to_owned()), access != Access::Writable);
-            Ok(())
+            Ok(if has_log { Log::Skipped } else { Log::Replayed })
         })?;
         self.0.mounts.send_replace(());
-        Ok(())
+        Ok(log)
     }
 
     fn mount_read_only(&self, _kind: ReadOnly, _device: &BlockDevice) -> Result<File> {

@@ -27,6 +27,7 @@ pub(super) struct Medium {
     pub(super) unsaved: BTreeSet<String>,
     pub(super) saved: BTreeSet<String>,
     pub(super) is_write_protected: bool,
+    pub(super) has_damaged_log: bool,
     /// Signatures of other formats; with any, udev's prober sees nothing.
     pub(super) beside: Vec<&'static str>,
 }
@@ -56,6 +57,7 @@ impl SimulatedDrive {
             unsaved: BTreeSet::new(),
             saved: BTreeSet::new(),
             is_write_protected: false,
+            has_damaged_log: false,
             beside: Vec::new(),
         })))
     }
@@ -83,6 +85,7 @@ impl SimulatedDrive {
             unsaved: BTreeSet::new(),
             saved: medium.saved.clone(),
             is_write_protected: false,
+            has_damaged_log: false,
             beside: medium.beside.clone(),
         })))
     }

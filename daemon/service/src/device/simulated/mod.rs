@@ -27,7 +27,7 @@ use super::block_device::{BlockDevice, Bus, Content, Mapping};
 use super::devices::{DeviceEvents, Devices, Event, MountEvents, Waiting};
 use super::error::{Error, Result};
 use super::luks::{Secret, mapping_name};
-use super::mount::{Access, Filesystem, ReadOnly, Source};
+use super::mount::{Access, Filesystem, Log, ReadOnly, Source};
 use super::other_mounts::OtherMount;
 use super::power::Power;
 use super::probe::Probed;
@@ -132,6 +132,11 @@ impl SimulatedDevices {
     /// Sets or ends its write protection, for the next plug.
     pub(crate) fn set_write_protected(&self, drive: &SimulatedDrive, is_write_protected: bool) {
         drive.lock().is_write_protected = is_write_protected;
+    }
+
+    /// It has a log that cannot be replayed, or that was removed, for the next plug.
+    pub(crate) fn set_damaged_log(&self, drive: &SimulatedDrive, has_damaged_log: bool) {
+        drive.lock().has_damaged_log = has_damaged_log;
     }
 
     /// Pulls a drive out: what was not saved is lost.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::device::{Access, Devices, Error, Filesystem, Part, Result, Sentence, Source, Superblock};
+use crate::device::{Access, Devices, Error, Filesystem, Log, Part, Result, Sentence, Source, Superblock};
 use crate::enrolment::token::{self, Unrenewed};
 use crate::enrolment::{Enrolment, EnrolmentStore};
 use crate::types::ErrorCode;
@@ -24,6 +24,7 @@ pub(super) struct Mounted {
     /// The filesystem's label, as its superblock has it.
     pub(super) label: String,
     access: Access,
+    log: Log,
     devices: Arc<dyn Devices>,
 }
 
@@ -46,8 +47,9 @@ pub(super) fn mount(
     }
     all_members(&**devices, enrolment, sources)?;
     let at = place(run, enrolment.id)?;
-    devices.mount(&Filesystem { uuid: enrolment.filesystem, label: enrolment.label() }, sources, access, &at)?;
-    Ok(Mounted { at, label, access, devices: Arc::clone(devices) })
+    let filesystem = Filesystem { uuid: enrolment.filesystem, label: enrolment.label() };
+    let log = devices.mount(&filesystem, sources, access, &at)?;
+    Ok(Mounted { at, label, access, log, devices: Arc::clone(devices) })
 }
 
 /// A drive that was mounted and proved.
@@ -113,6 +115,8 @@ pub(super) fn mount_and_prove(
                 Unwritable::Full => Unwritable::Failed,
                 why @ (Unwritable::WriteProtected
                 | Unwritable::Failed
+                | Unwritable::LogOnWriteProtected
+                | Unwritable::LogDamaged
                 | Unwritable::Unrecorded
                 | Unwritable::Degraded(_)) => why,
             };
@@ -127,6 +131,7 @@ pub(super) fn mount_and_prove(
 
 /// Proves a drive that is only read.
 fn prove(mounted: Mounted, enrolment: &Enrolment, store: &EnrolmentStore, unwritable: Unwritable) -> Result<Proved> {
+    let unwritable = if mounted.log == Log::Skipped { unwritable.without_log() } else { unwritable };
     let proved = mounted.root().and_then(|root| {
         token::prove(&root, enrolment, store)?;
         Ok(mounted.devices.free(&root))

@@ -85,7 +85,14 @@ impl DriveTask for VerifyJob {
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {
-            outcome.ending = Ending::JobError(unread(error));
+            let without_log = lease.without_log().filter(|_| error.kind == ErrorKind::ReadOnly);
+            outcome.ending = Ending::JobError(without_log.map_or_else(
+                || unread(error),
+                |sentence| JobError {
+                    message: error.message.clone(),
+                    ..JobError::plain(ErrorCode::ReadOnly, sentence)
+                },
+            ));
         }
         if let Some(found) = outcome.heard.found {
             let subvolumes = outcome.heard.damaged_subvolumes.clone();
