@@ -137,6 +137,7 @@ pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
         ErrorName::InvalidStream => Some("send the subvolume again; if it fails again, do not trust its sender"),
         ErrorName::UnsupportedStream => Some("send with an older protocol (btrfs send --proto) or update butterdock"),
         ErrorName::Cancelled => Some("start the job again if you need it"),
+        ErrorName::WrongPassphrase => Some("try again: the drive is as it was"),
         ErrorName::Failed => None,
     }
 }

@@ -58,6 +58,8 @@ error_names! {
     ParentMissing,
     /// The stream was slower, or took longer, than the configuration allows.
     TooSlow,
+    /// The passphrase or the key does not open the drive.
+    WrongPassphrase,
     /// The drive failed or was unplugged, or the volume is not mounted.
     DeviceGone,
     /// Cancelled by a user or by service shutdown.

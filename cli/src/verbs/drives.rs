@@ -7,7 +7,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-use butterdock_dbus::{BackupRow, DriveState, EnrolOptions, ListBackupsOptions, SECRET_MAX, UnpinOptions};
+use butterdock_dbus::{
+    BackupRow, DriveState, EnrolOptions, Error, ErrorName, ListBackupsOptions, SECRET_MAX, UnpinOptions,
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -251,15 +253,32 @@ pub(crate) async fn unlock(
 ) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
-    let secret = match key_file {
-        Some(file) => open_key_file(file)?,
-        None => read_passphrase(&drive.now.title())?,
-    };
-    service.drive(&drive.path).await?.unlock((&secret).into(), HashMap::new()).await?;
+    let proxy = service.drive(&drive.path).await?;
+    for attempt in 1.. {
+        let secret = match key_file {
+            Some(file) => open_key_file(file)?,
+            None => read_passphrase(&drive.now.title())?,
+        };
+        match proxy.unlock((&secret).into(), HashMap::new()).await {
+            Ok(()) => break,
+            // A key does not get better.
+            Err(error) if key_file.is_none() && attempt < ATTEMPTS && is_wrong(&error) => {
+                print_error(&format!("butterdock: {}", escaped(&Failure::from(error).message)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     out.answer(&DriveResult { id: &drive.id, result: "unlocked" }, || {
         format!("the drive {} is unlocked\n", short_label(&drive.now.title()))
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// How often a passphrase is asked for.
+const ATTEMPTS: u32 = 3;
+
+fn is_wrong(error: &Error) -> bool {
+    matches!(error, Error::Named(ErrorName::WrongPassphrase, _))
 }
 
 fn open_key_file(file: &Path) -> Result<OwnedFd, Failure> {

@@ -46,6 +46,7 @@ pub(super) const fn error_name(code: ErrorCode) -> contract::ErrorName {
         ErrorCode::UnsupportedStream => contract::ErrorName::UnsupportedStream,
         ErrorCode::ParentMissing => contract::ErrorName::ParentMissing,
         ErrorCode::TooSlow => contract::ErrorName::TooSlow,
+        ErrorCode::WrongPassphrase => contract::ErrorName::WrongPassphrase,
         ErrorCode::DeviceGone => contract::ErrorName::DeviceGone,
         ErrorCode::Cancelled => contract::ErrorName::Cancelled,
         ErrorCode::Failed => contract::ErrorName::Failed,

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     Refused(Sentence),
     /// Another program uses the drive. The sentence says which, and what to do.
     InUse(Sentence),
+    /// The passphrase or the key does not open the drive.
+    WrongSecret(Sentence),
     /// The kernel or a tool would not.
     System {
         /// "mounting /dev/sdb1": for the journal alone.
@@ -51,7 +53,9 @@ impl Error {
     /// The public message, without paths and without messages of the kernel or a tool.
     pub(crate) fn public(&self) -> String {
         let source = match self {
-            Self::Refused(sentence) | Self::InUse(sentence) => return sentence.public().to_owned(),
+            Self::Refused(sentence) | Self::InUse(sentence) | Self::WrongSecret(sentence) => {
+                return sentence.public().to_owned();
+            }
             Self::WriteProtected { .. } => {
                 return "the drive is write-protected; switch its write protection off (on the drive, its adapter or its \
                         enclosure), then plug it in again"
@@ -76,6 +80,7 @@ impl Error {
         let source = match self {
             Self::Refused(_) => return ErrorCode::Failed,
             Self::InUse(_) => return ErrorCode::Busy,
+            Self::WrongSecret(_) => return ErrorCode::WrongPassphrase,
             Self::WriteProtected { .. } => return ErrorCode::ReadOnly,
             Self::System { source, .. } => source,
         };
@@ -98,7 +103,7 @@ impl Error {
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(sentence) | Self::InUse(sentence) => sentence.fmt(f),
+            Self::Refused(sentence) | Self::InUse(sentence) | Self::WrongSecret(sentence) => sentence.fmt(f),
             Self::System { doing, source } => write!(f, "{doing}: {source}"),
             Self::WriteProtected { doing } => write!(f, "{doing}: the device is write-protected"),
         }
@@ -108,7 +113,7 @@ impl Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(_) | Self::InUse(_) | Self::WriteProtected { .. } => None,
+            Self::Refused(_) | Self::InUse(_) | Self::WrongSecret(_) | Self::WriteProtected { .. } => None,
             Self::System { source, .. } => Some(source),
         }
     }

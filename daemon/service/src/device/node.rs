@@ -129,7 +129,7 @@ fn partitions_again(file: &File, disk: &BlockDevice, error: Error) -> Error {
             Part::Text(")"),
         ])),
         // Without the device there is nothing to do.
-        Error::InUse(_) | Error::System { .. } | Error::WriteProtected { .. } => error,
+        Error::InUse(_) | Error::WrongSecret(_) | Error::System { .. } | Error::WriteProtected { .. } => error,
     }
 }
 

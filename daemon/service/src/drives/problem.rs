@@ -32,7 +32,7 @@ impl Unwritable {
         match error {
             Fault::WriteProtected { .. } => Self::WriteProtected,
             Fault::System { .. } if error.code() == ErrorCode::NoSpace => Self::Full,
-            Fault::System { .. } | Fault::Refused(_) | Fault::InUse(_) => Self::Failed,
+            Fault::System { .. } | Fault::Refused(_) | Fault::InUse(_) | Fault::WrongSecret(_) => Self::Failed,
         }
     }
 

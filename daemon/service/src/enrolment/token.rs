@@ -77,7 +77,7 @@ pub(crate) fn visit(
 fn unrecorded(error: Error) -> Result<Unrenewed> {
     match error {
         Error::System { .. } => Ok(Unrenewed::State(error)),
-        Error::Refused(_) | Error::InUse(_) | Error::WriteProtected { .. } => Err(error),
+        Error::Refused(_) | Error::InUse(_) | Error::WrongSecret(_) | Error::WriteProtected { .. } => Err(error),
     }
 }
 

@@ -197,6 +197,7 @@ fn a_wrong_secret_leaves_the_drive_locked() {
         assert_eq!(fixture.state(&id), Some(DriveState::Locked));
         let error = fixture.drives().unlock_with(&id, b"wrong").await.expect_err("wrong");
         assert!(error.to_string().contains("passphrase or key is wrong"), "{error}");
+        assert_eq!((error.code(), fixture.problem(&id)), (crate::types::ErrorCode::WrongPassphrase, String::new()));
         fixture.quiet().await;
         assert_eq!(fixture.state(&id), Some(DriveState::Locked));
         fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");

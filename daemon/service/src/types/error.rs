@@ -27,6 +27,8 @@ pub enum ErrorCode {
     ParentMissing,
     /// The stream came more slowly, or took longer, than the configuration allows.
     TooSlow,
+    /// The passphrase or the key does not open the drive.
+    WrongPassphrase,
     /// The drive failed or was unplugged.
     DeviceGone,
     /// Cancelled by a user or by the end of the service.
@@ -37,7 +39,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Busy,
         Self::NotFound,
         Self::Exists,
@@ -48,6 +50,7 @@ impl ErrorCode {
         Self::UnsupportedStream,
         Self::ParentMissing,
         Self::TooSlow,
+        Self::WrongPassphrase,
         Self::DeviceGone,
         Self::Cancelled,
         Self::Failed,
@@ -66,6 +69,7 @@ impl ErrorCode {
             Self::UnsupportedStream => "UnsupportedStream",
             Self::ParentMissing => "ParentMissing",
             Self::TooSlow => "TooSlow",
+            Self::WrongPassphrase => "WrongPassphrase",
             Self::DeviceGone => "DeviceGone",
             Self::Cancelled => "Cancelled",
             Self::Failed => "Failed",

@@ -174,6 +174,7 @@ impl Cryptsetup {
         });
         match status.map_err(doing())? {
             Some(status) if status.success() => Ok(()),
+            Some(status) if status.code() == Some(WRONG) => Err(Error::WrongSecret(sentence(what, status, &said))),
             Some(status) => Err(Error::refused(sentence(what, status, &said))),
             None => {
                 let text = Part::Text(" took too long and was killed; unplug the drive and try again");
@@ -214,6 +215,9 @@ fn locking(luks: Uuid) -> Sentence {
     Sentence::of(&[Part::Text("locking "), Part::Uuid(luks)])
 }
 
+/// The exit status of cryptsetup(8) if no key slot opens with the secret.
+const WRONG: i32 = 2;
+
 /// The exit status as cryptsetup(8) has it.
 fn sentence(what: &Sentence, status: ExitStatus, said: &str) -> Sentence {
     let said = super::text::shown(said);
@@ -224,7 +228,7 @@ fn sentence(what: &Sentence, status: ExitStatus, said: &str) -> Sentence {
         Part::Hidden(&said, "the journal of butterdockd says why"),
     ];
     let how = match status.code() {
-        Some(2) => ": the passphrase or key is wrong".into(),
+        Some(WRONG) => ": the passphrase or key is wrong".into(),
         Some(3) => ": there is not enough memory to derive the key".into(),
         Some(4) => ": the drive is detached, or is not a LUKS container; plug it in again".into(),
         Some(5) => ": it is in use, or open already".into(),

@@ -62,6 +62,7 @@ fn every_end_of_the_tool_is_a_sentence() {
     {
         let text = tool(folder.path(), what).close(Uuid::nil()).expect_err("refused");
         assert!(text.to_string().contains(words), "{what}: {text}");
+        assert_eq!(text.code() == crate::types::ErrorCode::WrongPassphrase, what == "exit 2", "{what}: {text:?}");
         assert!(!text.public().contains("gone"), "the public text has a word of the tool's: {text:?}");
     }
 }

@@ -237,7 +237,7 @@ impl Devices for SimulatedDevices {
                 return Err(Error::refused("it is in use, or open already"));
             }
             if secret.bytes() != PASSPHRASE {
-                return Err(Error::refused("the passphrase or key is wrong"));
+                return Err(Error::WrongSecret("the passphrase or key is wrong".into()));
             }
             state.mappings.insert(luks, first);
             if let Some(device) = state.mapping(luks, first) {
