@@ -9,7 +9,8 @@
 //! * [`subvolume`], [`roots`], [`contents`], [`send`]: one subvolume. [`search`] reads the trees under them, and
 //!   [`disk_ranges`] counts extents once.
 //! * [`names`], [`inode`], [`flags`], [`xattr`], [`file`], [`extents`], [`encoded`]: directories and files.
-//! * [`lock_directory`]: locks that only root can take. [`system`]: calls that are about no filesystem.
+//! * [`lock_directory`]: locks that only root can take. [`system`]: calls that are about no filesystem. [`SecretMemory`]: memory for
+//!   secrets.
 //!
 //! Two words are used strictly. A **name** is one component below a directory descriptor: the crate refuses a name that is
 //! empty, is `..` or has a slash with `EINVAL` before the kernel sees it. A **path** may have several components; only
@@ -36,6 +37,7 @@ pub mod partitions;
 pub mod roots;
 pub mod scrub;
 pub mod search;
+mod secret_memory;
 pub mod send;
 pub mod space;
 pub mod subvolume;
@@ -43,3 +45,4 @@ pub mod system;
 pub mod xattr;
 
 pub use error::{Errno, Error, Result, best_effort};
+pub use secret_memory::SecretMemory;

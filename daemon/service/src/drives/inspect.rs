@@ -39,6 +39,6 @@ impl DriveManager {
     /// Unlocks it with this secret.
     pub(crate) async fn unlock_with(&self, id: &DriveId, secret: &[u8]) -> Result<(), Error> {
         self.locked(id)?;
-        self.unlock_now(id, Secret::new(secret.to_vec().into())).await
+        self.unlock_now(id, Secret::new(butterdock_btrfs::SecretMemory::copy_of(secret).expect("memory"))).await
     }
 }

@@ -6,10 +6,10 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use crate::types::{Error, ErrorCode, SECRET_MAX};
+use butterdock_btrfs::SecretMemory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::read;
-use zeroize::Zeroizing;
 
 use crate::device::Secret;
 use crate::untrusted_fd::{Lost, QuarantinedFd, borrow};
@@ -38,10 +38,9 @@ pub(super) async fn of_caller(secret: QuarantinedFd, uid: u32) -> Result<Secret,
     }
 }
 
-fn whole(from: BorrowedFd<'_>, limit: Duration) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn whole(from: BorrowedFd<'_>, limit: Duration) -> Result<SecretMemory, Error> {
     let end = Instant::now() + limit;
-    // Never moved: a buffer that grows leaves its bytes behind.
-    let mut bytes = Zeroizing::new(vec![0; SECRET_MAX + 1]);
+    let mut bytes = SecretMemory::zeroed(SECRET_MAX + 1).map_err(|fault| unread(&fault.errno.into()))?;
     let mut length = 0_usize;
     let done = loop {
         let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO);
@@ -91,7 +90,7 @@ mod tests {
         writer.write_all(b"pass").expect("written");
         writer.write_all(b"phrase\n").expect("written");
         drop(writer);
-        assert_eq!(**whole(reader.as_fd(), PATIENCE).expect("read"), *b"passphrase\n");
+        assert_eq!(*whole(reader.as_fd(), PATIENCE).expect("read"), *b"passphrase\n");
     }
 
     #[test]

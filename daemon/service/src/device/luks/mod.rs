@@ -8,11 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use butterdock_btrfs::best_effort;
+use butterdock_btrfs::{SecretMemory, best_effort};
 use nix::fcntl::OFlag;
 use rustix::process::geteuid;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::error::{Error, Part, Result, Sentence};
 use super::node;
@@ -23,8 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What `cryptsetup` reads of a key file at most (its own bound).
 const LARGEST_KEY: u64 = 8 << 20;
 
-/// A passphrase or the bytes of a key. It is never shown, and its memory is overwritten when it is dropped.
-pub(crate) struct Secret(Zeroizing<Vec<u8>>);
+/// A passphrase or the bytes of a key. It is never shown, not swapped out, in no core dump, and its memory is overwritten when it is
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Secret(SecretMemory);
 
 /// The tool.
 #[derive(Debug, Clone)]
@@ -45,7 +46,7 @@ pub(crate) fn is_open(luks: Uuid) -> bool {
 
 impl Secret {
     /// These bytes, as they are: a line's end belongs to them.
-    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(bytes: SecretMemory) -> Self {
         Self(bytes)
     }
 
@@ -61,13 +62,22 @@ impl Secret {
     fn read(from: &File) -> Result<Self> {
         let failed = || Error::system("reading the secret");
         let length = from.metadata().map_err(failed())?.len().min(LARGEST_KEY);
-        // A buffer that grows leaves its bytes behind. With this room `read_to_end` finds the end without growing it.
-        let capacity = usize::try_from(length).unwrap_or_default().saturating_add(64);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-        from.take(LARGEST_KEY.saturating_add(1)).read_to_end(&mut bytes).map_err(failed())?;
-        if bytes.is_empty() || bytes.len() as u64 > LARGEST_KEY {
-            return Err(Error::refused("the secret is empty, or larger than 8 MiB"));
+        // One byte more, to see the end.
+        let room = usize::try_from(length).unwrap_or_default().saturating_add(1);
+        let mut bytes = SecretMemory::zeroed(room).map_err(|fault| failed()(fault.errno.into()))?;
+        let mut filled = 0_usize;
+        loop {
+            match (&*from).read(bytes.get_mut(filled..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(count) => filled = filled.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed()(error)),
+            }
         }
+        if filled == 0 || filled == room {
+            return Err(Error::refused("the secret is empty, larger than 8 MiB, or changes while it is read"));
+        }
+        bytes.truncate(filled);
         Ok(Self(bytes))
     }
 
@@ -88,12 +98,6 @@ impl Secret {
             ])));
         }
         Self::read(&file)
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
     }
 }
 

@@ -15,6 +15,10 @@ fn tool(folder: &Path, what: &str) -> Cryptsetup {
     Cryptsetup { tool, limit: Duration::from_secs(20) }
 }
 
+fn secret_of(bytes: &[u8]) -> Secret {
+    Secret::new(SecretMemory::copy_of(bytes).expect("memory"))
+}
+
 fn called(folder: &Path) -> Vec<String> {
     fs::read_to_string(folder.join("arguments")).expect("called").lines().map(str::to_owned).collect()
 }
@@ -31,7 +35,7 @@ fn a_secret_passes_only_through_a_pipe() {
     let tool = tool(folder.path(), &format!("/bin/cat > {}/secret", folder.path().display()));
     let secret: Vec<u8> = (0..=255).cycle().take(200_000).collect();
     let luks = Uuid::new_v4();
-    unlock(&tool, luks, &Secret::new(secret.clone().into())).expect("opened");
+    unlock(&tool, luks, &secret_of(&secret)).expect("opened");
     assert_eq!(called(folder.path()), ["open", "--key-file", "-", "--", "/dev/sdb", &format!("butterdock-{luks}")]);
     assert_eq!(fs::read(folder.path().join("secret")).expect("read"), secret);
     let environment = fs::read_to_string(folder.path().join("environment")).expect("read");
@@ -40,7 +44,7 @@ fn a_secret_passes_only_through_a_pipe() {
     let untrusted_fd: Vec<_> =
         environment.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
     assert_eq!(untrusted_fd, ["LC_ALL=C"]);
-    assert_eq!(format!("{:?}", Secret::new(b"x".to_vec().into())), "Secret");
+    assert_eq!(format!("{:?}", secret_of(b"x")), "Secret(SecretMemory)");
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn a_tool_that_hangs_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let tool = Cryptsetup { limit: Duration::from_millis(300), ..tool(folder.path(), "exec /bin/sleep 600") };
     let begun = Instant::now();
-    let text = unlock(&tool, Uuid::nil(), &Secret::new(vec![1; 1 << 20].into())).expect_err("ended").to_string();
+    let text = unlock(&tool, Uuid::nil(), &secret_of(&vec![1; 1 << 20])).expect_err("ended").to_string();
     assert!(text.contains("too long"), "{text}");
     assert!(begun.elapsed() < Duration::from_secs(500));
 }
