@@ -106,25 +106,47 @@ fn format_with(tool: &Path, device: &BlockDevice, label: &str) -> Result<Superbl
         return Err(Error::WriteProtected { doing: format!("formatting {}", device.node.display()) });
     }
     drop(power::claim(&device.node, Some(device.devnum))?);
-    let had_partitions = device.partition.is_none() && forget_partitions(&same, device)?;
+    let is_whole = device.partition.is_none();
+    let before = if is_whole { beginning(&same) } else { None };
+    let forgotten = if is_whole { forget_partitions(&same, device)? } else { Vec::new() };
     let made = make(tool, &device.node, label).and_then(|()| superblock(&device.node, device.devnum));
-    let made = made.map_err(|error| if had_partitions { partitions_again(&same, device, error) } else { error });
+    let made = made.map_err(|error| {
+        let is_known = forgotten.is_empty() || know_again(&same, device, forgotten, before);
+        if is_known { error } else { without_partitions(device, error) }
+    });
     drop(same);
     made
 }
 
-/// Has the kernel read what is left of the partition table of a disk after a failed attempt to erase it. Answers the error of that
-/// attempt, with what to do if the kernel knows no partition now.
-fn partitions_again(file: &File, disk: &BlockDevice, error: Error) -> Error {
-    let Err(fault) = butterdock_btrfs::partitions::read_again(file) else { return error };
-    tracing::warn!("the partitions of {} are not known again: {fault}", disk.node.display());
+/// Where partition tables are: that of DOS, and the first one of GPT.
+fn beginning(disk: &File) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 32 << 10];
+    disk.read_exact_at(&mut bytes, 0).ok()?;
+    Some(bytes)
+}
+
+/// Has the kernel know the partitions of a disk after a failed attempt to erase it: these, if the table is as it was `before`, and
+/// otherwise those that are left in it. Answers whether it does.
+fn know_again(file: &File, disk: &BlockDevice, forgotten: Vec<Partition>, before: Option<Vec<u8>>) -> bool {
+    if before.is_some() && beginning(file) == before {
+        return forgotten.into_iter().all(|partition| add_again(file, disk, partition));
+    }
+    let read = butterdock_btrfs::partitions::read_again(file);
+    if let Err(fault) = &read {
+        tracing::warn!("the partitions of {} are not known again: {fault}", disk.node.display());
+    }
+    read.is_ok()
+}
+
+/// The error of a failed attempt to erase a disk whose partitions the kernel does not know any more, with what to do.
+fn without_partitions(disk: &BlockDevice, error: Error) -> Error {
     match error {
         Error::Refused(sentence) => Error::Refused(Sentence::of(&[
             Part::Sentence(&sentence),
             Part::Text(
-                "; what is left of its partitions is not known to the kernel: plug it in again, or run partprobe, before \
-                        you use them (",
+                "; the kernel does not know what is left of its partitions: plug it in again, or run partprobe, before you ",
             ),
+            Part::Text("use them ("),
             Part::Node(&disk.node),
             Part::Text(")"),
         ])),
@@ -134,9 +156,8 @@ fn partitions_again(file: &File, disk: &BlockDevice, error: Error) -> Error {
 }
 
 /// Has the kernel forget the partitions of a disk that is to be erased, so that no program uses them afterwards. On an error it
-/// knows all of them again: they are as they were, and a disk inside the machine cannot be plugged in again. Answers whether there were
-/// any.
-fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<bool> {
+/// knows all of them again: they are as they were, and a disk inside the machine cannot be plugged in again. Answers with them.
+fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<Vec<Partition>> {
     let begun = Instant::now();
     let mut forgotten = Vec::new();
     for partition in partitions(&disk.syspath) {
@@ -144,12 +165,14 @@ fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<bool> {
             Ok(true) => forgotten.push(partition),
             Ok(false) => {}
             Err(error) => {
-                forgotten.into_iter().for_each(|partition| add_again(file, disk, partition));
+                for partition in forgotten {
+                    add_again(file, disk, partition);
+                }
                 return Err(error);
             }
         }
     }
-    Ok(!forgotten.is_empty())
+    Ok(forgotten)
 }
 
 /// Answers false where there is no such partition any more.
@@ -174,11 +197,13 @@ fn forget_partition(file: &File, disk: &BlockDevice, number: u32, begun: Instant
     }
 }
 
-fn add_again(file: &File, disk: &BlockDevice, partition: Partition) {
-    if let Err(error) = butterdock_btrfs::partitions::add(file, partition) {
+fn add_again(file: &File, disk: &BlockDevice, partition: Partition) -> bool {
+    let added = butterdock_btrfs::partitions::add(file, partition);
+    if let Err(error) = &added {
         let (number, node) = (partition.number, disk.node.display());
         tracing::warn!("partition {number} of {node} is not known again: {error}; run partprobe {node}");
     }
+    added.is_ok()
 }
 
 /// The partitions that the kernel knows.
@@ -293,6 +318,8 @@ mod tests {
         }
     }
 
+    const WIPES: &str = "dd if=/dev/zero of=$node bs=512 count=1 conv=fsync 2>/dev/null; exit 1";
+
     /// A partition table of DOS with one partition, in sectors 2048 to 6143.
     fn table() -> Vec<u8> {
         let mut sector = vec![0; 512];
@@ -305,21 +332,22 @@ mod tests {
 
     #[test]
     fn privileged_a_failed_mkfs_leaves_the_partitions_that_are_left() {
-        let parted = Parted::new(&["--partscan"]);
+        let parted = Parted::new(&[]);
         let error = parted.format("echo 'no memory' >&2; exit 1").expect_err("it fails");
         assert!(error.to_string().contains("mkfs.btrfs failed (exit status: 1): no memory"), "{error}");
         assert!(!error.public().contains("memory") && !error.public().contains("partprobe"), "{error:?}");
         assert!(parted.is_known(), "the table is as it was");
-        let error = parted.format("dd if=/dev/zero of=$node bs=512 count=1 conv=fsync 2>/dev/null; exit 1");
-        let error = error.expect_err("it fails");
-        assert!(error.to_string().contains("mkfs.btrfs failed"), "{error}");
+        let parted = Parted::new(&["--partscan"]);
+        let error = parted.format(WIPES).expect_err("it fails");
+        assert!(error.to_string().contains("mkfs.btrfs failed") && !error.public().contains("partprobe"), "{error}");
         assert!(!parted.is_known(), "the table is gone");
     }
 
     #[test]
     fn privileged_partitions_that_are_not_known_again_are_said() {
+        // The kernel does not read the table of this one.
         let parted = Parted::new(&[]);
-        let error = parted.format("exit 1").expect_err("it fails");
+        let error = parted.format(WIPES).expect_err("it fails");
         let text = error.public();
         assert!(text.starts_with("mkfs.btrfs failed") && text.contains("plug it in again, or run partprobe"), "{text}");
         assert!(text.contains(&parted.disk.name()) && !text.contains('/'), "{text}");

@@ -185,7 +185,7 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
     let count = all.iter().filter_map(|facts| facts.filesystem_devices).fold(0, u64::max);
     if count > all.len() as u64 {
         return Err(failed(format!(
-            "the filesystem of the drive has {count} devices, and {} of them attached ({}): plug in the others, then enrol \
+            "the filesystem of the drive has {count} devices, and {} attached ({}): plug in the others, then enrol \
              the drive. If one has failed, mount the filesystem yourself (mount -o degraded), replace the failed device (btrfs \
              replace) or remove it (btrfs device remove missing), unmount it, and enrol the drive then",
             if all.len() == 1 { "1 is".to_owned() } else { format!("{} are", all.len()) },

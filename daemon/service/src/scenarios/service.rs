@@ -122,10 +122,11 @@ fn a_killed_service_leaves_nothing_mounted_for_the_next() {
         let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
         assert!(!devices.is_mounted(&drive) && !devices.is_unlocked(&drive));
         fixture.settle().await;
-        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Locked), String::new()));
+        assert_eq!(fixture.state(&id), Some(DriveState::Locked));
+        assert!(fixture.problem(&id).contains("\"home\" to this drive was interrupted"), "{}", fixture.problem(&id));
         fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
         fixture.quiet().await;
-        assert_eq!(fixture.ends()[0], JobState::Succeeded);
+        assert_eq!((fixture.ends()[0], fixture.problem(&id)), (JobState::Succeeded, String::new()));
         fixture.check_at_rest(std::slice::from_ref(&drive));
     });
 }

@@ -237,10 +237,12 @@ impl SimulatedDevices {
     /// An administrator unlocks its containers.
     pub(crate) fn unlock_by_hand(&self, drive: &SimulatedDrive) {
         let mut state = self.state();
-        let Some(first) = state.of(drive).and_then(|attached| attached.slots.first()).map(|slot| slot.diskseq) else {
-            return;
-        };
-        let containers: Vec<Uuid> = drive.lock().disks.iter().filter_map(|disk| disk.luks).collect();
+        let Some(slots) = state.of(drive).map(|attached| attached.slots.clone()) else { return };
+        let Some(first) = slots.first().map(|slot| slot.diskseq) else { return };
+        let medium = drive.lock();
+        let attached = slots.iter().zip(&medium.disks).filter(|(slot, _)| !slot.is_off);
+        let containers: Vec<Uuid> = attached.filter_map(|(_, disk)| disk.luks).collect();
+        drop(medium);
         for luks in containers {
             state.mappings.entry(luks).or_insert(first);
             if let Some(device) = state.mapping(luks, first) {
