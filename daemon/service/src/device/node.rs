@@ -111,7 +111,7 @@ fn format_with(tool: &Path, device: &BlockDevice, label: &str) -> Result<Superbl
     let forgotten = if is_whole { forget_partitions(&same, device)? } else { Vec::new() };
     let made = make(tool, &device.node, label).and_then(|()| superblock(&device.node, device.devnum));
     let made = made.map_err(|error| {
-        let is_known = forgotten.is_empty() || know_again(&same, device, forgotten, before);
+        let is_known = forgotten.is_empty() || know_again(&same, device, forgotten, before.as_ref());
         if is_known { error } else { without_partitions(device, error) }
     });
     drop(same);
@@ -127,8 +127,8 @@ fn beginning(disk: &File) -> Option<Vec<u8>> {
 
 /// Has the kernel know the partitions of a disk after a failed attempt to erase it: these, if the table is as it was `before`, and
 /// otherwise those that are left in it. Answers whether it does.
-fn know_again(file: &File, disk: &BlockDevice, forgotten: Vec<Partition>, before: Option<Vec<u8>>) -> bool {
-    if before.is_some() && beginning(file) == before {
+fn know_again(file: &File, disk: &BlockDevice, forgotten: Vec<Partition>, before: Option<&Vec<u8>>) -> bool {
+    if before.is_some() && beginning(file).as_ref() == before {
         return forgotten.into_iter().all(|partition| add_again(file, disk, partition));
     }
     let read = butterdock_btrfs::partitions::read_again(file);
