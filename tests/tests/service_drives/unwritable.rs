@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,6 +11,7 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use butterdock_dbus::{DriveState, SnapshotRow};
 use butterdock_tests::{Disk, Scenario, TIMEOUT, contains_all, elsewhere, no_options, run};
+use zbus::OwnedObjectPath;
 
 /// Lists its snapshots, restores the newest, and verifies it; it is safe afterwards, and its problem is shown.
 fn is_read(scenario: &Scenario, problem: &str) -> Result<()> {
@@ -92,6 +95,66 @@ fn a_full_drive_is_read_and_pruned() -> Result<()> {
     ensure!(after.len() == 2 && after.first() == before.last(), "{before:?} {after:?}");
     ensure!(scenario.newest_is_the_source()?, "no increment");
     Ok(())
+}
+
+/// Has the superblocks of the filesystem in this image name a log that is not there.
+fn damage_log(image: &Path) -> Result<()> {
+    let file = File::options().read(true).write(true).open(image)?;
+    for offset in [64 << 10, 64 << 20] {
+        let mut superblock = [0; 4096];
+        file.read_exact_at(&mut superblock, offset)?;
+        superblock[0x60..0x68].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+        let sum = crc32c(&superblock[0x20..]).to_le_bytes();
+        superblock[..4].copy_from_slice(&sum);
+        file.write_all_at(&superblock, offset)?;
+    }
+    Ok(())
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    let bit = |crc: u32| (crc >> 1) ^ (0x82f6_3b78 & 0_u32.wrapping_sub(crc & 1));
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| bit(crc)))
+}
+
+#[test]
+fn a_log_that_cannot_be_replayed_is_named_with_the_way_out() -> Result<()> {
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    scenario.unplug()?;
+    damage_log(&scenario.image)?;
+    scenario.plug()?;
+    let drive =
+        scenario.fixture.one("its problem", |is| is.enrolled && is.problem.contains("btrfs rescue zero-log"))?;
+    scenario.drive("released", &DriveState::Safe)?;
+    let listed = scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body();
+    let rows: Vec<SnapshotRow> = listed.deserialize()?;
+    let newest = rows.first().context("a snapshot")?;
+    let failed = |method: &str, body: &zbus::Message| -> Result<String> {
+        let job: OwnedObjectPath = body.body().deserialize()?;
+        let (state, _) = scenario.fixture.client.end_of(job.as_str())?;
+        ensure!(state == "failed", "{method}: {state}");
+        scenario.drive("released", &DriveState::Safe)?;
+        Ok(scenario.fixture.client.get(job.as_str(), JOB, "ErrorMessage")?)
+    };
+    let options = (&newest.uuid, "tank", no_options());
+    let restoring = scenario.fixture.client.call(&drive.path, (DRIVE, "Restore"), &options)?;
+    contains_all(&failed("Restore", &restoring)?, &["without the log which a crash left", "the problem of the drive"])?;
+    let verifying = scenario.fixture.client.call(&drive.path, (DRIVE, "Verify"), &no_options())?;
+    contains_all(&failed("Verify", &verifying)?, &["btrfs rescue zero-log"])?;
+    // The way out.
+    scenario.unplug()?;
+    run(Command::new("btrfs").args(["rescue", "zero-log"]).arg(&scenario.image), TIMEOUT)?.success()?;
+    let before = scenario.good_backups()?;
+    scenario.plug()?;
+    scenario.fixture.client.until("the next backup", |_| Ok(scenario.good_backups()? > before))?;
+    is_read_without_problem(&scenario, &newest.uuid)
+}
+
+/// It has no problem, and the snapshot is restored.
+fn is_read_without_problem(scenario: &Scenario, snapshot: &str) -> Result<()> {
+    scenario.fixture.one("without a problem", |is| is.enrolled && is.problem.is_empty())?;
+    scenario.job("Restore", &(snapshot, "tank", no_options())).map(drop)
 }
 
 /// Gives the source a new incompressible file.
