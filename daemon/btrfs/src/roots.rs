@@ -68,6 +68,22 @@ pub fn root_backref(fd: impl AsFd, id: u64) -> Result<Option<RootRef>> {
     last_item(fd.as_fd(), id, ROOT_BACKREF, parse_backref)
 }
 
+/// `ROOT_REF` of tree 1 — the ids and the places of the subvolumes that are directly in subvolume `id`.
+///
+/// # Errors
+/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
+pub fn nested_in(fd: impl AsFd, id: u64) -> Result<Vec<(u64, RootRef)>> {
+    let min = Key { objectid: id, kind: ROOT_REF, offset: 0 };
+    let key = SearchKey { tree: ROOT_TREE, min, max: Key { offset: u64::MAX, ..min }, max_items: 0, min_transid: 0 };
+    let mut found = Vec::new();
+    TreeSearch::new(4096).parse_each(fd, &key, |key, bytes| {
+        let place = parse_backref(Key { offset: id, ..key }, bytes)?;
+        found.push((key.offset, place));
+        Some(())
+    })?;
+    Ok(found)
+}
+
 /// The path of subvolume `id` from the top-level subvolume, without a leading slash; empty for the top itself, none for a
 /// deleted one. Other processes may rename directories meanwhile: open the path and check the id of the opened subvolume.
 ///
@@ -173,6 +189,8 @@ pub(crate) const ROOT_TREE: u64 = 1;
 pub(crate) const ROOT_ITEM: u8 = 132;
 /// `BTRFS_ROOT_BACKREF_KEY`.
 pub(crate) const ROOT_BACKREF: u8 = 144;
+/// `BTRFS_ROOT_REF_KEY`. Its items have the form of a backref, under a key whose offset is the subvolume in it.
+const ROOT_REF: u8 = 156;
 /// `sizeof(struct btrfs_root_ref)`; the name follows.
 const ROOT_REF_LEN: usize = 18;
 const MAX_NESTING: usize = 256;

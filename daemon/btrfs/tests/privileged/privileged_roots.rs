@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::UNIX_EPOCH;
 
-use butterdock_btrfs::roots::{path_of, root_backref, root_item, subvolumes_by_received_uuid, subvolumes_by_uuid};
+use butterdock_btrfs::roots::{
+    RootRef, nested_in, path_of, root_backref, root_item, subvolumes_by_received_uuid, subvolumes_by_uuid,
+};
 use butterdock_btrfs::search::{Key, SearchKey, TreeSearch};
 use butterdock_btrfs::subvolume::{Received, create, destroy, info, set_read_only, set_received, snapshot};
 use butterdock_btrfs::{Errno, filesystem, names};
@@ -53,6 +56,12 @@ fn a_path_contains_directories_and_nested_subvolumes() {
     assert_eq!(path(innermost).as_deref(), Some("outer/a/b/inner/innermost"));
     let backref = root_backref(&root, innermost).unwrap().unwrap();
     assert_eq!((backref.parent_id, backref.dir_id), (id("outer/a/b/inner"), 256));
+    let (outer, inner_id) = (id("outer"), id("outer/a/b/inner"));
+    let directory = fs::metadata(volume.path().join("outer/a/b")).unwrap().ino();
+    let place = RootRef { parent_id: outer, dir_id: directory, name: b"inner".to_vec() };
+    assert_eq!(nested_in(&root, outer).unwrap(), [(inner_id, place)]);
+    assert_eq!(nested_in(&root, inner_id).unwrap(), [(innermost, backref)]);
+    assert_eq!(nested_in(&root, innermost).unwrap(), []);
     names::rename(&root, c"outer", &root, c"moved").unwrap();
     assert_eq!(path(innermost).as_deref(), Some("moved/a/b/inner/innermost"));
     destroy(&inner, c"innermost").unwrap();
