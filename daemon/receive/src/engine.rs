@@ -12,7 +12,9 @@ use butterdock_stream::{FRAME, Identity, Position};
 use crate::apply::{Applier, ApplyOptions, Cloned, Ineffective, RunContext, RunErrors};
 use crate::blocks::Blocks;
 use crate::control::{Control, Counts};
-use crate::destination::{Destination, Health, HiddenSubvolume, Parents, check_extents, publish, subvolume_name};
+use crate::destination::{
+    Destination, Health, HiddenSubvolume, Parents, PublishedState, check_extents, publish, subvolume_name,
+};
 use crate::error::{Cause, Error, Failure};
 use crate::observer::{Kind, Observer, Phase, Published};
 use crate::options::{Options, Publication};
@@ -110,7 +112,9 @@ fn run(
     observer: &dyn Observer,
     (published, left_hidden): (&mut Vec<Published>, &mut bool),
 ) -> Result<bool, Error> {
-    let destination = Destination::new(destination, options.publication)?;
+    // A snapshot would not have them.
+    let publication = if options.nested.is_empty() { options.publication } else { Publication::Rename };
+    let destination = Destination::new(destination, publication)?;
     destination.sweep()?;
     let health = Health::read(&destination)?;
     let blocks = Blocks::default();
@@ -297,8 +301,10 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         }
         parents.check()?;
         drop(parents);
-        let (id, state, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
-            .map_err(|error| error.on(&begin.name))?;
+        let (health, observer) = ((self.health, &self.options.nested[..]), self.observer);
+        let PublishedState { id, state, refused, nested } =
+            publish(&mut hidden, &name, &begin, finished, health, observer, cancelled)
+                .map_err(|error| error.on(&begin.name))?;
         self.context.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         let received_uuid = begin.identity.uuid;
@@ -308,6 +314,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             id,
             received_uuid,
             state,
+            nested,
             parent_number_differs: hidden.parent_number_differs,
             end,
         };

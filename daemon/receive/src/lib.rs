@@ -39,7 +39,10 @@ mod tests;
 mod volume;
 
 pub use control::{Control, Counts, Progress};
-pub use destination::{LONGEST_BACKUP, Origin, Record, STAGING, Staging, SubvolumeState, can_others_reach};
+pub use destination::{
+    LONGEST_BACKUP, LONGEST_NESTED, NestedOrigin, NestedSubvolume, Origin, Record, STAGING, Staging, SubvolumeState,
+    can_others_reach, with_workspace,
+};
 pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};

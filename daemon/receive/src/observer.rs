@@ -47,6 +47,9 @@ pub struct Published {
     pub received_uuid: Uuid,
     /// Its state, which its record has too.
     pub state: SubvolumeState,
+    /// The states of the snapshots of [`Options::nested`](crate::Options::nested) in it, in their order; `None` for one that has no
+    /// place there.
+    pub nested: Vec<Option<SubvolumeState>>,
     /// The number of its parent differs from the one in the stream. The parent has the uuid in the stream, and was not changed
     /// since it was received or made.
     pub parent_number_differs: bool,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use butterdock_stream::Limits;
 
-use crate::destination::{Origin, SubvolumeState};
+use crate::destination::{NestedSubvolume, Origin, SubvolumeState};
 
 /// The subvolumes that may be the parent of an increment, or be cloned from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,9 @@ pub struct Options {
     pub asked_by: u32,
     /// The origin of the subvolumes, for their records.
     pub origin: Option<Origin>,
+    /// Read-only subvolumes of the same filesystem: the received one gets snapshots of them at their places. It is then published by
+    /// [`Publication::Rename`].
+    pub nested: Vec<NestedSubvolume>,
     /// The subvolumes that they may use as parents and clone sources.
     pub candidates: Candidates,
     /// Refuse a parent whose number (`stransid` or `ctransid`) differs from the one in the stream, even if its uuid is the same
@@ -90,6 +93,7 @@ impl Default for Options {
             top: None,
             asked_by: 0,
             origin: None,
+            nested: Vec::new(),
             candidates: Candidates::Recorded { unrecorded_if_roots: true },
             strict_parent: false,
         }

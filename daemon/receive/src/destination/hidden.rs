@@ -15,6 +15,10 @@
 //! snapshot: that is read-only from its creation, and no descriptor on it exists. The kernel copies the whole mark into it
 //! (`create_pending_snapshot` in fs/btrfs/transaction.c: a read-only snapshot keeps `received_uuid`, `stransid`, `rtransid`
 //! and their times).
+//!
+//! A snapshot has none of the subvolumes in its original. So one with others in it is renamed in any case. Between its final
+//! mode and read-only, its owner may open a file of theirs in it: what is written through that descriptor later is a change, which
+//! its change time shows.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +33,7 @@ use super::health::{Health, check_extents};
 use super::parents::Parents;
 use super::record::{Record, SubvolumeState};
 use super::staging::remove_acls;
-use super::{Destination, HIDDEN};
+use super::{Destination, HIDDEN, NestedSubvolume, nested};
 use crate::apply::{Finished, REFUSING, set_root_access};
 use crate::error::{Cause, Error, doing};
 use crate::observer::{Observer, Phase};
@@ -62,6 +66,28 @@ pub(crate) struct HiddenSubvolume<'d> {
     published: bool,
 }
 
+/// Calls `work` with the root of a new subvolume that only root can enter, for subvolumes that are needed for a short time: then it is
+/// deleted with all that is in it. A killed run leaves it hidden, and the next run in `directory` sweeps it.
+///
+/// # Errors
+/// The subvolume cannot be created.
+pub fn with_workspace<T>(
+    directory: BorrowedFd<'_>,
+    publication: Publication,
+    work: impl FnOnce(BorrowedFd<'_>) -> T,
+) -> Result<T, Error> {
+    let destination = Destination::new(directory, publication)?;
+    destination.sweep()?;
+    let (private_dir, name) = (private_dir(&destination)?, hidden_name()?);
+    subvolume::create(&private_dir, &name).map_err(doing("create a subvolume"))?;
+    let workspace = HiddenSubvolume::move_out(&destination, &private_dir, &name).inspect_err(|_| {
+        best_effort(subvolume::destroy(&private_dir, &name));
+    })?;
+    drop(private_dir);
+    workspace.remove_inherited().map_err(doing("remove the inherited attributes of the new subvolume"))?;
+    Ok(work(workspace.root()))
+}
+
 impl<'d> HiddenSubvolume<'d> {
     /// Creates the subvolume for the beginning of a stream: an empty one, or a snapshot of its parent.
     pub(crate) fn create(destination: &'d Destination, begin: &Begin, parents: &mut Parents) -> Result<Self, Error> {
@@ -80,8 +106,10 @@ impl<'d> HiddenSubvolume<'d> {
             best_effort(subvolume::destroy(&private_dir, &name));
         })?;
         drop(private_dir);
-        if parent.is_none() {
-            hidden.remove_inherited().map_err(doing("remove the inherited attributes of the new subvolume"))?;
+        match &parent {
+            None => hidden.remove_inherited().map_err(doing("remove the inherited attributes of the new subvolume"))?,
+            Some(parent) => nested::remove_placeholders(hidden.root(), parent.id)
+                .map_err(doing("list the subvolumes in the parent"))?,
         }
         hidden.parent_number_differs = parent.is_some_and(|parent| parent.number_differs);
         Ok(hidden)
@@ -154,14 +182,14 @@ impl<'d> HiddenSubvolume<'d> {
     /// Deletes it after a snapshot of it was published.
     pub(crate) fn delete(&mut self) -> Result<(), Fault> {
         self.published = true;
-        subvolume::destroy(self.destination.receiving_dir(), &self.name)
+        nested::destroy(self.destination.receiving_dir(), &self.name)
     }
 }
 
 impl Drop for HiddenSubvolume<'_> {
     /// Deletes an unfinished subvolume after an error. If that fails, the caller learns it, and the next run sweeps it.
     fn drop(&mut self) {
-        if !self.published && subvolume::destroy(self.destination.receiving_dir(), &self.name).is_err() {
+        if !self.published && nested::destroy(self.destination.receiving_dir(), &self.name).is_err() {
             self.destination.left_hidden.store(true, Ordering::Relaxed);
         }
     }
@@ -197,8 +225,18 @@ fn hidden_name() -> Result<CString, Error> {
     CString::new(name).map_err(|_nul| Error::new(Cause::Value("a hidden name")))
 }
 
-/// Publishes `hidden` as `name`. Returns the id and the state of the published subvolume, and the flags that its root could not
-/// get.
+/// A published subvolume.
+#[derive(Debug)]
+pub(crate) struct PublishedState {
+    pub id: u64,
+    pub state: SubvolumeState,
+    /// The flags that its root could not get.
+    pub refused: u32,
+    /// The states of the subvolumes in it; `None` for one that has no place there.
+    pub nested: Vec<Option<SubvolumeState>>,
+}
+
+/// Publishes `hidden` as `name`, with snapshots of `nested` in their places.
 ///
 /// # Errors
 /// [`Cause::Unconfirmed`] if the subvolume has its name and the filesystem failed afterwards. The name stays: a filesystem
@@ -209,10 +247,11 @@ pub(crate) fn publish(
     name: &CStr,
     begin: &Begin,
     mut finished: Finished,
-    health: &Health,
+    (health, nested): (&Health, &[NestedSubvolume]),
     observer: &dyn Observer,
     cancelled: impl Fn() -> bool,
-) -> Result<(u64, SubvolumeState, u32), Error> {
+) -> Result<PublishedState, Error> {
+    let nested = nested::place(hidden.root(), nested)?;
     observer.phase(Phase::Syncing);
     filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
 
@@ -239,7 +278,7 @@ pub(crate) fn publish(
         Publication::Snapshot => by_snapshot(hidden, name, observer)?,
     };
     filesystem::sync(hidden.root()).map_err(unconfirmed("write the new name out"))?;
-    Ok((id, state, refused))
+    Ok(PublishedState { id, state, refused, nested })
 }
 
 /// Makes the subvolume read-only and renames it.

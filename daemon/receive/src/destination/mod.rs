@@ -2,13 +2,14 @@
 //!
 //! A subvolume is created under a hidden name ([`hidden`]): in the staging directory ([`staging`]), or in the destination
 //! itself where only root can enter that ([`access`]). It begins as a snapshot of its parent if it has one ([`parents`],
-//! [`candidate`]). It is published when it is durable and the filesystem lost nothing ([`health`]), with a record beside it
+//! [`candidate`]). Others may get a place in it ([`nested`]). It is published when it is durable and the filesystem lost nothing ([`health`]), with a record beside it
 //! ([`record`]). The next run sweeps what a crashed run left here ([`Destination::sweep`]).
 
 mod access;
 mod candidate;
 mod health;
 mod hidden;
+mod nested;
 mod parents;
 mod record;
 mod staging;
@@ -26,9 +27,11 @@ use crate::options::Publication;
 
 pub use access::can_others_reach;
 pub(crate) use health::{Health, check_extents};
-pub(crate) use hidden::{HiddenSubvolume, publish};
+pub use hidden::with_workspace;
+pub(crate) use hidden::{HiddenSubvolume, PublishedState, publish};
+pub use nested::NestedSubvolume;
 pub(crate) use parents::Parents;
-pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};
+pub use record::{LONGEST_BACKUP, LONGEST_NESTED, NestedOrigin, Origin, Record, SubvolumeState};
 pub use staging::{STAGING, Staging};
 
 /// The names of hidden subvolumes and of their private directories begin with this; random hexadecimal digits follow.
@@ -171,7 +174,7 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
     // A run that crashed after it had set the root's final owner had marked the subvolume before.
     if owner == Owner::Root || file::stat(&fd)?.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16] {
         // By name: a subvolume that was renamed meanwhile must not be deleted.
-        subvolume::destroy(directory, name)?;
+        nested::destroy(directory, name)?;
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ pub(crate) struct Found {
     pub(crate) directory: Arc<Directory>,
     /// Its number differs from the one in the stream.
     pub(crate) number_differs: bool,
-    id: u64,
+    pub(super) id: u64,
     state: SubvolumeState,
 }
 

@@ -24,6 +24,8 @@ use crate::error::{Cause, Error, doing};
 
 /// The longest name of a backup in a record, in bytes.
 pub const LONGEST_BACKUP: usize = 255;
+/// The longest path of a subvolume below a source in a record, in bytes: `PATH_MAX` less its NUL.
+pub const LONGEST_NESTED: usize = 4095;
 
 /// The identity and the state of a subvolume. The numbers are transactions of a filesystem.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +58,20 @@ pub struct Origin {
     /// The source itself was sent, because it is read-only, and not a snapshot that the backup made of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_source: bool,
+    /// It is the snapshot of a subvolume below the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<NestedOrigin>,
+}
+
+/// The place of a subvolume below the source of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NestedOrigin {
+    /// The uuid of the source's snapshot that was made with it, on the machine of the source.
+    #[serde(with = "hex")]
+    pub run: [u8; 16],
+    /// Its path from the root of the source, up to [`LONGEST_NESTED`] bytes.
+    #[serde(with = "hex::bytes")]
+    pub path: Vec<u8>,
 }
 
 /// The record of one subvolume.
@@ -133,6 +149,10 @@ impl Record {
     pub fn write(&self, directory: BorrowedFd<'_>) -> Result<(), Error> {
         if self.origin.as_ref().is_some_and(|origin| origin.backup.len() > LONGEST_BACKUP) {
             return Err(Error::new(Cause::Value("the name of a backup in a record")));
+        }
+        let nested = self.origin.as_ref().and_then(|origin| origin.nested.as_ref());
+        if nested.is_some_and(|nested| nested.path.len() > LONGEST_NESTED) {
+            return Err(Error::new(Cause::Value("the path of a subvolume in a record")));
         }
         let text = serde_json::to_vec(&Stored::from(self)).map_err(|_error| Error::new(Cause::Value("a record")))?;
         let records = Staging::open_or_make(directory)?.make_records()?;
@@ -232,8 +252,8 @@ struct Stored {
 }
 
 const VERSION: u32 = 1;
-/// The longest record, in bytes: JSON may take six bytes for one byte of a backup's name.
-const LONGEST: u64 = 4096;
+/// The longest record, in bytes: JSON may take six bytes for one byte of a backup's name, and two for one of a path.
+const LONGEST: u64 = 12 << 10;
 
 impl From<&Record> for Stored {
     fn from(record: &Record) -> Self {
@@ -279,8 +299,29 @@ mod hex {
         read(&text).ok_or_else(|| D::Error::custom("not the 32 hexadecimal digits of a uuid"))
     }
 
-    pub(super) fn digits(uuid: &[u8; 16]) -> String {
-        uuid.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub(super) fn digits(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The same for any number of bytes.
+    pub(super) mod bytes {
+        use std::borrow::Cow;
+
+        use serde::de::Error as _;
+        use serde::{Deserialize as _, Deserializer, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_str(&super::digits(bytes))
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+            let text = Cow::<'de, str>::deserialize(from)?;
+            let pairs = text.as_bytes().chunks(2).map(|pair| {
+                let digits = std::str::from_utf8(pair).ok().filter(|digits| digits.len() == 2)?;
+                digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())?
+            });
+            pairs.collect::<Option<Vec<u8>>>().ok_or_else(|| D::Error::custom("not pairs of hexadecimal digits"))
+        }
     }
 
     pub(super) fn read(text: &str) -> Option<[u8; 16]> {
@@ -300,13 +341,15 @@ mod tests {
         SubvolumeState { uuid: [0xab; 16], received_uuid: [1; 16], stransid: u64::MAX, rtransid: 7, ctransid: 8 };
 
     fn origin(backup: String) -> Origin {
-        Origin { machine: [2; 16], source: [3; 16], backup, is_source: false }
+        Origin { machine: [2; 16], source: [3; 16], backup, is_source: false, nested: None }
     }
 
     #[test]
     fn a_record_survives_writing_and_reading() {
         let longest = origin("\u{1}".repeat(LONGEST_BACKUP));
-        for origin in [None, Some(longest.clone()), Some(Origin { is_source: true, ..longest })] {
+        let nested = Some(NestedOrigin { run: [4; 16], path: vec![b'\xff'; LONGEST_NESTED] });
+        let below = Origin { nested, ..longest.clone() };
+        for origin in [None, Some(longest.clone()), Some(Origin { is_source: true, ..longest }), Some(below)] {
             let record = Record { state: STATE, asked_by: 1000, origin };
             let text = serde_json::to_vec(&Stored::from(&record)).unwrap();
             assert!((text.len() as u64) < LONGEST, "{}", text.len());
