@@ -356,6 +356,8 @@ pub(crate) struct SnapshotObject<'a> {
     pinned: Option<bool>,
     left_over: Option<bool>,
     path: Option<String>,
+    nested_path: Option<String>,
+    run: Option<&'a str>,
 }
 
 impl<'a> SnapshotObject<'a> {
@@ -373,6 +375,8 @@ impl<'a> SnapshotObject<'a> {
             pinned: row.pinned,
             left_over: row.left_over,
             path: row.path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
+            nested_path: row.nested_path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
+            run: row.run.as_deref(),
         }
     }
 }

@@ -50,8 +50,9 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
     }
     let mut table = Table::new(&["SNAPSHOT", "BACKUP", "ORIGIN", "MADE", "UUID", "PINNED"]);
     for row in rows {
+        let indent = if row.run.is_some() { "  " } else { "" };
         table.row([
-            escaped_name(&row.name),
+            format!("{indent}{}", escaped_name(&row.name)),
             row.backup.as_deref().map(escaped).unwrap_or_default(),
             origin(row),
             row.created.map(time).unwrap_or_default(),
@@ -59,7 +60,19 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
             if row.pinned.unwrap_or_default() { "yes" } else { "" }.to_owned(),
         ]);
     }
-    table.render() + &left_over(id, rows)
+    table.render() + &left_over(id, rows) + &incomplete(rows)
+}
+
+/// What a backup that was interrupted left.
+fn incomplete(rows: &[SnapshotRow]) -> String {
+    let left = rows.iter().filter(|row| row.nested_path.is_some() && row.run.is_none());
+    let names: Vec<String> = left.map(|row| format!("  {}\n", escaped_name(&row.name))).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let text =
+        "incomplete, because their backup was interrupted, or is running; the next backup deletes what is left of one:";
+    format!("{text}\n{}", names.concat())
 }
 
 /// The snapshots that no backup prunes, and how to delete them.
@@ -150,6 +163,22 @@ fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a SnapshotRow, F
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nested_snapshots_are_shown_with_their_run() {
+        let row = |name: &str, path: Option<&str>, run: Option<&str>| SnapshotRow {
+            name: name.as_bytes().to_vec(),
+            nested_path: path.map(|path| path.as_bytes().to_vec()),
+            run: run.map(str::to_owned),
+            ..SnapshotRow::default()
+        };
+        let whole = [row("home.1", None, None), row("home.1.1-alice", Some("alice"), Some("aa"))];
+        let shown = drive_table("blue", &whole);
+        assert!(shown.contains("\nhome.1\n") && shown.contains("\n  home.1.1-alice"), "{shown}");
+        assert!(!shown.contains("incomplete"), "{shown}");
+        let shown = drive_table("blue", &[row("home.2.1-alice", Some("alice"), None)]);
+        assert!(shown.contains("\nhome.2.1-alice") && shown.contains("incomplete, because"), "{shown}");
+    }
 
     #[test]
     fn an_ambiguous_snapshot_name_is_refused() {

@@ -1,7 +1,7 @@
 //! Describes a configuration in sentences.
 
 use crate::backups;
-use crate::config::{BackupRule, Config, IoClass, VolumeRule, WorkerRule};
+use crate::config::{BackupRule, Config, IoClass, Nested, VolumeRule, WorkerRule};
 use crate::text;
 use crate::volumes;
 
@@ -17,7 +17,7 @@ pub fn explain(config: &Config) -> String {
             )
         })
     };
-    let left_out = |rule: &BackupRule| backups::left_out(&rule.source, &rule.snapshots);
+    let left_out = |rule: &BackupRule| backups::left_out(&rule.source, &rule.snapshots, rule.nested == Nested::Include);
     words(config, |rule| volumes::open(rule).map(drop), folder, left_out)
 }
 

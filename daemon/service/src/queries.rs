@@ -181,10 +181,13 @@ fn short_of_space(space: &SourceSpace, drives: &[NeedingDrive]) -> String {
 
 fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
     match estimated {
-        Ok(Estimated { bytes, incremental, why, problem, from_future, left_out }) => {
+        Ok(Estimated { bytes, incremental, why, problem, from_future, left_out, nested }) => {
             backup.estimate = bytes;
             backup.incremental = bytes.map(|_| incremental);
-            backup.note = why.map(|why| format!("full transfer, because {why}"));
+            let why = why.map(|why| format!("full transfer, because {why}"));
+            let nested = nested.map(|(count, full)| backups::nested_in_run(count, full));
+            let notes: Vec<String> = why.into_iter().chain(nested).collect();
+            backup.note = (!notes.is_empty()).then(|| notes.join("; "));
             backup.problems.extend(problem.map(|sentence| Problem::WouldFail { sentence }));
             let warning =
                 |(drive, count)| Warning { code: "snapshots-from-future", english: backups::from_future(drive, count) };

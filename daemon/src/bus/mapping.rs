@@ -264,6 +264,8 @@ pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
         pinned: Some(snapshot.pinned),
         left_over: Some(snapshot.left_over),
         path: Some(snapshot.path),
+        run: snapshot.nested.as_ref().and_then(|nested| nested.run).map(|uuid| text(uuid.0)),
+        nested_path: snapshot.nested.map(|nested| nested.path),
     }
 }
 

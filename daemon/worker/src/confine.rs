@@ -8,7 +8,7 @@
 //! 3. *Paths* ([`restrict_paths`]): Landlock. Beneath the destination the worker may do everything that a stream can ask for.
 //!    In the rest of the filesystem it may read, because a parent or a clone source can be anywhere there, also outside of
 //!    mounted subvolumes. A backup may also rename snapshots in a folder beside its source, and read their files, as a restore
-//!    may read those of its snapshot: both are in the stream anyway. All other paths are forbidden. A
+//!    may read those of its snapshots: both are in the stream anyway. All other paths are forbidden. A
 //!    rule for a directory applies through every mount that reaches it. Open descriptors (the stream and the socket) are not
 //!    affected. The root of the filesystem is opened before, because a confined worker cannot mount it.
 //! 4. *Devices*: a stream may contain device nodes, so a worker may create them (`CAP_MKNOD`), and Landlock treats them as
@@ -94,12 +94,12 @@ pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
 }
 
 /// The directory that a job sends from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum SentFrom<'s> {
     /// The folder for snapshots of a source, in which a backup makes one.
     Folder(BorrowedFd<'s>),
-    /// A snapshot that is restored.
-    Snapshot(BorrowedFd<'s>),
+    /// The snapshots that are restored.
+    Snapshots(Vec<BorrowedFd<'s>>),
 }
 
 /// Confines a worker that writes to `destination`, and sends from a directory. The job must use the returned directories.
@@ -297,7 +297,11 @@ fn rules(directories: Option<&Directories>, from: Option<SentFrom<'_>>) -> Resul
         Some(SentFrom::Folder(folder)) => {
             rules = rules.add_rule(PathBeneath::new(folder, reading | AccessFs::MakeDir | AccessFs::RemoveDir))?;
         }
-        Some(SentFrom::Snapshot(snapshot)) => rules = rules.add_rule(PathBeneath::new(snapshot, reading))?,
+        Some(SentFrom::Snapshots(snapshots)) => {
+            for snapshot in snapshots {
+                rules = rules.add_rule(PathBeneath::new(snapshot, reading))?;
+            }
+        }
         None => {}
     }
     rules.restrict_self()

@@ -25,17 +25,16 @@ pub(crate) fn stream_and_directory(
     Ok((input, directory(destination)?))
 }
 
-/// The directories of a backup: the source, the folder for its snapshots, and the destination.
+/// The directories of a backup: the source, the folder for its snapshots, and the destination; or of a restore: the snapshot, the
+/// folder that has it, and the destination.
 pub(crate) fn three_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], DescriptorError> {
     match <[OwnedFd; 3]>::try_from(descriptors) {
         Ok([source, folder, destination]) => Ok([directory(source)?, directory(folder)?, directory(destination)?]),
-        Err(_) => {
-            Err(DescriptorError("the order does not come with the three directories of a backup; start it again"))
-        }
+        Err(_) => Err(DescriptorError("the order does not come with its three directories; start it again")),
     }
 }
 
-/// The directories of a restore or an import: the snapshot or the folder of stream files, and the destination.
+/// The directories of an import: the folder of stream files, and the destination.
 pub(crate) fn two_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], DescriptorError> {
     match <[OwnedFd; 2]>::try_from(descriptors) {
         Ok([snapshot, destination]) => Ok([directory(snapshot)?, directory(destination)?]),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use butterdock_btrfs::send;
+use butterdock_btrfs::subvolume::is_read_only;
 use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Publication, receive, sweep};
 
 use super::confine::SentFrom;
@@ -13,7 +14,8 @@ use super::descriptors::{DescriptorError, one_directory, stream_and_directory, t
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
 use crate::backups::{
-    self, BackupDirectories, ESTIMATE_TIMEOUT, Restore, SharedSnapshot, Task, active_in, prune_source,
+    self, BackupDirectories, ESTIMATE_TIMEOUT, NestedSnapshot, NestedSubvolumes, Restore, SharedSnapshot, Task,
+    active_in, prune_source,
 };
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
@@ -35,6 +37,7 @@ pub(crate) enum Job {
     /// Restore a snapshot into the destination, with a stream of this version.
     Restore {
         snapshot: OwnedFd,
+        nested: Vec<NestedSnapshot>,
         destination: OwnedFd,
         options: Box<Options>,
         version: u32,
@@ -87,15 +90,32 @@ impl Job {
                 let task = Box::new(Task { writer_threads, ..task });
                 let publication = Publication::of(destination.as_fd());
                 let swapfiles = active_in(&source);
+                // A read-only source is sent as it is.
+                let include = task.nested && !is_read_only(&source).unwrap_or_default();
+                let nested = NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), include);
                 Ok(Self::Backup {
-                    directories: BackupDirectories { source, folder, destination, top: None, publication, swapfiles },
+                    directories: BackupDirectories {
+                        source,
+                        folder,
+                        destination,
+                        top: None,
+                        publication,
+                        swapfiles,
+                        nested,
+                    },
                     task,
                     version: send::version().min(NEWEST),
                 })
             }
             Order::Prune(task) => Ok(Self::Prune { folder: one_directory(descriptors)?, task: Box::new(task) }),
             Order::Restore { name, writer_threads, shared } => {
-                let [snapshot, destination] = two_directories(descriptors)?;
+                let [snapshot, folder, destination] = three_directories(descriptors)?;
+                // A confined worker cannot open them.
+                let nested = NestedSnapshot::of_run(folder.as_fd(), snapshot.as_fd()).map_err(|_fault| {
+                    DescriptorError(
+                        "the snapshots on the drive cannot be listed; check the drive and its cable (dmesg)",
+                    )
+                })?;
                 let publication = Publication::of(destination.as_fd());
                 let options = Box::new(Options {
                     writer_threads: writer_threads_for(writer_threads),
@@ -103,7 +123,8 @@ impl Job {
                     name,
                     ..Options::default()
                 });
-                Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST), shared })
+                let version = send::version().min(NEWEST);
+                Ok(Self::Restore { snapshot, nested, destination, options, version, shared })
             }
             Order::Import { only, verify, asked_by, writer_threads } => {
                 let [folder, destination] = two_directories(descriptors)?;
@@ -139,8 +160,9 @@ impl Job {
                 Self::Backup { directories: BackupDirectories { destination, top, ..directories }, task, version }
             }
             Self::Prune { task, .. } => Self::Prune { folder: destination, task },
-            Self::Restore { snapshot, options, version, shared, .. } => {
-                Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version, shared }
+            Self::Restore { snapshot, nested, options, version, shared, .. } => {
+                let options = Box::new(Options { top, ..*options });
+                Self::Restore { snapshot, nested, destination, options, version, shared }
             }
             Self::Import { files, only, options, .. } => {
                 Self::Import { files, only, destination, options: Box::new(Options { top, ..*options }) }
@@ -169,7 +191,10 @@ impl Job {
     pub(crate) fn sent_from(&self) -> Option<SentFrom<'_>> {
         match self {
             Self::Backup { directories, .. } => Some(SentFrom::Folder(directories.folder.as_fd())),
-            Self::Restore { snapshot, .. } => Some(SentFrom::Snapshot(snapshot.as_fd())),
+            Self::Restore { snapshot, nested, .. } => {
+                let nested = nested.iter().map(|nested| nested.root.as_fd());
+                Some(SentFrom::Snapshots(nested.chain([snapshot.as_fd()]).collect()))
+            }
             Self::Receive { .. }
             | Self::Prune { .. }
             | Self::Import { .. }
@@ -201,13 +226,14 @@ impl Job {
                 }
                 Report::Ended { counts: Counts::default(), error: None }
             }
-            Self::Restore { snapshot, destination, options, version, shared } => {
+            Self::Restore { snapshot, nested, destination, options, version, shared } => {
                 let report = |event| reports.queue(Report::Backup(event));
                 let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
                 let (version, observer) = (*version, reports);
                 let (estimate_timeout, report) = (ESTIMATE_TIMEOUT, &report);
                 let restore = Restore {
                     snapshot,
+                    nested,
                     destination,
                     options,
                     shared,

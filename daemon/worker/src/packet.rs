@@ -15,7 +15,7 @@ use rustix::net::{
 };
 
 /// The longest message.
-pub const MAX_MESSAGE: usize = 64 << 10;
+pub const MAX_MESSAGE: usize = 128 << 10;
 
 /// The largest number of descriptors of a message.
 pub const MAX_DESCRIPTORS: usize = 4;

@@ -58,7 +58,8 @@ pub enum Order {
     Backup(Task),
     /// Prune the snapshots beside the source. Descriptor: the folder for its snapshots.
     Prune(Task),
-    /// Send a snapshot on a drive into a directory. Descriptors: the snapshot, the directory.
+    /// Send a snapshot on a drive, with those of the subvolumes below its source, into a directory. Descriptors: the snapshot, the
+    /// folder on the drive that has it, the directory.
     Restore {
         /// The subvolume's name (default: the snapshot's name).
         #[serde(with = "hex::optional")]

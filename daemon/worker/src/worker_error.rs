@@ -140,7 +140,7 @@ impl WorkerError {
 
 /// Shortens a text so that it fits a packet. JSON escapes a byte with up to six bytes.
 pub(crate) fn short(text: impl Display) -> String {
-    const MOST: usize = MAX_MESSAGE / 8;
+    const MOST: usize = MAX_MESSAGE / 16;
     let mut text = text.to_string();
     if text.len() > MOST {
         text.truncate(text.floor_char_boundary(MOST));
@@ -290,6 +290,7 @@ mod tests {
             id: 256,
             received_uuid: butterdock_stream::Uuid([1; 16]),
             state: butterdock_receive::SubvolumeState::default(),
+            nested: Vec::new(),
             parent_number_differs: false,
             end: 5,
         };

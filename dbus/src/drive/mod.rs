@@ -204,6 +204,10 @@ pub struct SnapshotRow {
     pub left_over: Option<bool>,
     /// Its path from the top of the drive: bytes.
     pub path: Option<Vec<u8>>,
+    /// For the snapshot of a subvolume below a source: the path of the subvolume from the root of the source, as bytes.
+    pub nested_path: Option<Vec<u8>>,
+    /// For such a snapshot: the UUID of the source's snapshot of the same run. Missing if the run is incomplete.
+    pub run: Option<String>,
 }
 
 /// A row of `ListMounts`: one mount of the drive that another program made.

@@ -79,8 +79,12 @@ impl Fixture {
     /// Backs up and keeps what the reports say of the drive.
     pub(crate) fn run(&self, order: &Value) -> Result<Ended> {
         let ended = self.begin(order)?.finish()?.success()?;
-        let pinned = events(&ended, "pinned").into_iter().map(|told| told["learned"]["shared"].clone());
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).extend(pinned);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        for told in events(&ended, "pinned") {
+            let nested = told["learned"]["nested"].as_array().cloned().unwrap_or_default();
+            shared.extend(nested.into_iter().chain([told["learned"]["shared"].clone()]));
+        }
+        drop(shared);
         Ok(ended)
     }
 

@@ -3,6 +3,7 @@
 mod fixture;
 mod kills;
 mod locks;
+mod nested;
 mod refusals;
 mod retention;
 mod rollback;

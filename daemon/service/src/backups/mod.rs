@@ -37,9 +37,12 @@ impl fmt::Display for NotOpened {
     }
 }
 
-/// The lineage of the subvolume at this path, where it can be backed up; `None` if it cannot. Blocks as [`open`] does.
-pub(crate) fn find_source(path: &Path) -> Option<Lineage> {
-    usable_source(open_source(path).ok()?.as_fd())
+/// The lineage of the subvolume at the path of a source, where it can be backed up; `None` if it cannot. `include` is whether the
+/// subvolumes below it are backed up too. Blocks as [`open`] does.
+pub(crate) fn find_source(source: &Path, snapshots: &Path, include: bool) -> Option<Lineage> {
+    let from = open_source(source).ok()?;
+    let folder = folder::existing(from.as_fd(), source, snapshots).ok().flatten();
+    usable_source(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd), include)
 }
 
 /// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing. A read-only
@@ -64,10 +67,11 @@ pub(crate) fn open_existing(source: &Path, snapshots: &Path) -> Option<OwnedFd> 
 
 /// Which subvolumes below the source a backup leaves out, with their paths; none if there are none. What the caller cannot look
 /// at is not reported: root may look at it.
-pub(crate) fn left_out(source: &Path, snapshots: &Path) -> Option<String> {
+pub(crate) fn left_out(source: &Path, snapshots: &Path, include: bool) -> Option<String> {
     let from = open_source(source).ok()?;
     let folder = folder::existing(from.as_fd(), source, snapshots).ok().flatten();
-    LeftOut::find(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd)).ok()?.sentence(true)
+    let include = include && !is_read_only(&from);
+    LeftOut::find(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd), include).ok()?.sentence(true)
 }
 
 /// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at

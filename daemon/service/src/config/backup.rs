@@ -26,6 +26,8 @@ pub(super) struct Backup {
     source_reserve: SourceReserve,
     #[serde(default)]
     schedule: Schedule,
+    #[serde(default)]
+    nested: Nested,
 }
 
 /// A subvolume that is backed up.
@@ -51,6 +53,19 @@ pub struct BackupRule {
     pub source_reserve: SourceReserve,
     /// When it starts.
     pub schedule: Schedule,
+    /// The subvolumes below the source.
+    pub nested: Nested,
+}
+
+/// What happens to the subvolumes below a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nested {
+    /// They are left out, and reported.
+    #[default]
+    Ignore,
+    /// The writable ones are backed up with the source.
+    Include,
 }
 
 /// When a backup starts.
@@ -111,6 +126,7 @@ impl Backup {
     pub(super) fn rule(self) -> BackupRule {
         let Self { name, source: AbsolutePath(source), snapshots, drives, folder, keep, protect, .. } = self;
         let (keep_shared_for, source_reserve, schedule) = (self.keep_shared_for, self.source_reserve, self.schedule);
+        let nested = self.nested;
         let name = name.into_inner();
         BackupRule {
             snapshots: snapshots.map_or_else(|| source.join(".butterdock"), |path| path.0),
@@ -123,6 +139,7 @@ impl Backup {
             source,
             drives: drives.0,
             schedule,
+            nested,
         }
     }
 }
@@ -142,8 +159,8 @@ impl KeepRule {
 impl BackupRule {
     /// The rule in words, for `check-config`.
     pub fn words(&self) -> String {
-        let Self { name, source, snapshots, drives, folder, keep, protect, keep_shared_for, source_reserve, schedule } =
-            self;
+        let Self { name, source, snapshots, drives, folder, keep, protect, .. } = self;
+        let Self { keep_shared_for, source_reserve, schedule, nested, .. } = self;
         let when = match schedule {
             Schedule::OnPlug => "when one of its drives is plugged in, and on request",
             Schedule::Manual => "on request",
@@ -152,8 +169,12 @@ impl BackupRule {
             [] => "no drive, so it never runs".to_owned(),
             drives => drives.iter().map(|drive| format!("\"{drive}\"")).collect::<Vec<_>>().join(" and "),
         };
+        let nested = match nested {
+            Nested::Ignore => "",
+            Nested::Include => " and the writable subvolumes below it",
+        };
         format!(
-            "Backup \"{}\": {} to {drives}, {when}; snapshots in {}, on a drive in {}; kept {}; nothing younger than {} is \
+            "Backup \"{}\": {}{nested} to {drives}, {when}; snapshots in {}, on a drive in {}; kept {}; nothing younger than {} is \
              deleted, nor what a drive needs for its next increment until it has been away for {}, nor what this machine did \
              not make; with less than {} free, the source keeps only the newest snapshot and what the drives need.",
             name.0,
@@ -358,6 +379,10 @@ mod tests {
             assert!(with(more).is_err(), "{more}");
         }
         assert!(with("schedule = \"manual\"").is_ok());
+        let nested = with("nested = \"include\"").expect("good");
+        assert_eq!(nested.nested, Nested::Include);
+        assert!(nested.words().contains("/a and the writable subvolumes below it to"), "{}", nested.words());
+        assert!(with("nested = \"yes\"").is_err());
         assert!(rule("name = \".a\"\nsource = \"/a\"\ndrives = []\n").is_err());
     }
 }

@@ -19,7 +19,7 @@ mod validated;
 
 use std::path::PathBuf;
 
-pub use backup::{BackupRule, Schedule};
+pub use backup::{BackupRule, Nested, Schedule};
 pub use command::Command;
 pub use drives::{DriveRules, ImportRule, MatchRule, OnFinish};
 pub use load::{ConfigFiles, load};

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::rows;
-use crate::backups::{Identity, SharedRecord};
+use crate::backups::Identity;
 use crate::enrolment::{Damage, Enrolment};
 use crate::types::Problem;
 
@@ -67,7 +67,7 @@ pub(super) fn problem(enrolment: &Enrolment) -> Option<Problem> {
 fn shared(enrolment: &Enrolment) -> BTreeSet<Uuid> {
     let names = enrolment.shared.keys().chain(enrolment.pins.keys());
     let known = names.map(|name| rows::known(enrolment, name).unwrap_or_default());
-    let known = known.flat_map(|SharedRecord { shared, .. }| shared).chain(rows::restored(enrolment));
+    let known = known.flat_map(|known| known.all()).chain(rows::restored(enrolment));
     known.map(|shared| Uuid::from_bytes(shared.mark().there.0)).collect()
 }
 
@@ -76,13 +76,13 @@ mod tests {
     use butterdock_receive::SubvolumeState;
 
     use super::*;
-    use crate::backups::SharedSnapshot;
+    use crate::backups::{SharedRecord, SharedSnapshot};
 
     fn enrolment() -> Enrolment {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
         let state = |number| SubvolumeState { uuid: [number; 16], ..SubvolumeState::default() };
         let shared = [1, 2].map(|number| SharedSnapshot { here: state(9), there: state(number), time: 1 }).to_vec();
-        let known = SharedRecord { sources: Vec::new(), shared };
+        let known = SharedRecord { shared, ..SharedRecord::default() };
         blue.shared.insert("home".to_owned(), serde_json::to_value(known).expect("written"));
         blue
     }

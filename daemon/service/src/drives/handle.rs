@@ -215,11 +215,12 @@ impl DriveManager {
         let Some(enrolment) = table.enrolment(id) else { return Vec::new() };
         let others = enrolment.shared.keys().chain(enrolment.pins.keys()).filter(|other| *other != backup);
         // What cannot be read of another backup is that backup's problem, and no parent here.
-        let known = |name: &str| rows::known(enrolment, name).unwrap_or_default().shared;
-        let own = known(backup);
-        let others: Vec<Vec<SharedSnapshot>> =
-            others.map(|name| known(name)).chain([rows::restored(enrolment)]).collect();
-        for_order(std::iter::once(&own[..]).chain(others.iter().map(Vec::as_slice)))
+        let known = |name: &str| rows::known(enrolment, name).unwrap_or_default();
+        let own = known(backup).all();
+        let (mut others, nested): (Vec<_>, Vec<_>) =
+            others.map(|name| known(name)).map(|known| (known.shared, known.nested)).unzip();
+        others.push(rows::restored(enrolment));
+        for_order(std::iter::once(&own).chain(&others).chain(&nested).map(Vec::as_slice))
     }
 
     /// The snapshots on a drive in which a verify found damage.

@@ -51,11 +51,11 @@ impl DriveManager {
         }
     }
 
-    /// Writes down that a snapshot of it was restored, on which others may build.
+    /// Writes down that snapshots of it were restored, on which others may build.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub(crate) async fn restored(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+    pub(crate) async fn restored(&self, id: &DriveId, shared: Vec<SharedSnapshot>) -> Result<(), Error> {
         let (manager, id) = (self.clone(), id.clone());
         answer(async move { manager.restored_now(&id, shared).await }).await
     }
@@ -118,12 +118,13 @@ impl DriveManager {
         .await
     }
 
-    async fn restored_now(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+    async fn restored_now(&self, id: &DriveId, shared: Vec<SharedSnapshot>) -> Result<(), Error> {
         let seconds = i64::try_from(self.0.clock.micros() / 1_000_000).unwrap_or(i64::MAX);
-        let shared = SharedSnapshot { time: seconds, ..shared };
         self.write_down(id, move |enrolment| {
             let mut restored = rows::restored(enrolment);
-            remember(&mut restored, shared);
+            for one in shared {
+                remember(&mut restored, SharedSnapshot { time: seconds, ..one });
+            }
             enrolment.restored = value(&restored)?;
             Ok(())
         })
@@ -222,7 +223,7 @@ mod tests {
 
     fn learned() -> RecordUpdate {
         let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
-        RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() }
+        RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() }
     }
 
     #[tokio::test(start_paused = true)]

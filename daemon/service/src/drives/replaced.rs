@@ -18,7 +18,7 @@ pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
     let names: BTreeSet<String> = enrolment.shared.keys().chain(enrolment.pins.keys()).cloned().collect();
     let sent = |name: &String| {
         let known = rows::known(enrolment, name).unwrap_or_default();
-        known.shared.iter().any(|shared| there.contains(&shared.mark().there))
+        known.all().iter().any(|shared| there.contains(&shared.mark().there))
     };
     let mut of: BTreeSet<String> = names.into_iter().filter(sent).collect();
     if of.is_empty() {
@@ -47,10 +47,8 @@ mod tests {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
         for (name, number) in [("etc", 1), ("home", 2)] {
             let state = SubvolumeState { uuid: [number; 16], ..SubvolumeState::default() };
-            let known = SharedRecord {
-                sources: Vec::new(),
-                shared: vec![SharedSnapshot { here: state, there: state, time: 1 }],
-            };
+            let shared = vec![SharedSnapshot { here: state, there: state, time: 1 }];
+            let known = SharedRecord { shared, ..SharedRecord::default() };
             blue.shared.insert(name.to_owned(), serde_json::to_value(known).expect("written"));
         }
         blue

@@ -8,7 +8,7 @@ use super::kept_shared;
 use super::shown;
 use super::table::{DriveTable, goes};
 use crate::backups::{FullReason, LeftOut, RecordV1, SharedRecord, SharedSnapshot};
-use crate::config::{BackupRule, Schedule, WorkerRule};
+use crate::config::{BackupRule, Nested, Schedule, WorkerRule};
 use crate::enrolment::Enrolment;
 
 impl DriveManager {
@@ -101,7 +101,8 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
 /// What the last run left out, without names: everybody may see it.
 fn left_out(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> Option<Warning> {
     let count = *table.left_out.get(&enrolment.id)?.get(rule.name.as_str())?;
-    Warning::left_out(LeftOut { count, ..LeftOut::default() }.sentence(false))
+    let include = rule.nested == Nested::Include;
+    Warning::left_out(LeftOut { count, include, ..LeftOut::default() }.sentence(false))
 }
 
 #[cfg(test)]

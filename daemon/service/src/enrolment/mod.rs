@@ -22,7 +22,7 @@ use crate::device::{Error, Result};
 use crate::durable;
 
 /// An enrolment has some thousand bytes.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 4 << 20;
 
 /// The enrolments on disk, in `<state>/drives`. Every call blocks. One service uses them: the history's lock sees to it.
 #[derive(Debug, Clone)]

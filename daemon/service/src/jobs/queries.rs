@@ -153,6 +153,8 @@ pub(crate) struct Estimated {
     pub from_future: Vec<(bool, usize)>,
     /// The subvolumes below the source, with their paths.
     pub left_out: Option<LeftOut>,
+    /// How many subvolumes below the source would be part of the run, and for how many of them everything would be sent.
+    pub nested: Option<(u64, u64)>,
 }
 
 impl Jobs {
@@ -204,6 +206,7 @@ fn estimated(reports: &[Report], error: Option<WorkerError>) -> Estimated {
             Report::Backup(BackupEvent::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
             Report::Backup(BackupEvent::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
             Report::Backup(BackupEvent::LeftOut(left_out)) => all.left_out = Some(left_out.clone()),
+            Report::Backup(BackupEvent::Nested { count, full }) => all.nested = Some((*count, *full)),
             Report::Backup(BackupEvent::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
             _other => {}
         }

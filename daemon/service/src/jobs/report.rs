@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::job::Event;
 use super::job::{Job, JobError, Total};
-use crate::backups::{BackupEvent, from_future};
+use crate::backups::{BackupEvent, from_future, nested_in_run, nested_restored};
 use crate::worker::Report;
 use butterdock_worker::{streams, verify};
 
@@ -109,6 +109,14 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
             let sentence = left_out.sentence(false);
             sentence.iter().for_each(|sentence| note(job, sentence));
             return sentence.is_some();
+        }
+        BackupEvent::RestoredNested { count, missing } => {
+            note(job, &nested_restored(*count, *missing));
+            return true;
+        }
+        BackupEvent::Nested { count, full } => {
+            note(job, &nested_in_run(*count, *full));
+            return true;
         }
         BackupEvent::FromFuture { drive, count } => {
             note(job, &from_future(*drive, *count));

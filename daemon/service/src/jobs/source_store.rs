@@ -39,7 +39,7 @@ pub(crate) struct OpenDirectories {
     /// Opens the directories of a backup, as [`SourceStore::open`] has it.
     pub(crate) open: fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Opened,
     /// The lineage of the subvolume at a source's path, where it can be backed up.
-    pub(crate) find_source: fn(&Path) -> Option<Lineage>,
+    pub(crate) find_source: fn(&BackupRule) -> Option<Lineage>,
     /// Looks at the source of a backup, as [`SourceStore::look`] has it.
     pub(crate) look: fn(&BackupRule) -> Option<Look>,
 }
@@ -87,7 +87,7 @@ impl SourceStore {
     /// Whether a source that was refused with this problem can be backed up now. `ours` are the snapshots that the backup made, and
     /// those that were restored from its snapshots.
     pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem, ours: &[Identity]) -> bool {
-        let Some(found) = (self.open.find_source)(&rule.source) else { return false };
+        let Some(found) = (self.open.find_source)(rule) else { return false };
         // Another subvolume stays another one until the recorded one, or one that descends from it, is there.
         let continues = |recorded: &Lineage| found.continues(recorded, |uuid| ours.contains(&uuid));
         problem != SourceProblem::Another
@@ -143,6 +143,7 @@ mod tests {
             keep_shared_for: std::time::Duration::MAX,
             source_reserve: Default::default(),
             schedule: Default::default(),
+            nested: Default::default(),
         }
     }
 
@@ -158,7 +159,8 @@ mod tests {
     fn sources_in(state: &Path) -> SourceStore {
         let open = OpenDirectories {
             open: |_rule, _root, _here| Err("it is not opened".to_owned().into()),
-            find_source: |path| {
+            find_source: |rule| {
+                let path = &rule.source;
                 let ancestors =
                     if path.ends_with("rolled-back") { vec![Identity([8; 16]), Identity([6; 16])] } else { vec![] };
                 let lineage = Lineage { sources: vec![Identity([7; 16])], ancestors, ..Lineage::default() };

@@ -17,7 +17,6 @@ mod unwritable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +103,7 @@ fn rule(name: &str, drives: &[&str]) -> BackupRule {
         keep_shared_for: Duration::from_secs(180 * 24 * 3600),
         source_reserve: Default::default(),
         schedule: Schedule::OnPlug,
+        nested: Default::default(),
     }
 }
 
@@ -306,7 +306,7 @@ fn places(
     destination: &mut dyn Destination,
     _here: (Identity, bool),
 ) -> Result<[DirHandle; 2], NotOpened> {
-    if find_source(&rule.source).is_none() {
+    if find_source(rule).is_none() {
         let cause = Some(BackupCause::SourceRefused(SourceProblem::NotOpened));
         return Err(NotOpened { sentence: "the source cannot be opened; mount it".to_owned(), cause });
     }
@@ -315,7 +315,8 @@ fn places(
 }
 
 /// The sources in the fixture's folder are there when their paths are; all others always.
-fn find_source(path: &Path) -> Option<Lineage> {
+fn find_source(rule: &BackupRule) -> Option<Lineage> {
+    let path = rule.source.as_path();
     let lineage = Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() };
     (path.components().count() < 3 || path.exists()).then_some(lineage)
 }
@@ -431,7 +432,7 @@ impl Player {
             return Err(ErrorKind::DeviceGone);
         }
         let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
-        let learned = RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() };
+        let learned = RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() };
         worker.report(&Report::Backup(BackupEvent::Pinned { learned }));
         lock(&self.written).push((drive, name));
         Ok(())

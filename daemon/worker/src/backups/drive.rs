@@ -19,6 +19,7 @@ use nix::sys::stat::Mode as FileMode;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 
+use super::listed_runs::{NestedOnDrive, add_runs, by_run};
 use super::name;
 use super::owner::{look_up, recorded};
 use super::shared_record::{PairUuids, SharedRecord, SharedSnapshot};
@@ -135,6 +136,8 @@ pub struct SnapshotOnDrive {
     pub left_over: bool,
     /// Its path from the top of the drive, as bytes.
     pub path: Vec<u8>,
+    /// It is the snapshot of a subvolume below the source.
+    pub nested: Option<NestedOnDrive>,
 }
 
 /// The machine that put a snapshot on a drive.
@@ -174,7 +177,7 @@ impl Backups {
     }
 }
 
-/// The complete snapshots on the drive whose top is `root`, newest first.
+/// The snapshots on the drive whose top is `root`, newest first; those of subvolumes below a source follow the source's.
 ///
 /// # Errors
 /// The subvolumes cannot be listed.
@@ -190,7 +193,10 @@ pub fn list_snapshots(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<Sna
     found.sort_by_key(|(_, snapshot)| std::cmp::Reverse((snapshot.made, snapshot.id)));
     found.truncate(MOST);
     let mut folders = Folders { root, open: HashMap::new() };
-    Ok(found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).collect())
+    let (mut rows, runs): (Vec<SnapshotOnDrive>, Vec<Option<Identity>>) =
+        found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).unzip();
+    add_runs(&mut rows, &runs);
+    Ok(by_run(rows))
 }
 
 /// The largest list, because an answer must fit into a D-Bus message.
@@ -205,14 +211,16 @@ struct Folders<'r> {
 }
 
 impl Folders<'_> {
-    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> SnapshotOnDrive {
+    /// The snapshot; and the uuid of the run in its record, if it is the snapshot of a subvolume below a source.
+    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> (SnapshotOnDrive, Option<Identity>) {
         let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(at) => (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default()),
             None => (&b"."[..], path),
         };
         let record = self.folder(folder).and_then(|folder| recorded(folder, &snapshot.state()));
         let origin = record.and_then(|record| record.origin);
-        describe(path, Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
+        let run = origin.as_ref().and_then(|origin| origin.nested.as_ref()).map(|nested| Identity(nested.run));
+        (describe(path, Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups), run)
     }
 
     fn folder(&mut self, path: &[u8]) -> Option<BorrowedFd<'_>> {
@@ -229,7 +237,7 @@ impl Folders<'_> {
     }
 }
 
-fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
+pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
     let remembers = |known: &SharedRecord| {
         let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
         known.shared.iter().any(is_it)
@@ -247,30 +255,45 @@ fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> SnapshotOnDri
     let of_us = backup.as_deref().filter(|_| from == MadeBy::ThisMachine);
     let left_over = of_us.is_some_and(|backup| backups.is_left_over(snapshot.origin.as_ref(), backup));
     let pinned = backups.marks.iter().any(|mark| mark.pins(&snapshot));
-    let Snapshot { uuid, received_uuid, parent_uuid, name, .. } = snapshot;
+    let Snapshot { uuid, received_uuid, parent_uuid, name, origin, .. } = snapshot;
     let name = name.unwrap_or_default();
-    let made = backup.as_ref().and_then(|backup| name::parse(backup.as_bytes(), &name));
+    let made = backup.as_ref().and_then(|backup| {
+        let backup = backup.as_bytes();
+        name::parse(backup, name::run_of_nested(backup, &name).unwrap_or(&name))
+    });
     let (received_uuid, parent_uuid) = (received_uuid.known(), parent_uuid.known());
     let path = path.to_vec();
-    SnapshotOnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned, left_over, path }
+    let nested = origin.and_then(|origin| origin.nested).map(|nested| NestedOnDrive { path: nested.path, run: None });
+    SnapshotOnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned, left_over, path, nested }
+}
+
+/// An open snapshot on a drive.
+#[derive(Debug)]
+pub struct OpenSnapshot {
+    /// Its root.
+    pub snapshot: OwnedFd,
+    /// The folder that it is in.
+    pub folder: OwnedFd,
 }
 
 /// Opens the snapshot with this uuid, in any folder of the drive whose top is `root`; `None` if there is no such snapshot.
 ///
 /// # Errors
 /// The subvolumes cannot be listed, or the snapshot cannot be opened.
-pub fn open_snapshot(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
+pub fn open_snapshot(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OpenSnapshot>, Fault> {
     for id in roots::subvolumes_by_uuid(root, uuid.0)? {
         let Some(path) = roots::path_of(root, id)? else { continue };
-        let Ok(path) = CString::new(path) else { continue };
+        let above = path.iter().rposition(|&byte| byte == b'/').and_then(|at| path.get(..at)).unwrap_or(b".");
+        let (Ok(above), Ok(path)) = (CString::new(above), CString::new(path.as_slice())) else { continue };
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        match file::open_beneath(root, &path, flags, FileMode::empty()) {
+        let open = |path| file::open_beneath(root, path, flags, FileMode::empty());
+        match open(&path).and_then(|snapshot| Ok(OpenSnapshot { snapshot, folder: open(&above)? })) {
             // It was moved after its path was read.
             Err(Fault { errno: FaultErrno::ENOENT, .. }) => {}
             Err(fault) => return Err(fault),
             Ok(opened) => {
-                let there = subvolume::info(opened.as_fd())?;
-                if there.uuid == uuid.0 && subvolume::is_read_only(opened.as_fd())? {
+                let there = subvolume::info(opened.snapshot.as_fd())?;
+                if there.uuid == uuid.0 && subvolume::is_read_only(opened.snapshot.as_fd())? {
                     return Ok(Some(opened));
                 }
             }
@@ -324,7 +347,13 @@ mod tests {
         let unknown = describe(b"x", received.clone(), &backups(Vec::new()));
         assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (MadeBy::Unknown, None, None, false));
         let origin = |machine| {
-            Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned(), is_source: false })
+            Some(Origin {
+                machine: [machine; 16],
+                source: [3; 16],
+                backup: "home".to_owned(),
+                is_source: false,
+                nested: None,
+            })
         };
         let foreign = describe(b"x", Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
         assert_eq!((foreign.from, foreign.made), (MadeBy::OtherMachine(id(6)), Some(1_000_000)));
@@ -340,6 +369,7 @@ mod tests {
             source: [source; 16],
             backup: "home".to_owned(),
             is_source: false,
+            nested: None,
         };
         let left_over = |configured: &str, sources: Vec<Identity>, origin| {
             let known = vec![("home".to_owned(), SharedRecord { sources, ..SharedRecord::default() })];

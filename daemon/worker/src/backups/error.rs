@@ -91,6 +91,11 @@ impl BackupError {
         }
     }
 
+    /// Whether the subvolume may have its name.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        matches!(self, Self::Receive(failure) if failure.error.is_unconfirmed())
+    }
+
     /// Whether it may end if old snapshots on the drive are deleted.
     pub(crate) fn ends_by_pruning(&self) -> bool {
         match self {
@@ -315,8 +320,9 @@ impl SourceProblem {
                  butterdock backup NAME --new-source to back up this one from now on"
             }
             Self::OnlySubvolumes => {
-                "nothing but other subvolumes, which a backup leaves out, so nothing was sent; name each of them as the source of \
-                 a backup of its own in butterdock.toml (butterdockd check-config names them)"
+                "nothing but other subvolumes, which a backup leaves out, so nothing was sent; set nested = \"include\" in \
+                 butterdock.toml, or name each of them as the source of a backup of its own (butterdockd check-config names \
+                 them)"
             }
             Self::Empty => {
                 "empty, which is probably a mistake, so nothing was sent; mount the right subvolume, or put a file into it if it \

@@ -12,22 +12,24 @@ use std::time::{Duration, Instant};
 use butterdock_btrfs::disk_ranges::DiskRanges;
 use butterdock_btrfs::{Error as Fault, contents, subvolume};
 
+use super::name::MOST_NESTED;
 use super::owner::{Owner, Side, made_by_us};
 use super::prune::list_beside_source;
+use super::runs::SnapshotRun;
 use super::snapshot::Identity;
 use super::task::Task;
 
 /// Timeout for reading the trees.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Up to this many other snapshots of the source are read. With more, the result may be too high.
-const MOST_OTHERS: usize = 64;
+const MOST_OTHERS: usize = 64 + MOST_NESTED;
 /// The time is read once for this many extents.
 const PART: u32 = 4096;
 
 /// What the snapshots of a backup hold beside its source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Held {
-    /// Their number.
+    /// The number of their runs.
     pub snapshots: u64,
     /// What deleting all of them would free, in bytes of data; none if it takes too long to find out.
     pub bytes: Option<u64>,
@@ -51,15 +53,20 @@ struct Tree {
 pub(super) fn held(task: &Task, folder: BorrowedFd<'_>) -> Result<Held, Fault> {
     let owner = Owner::beside_source(task);
     let listed = list_beside_source(task, folder, &[], &[])?.snapshots;
-    let ours = listed.iter().filter(|snapshot| made_by_us(snapshot, Side::Source(&owner)).is_some());
-    let ours: HashSet<u64> = ours.map(|snapshot| snapshot.id).collect();
-    let snapshots = u64::try_from(ours.len()).unwrap_or(u64::MAX);
-    if ours.is_empty() {
+    let side = Side::Source(&owner);
+    let is_ours = |run: &SnapshotRun<'_>| run.top.is_none_or(|top| made_by_us(top, side).is_some());
+    let runs: Vec<SnapshotRun<'_>> = SnapshotRun::of(side, &listed).into_iter().filter(is_ours).collect();
+    let snapshots = u64::try_from(runs.len()).unwrap_or(u64::MAX);
+    if runs.is_empty() {
         return Ok(Held { snapshots, bytes: Some(0) });
     }
+    let ours: HashSet<u64> = runs.iter().flat_map(SnapshotRun::all).map(|snapshot| snapshot.id).collect();
+    // The subvolumes below the source are sources of their snapshots.
+    let mut sources: HashSet<Identity> = owner.sources.iter().copied().collect();
+    sources.extend(runs.iter().flat_map(|run| &run.nested).map(|nested| nested.parent_uuid));
     let all = subvolume::all(folder)?;
     let present = all.iter().filter(|one| one.item.refs != 0 && one.place.is_some());
-    let trees = present.filter_map(|one| Tree::of(one, &owner.sources));
+    let trees = present.filter_map(|one| Tree::of(one, &sources));
     let (mut own, mut others): (Vec<Tree>, Vec<Tree>) = trees.partition(|tree| ours.contains(&tree.id));
     own.sort_unstable_by_key(|tree| tree.otransid);
     // The source is the last of them: it shares most of its tree with its newest snapshot.
@@ -80,7 +87,7 @@ pub(super) fn held(task: &Task, folder: BorrowedFd<'_>) -> Result<Held, Fault> {
 
 impl Tree {
     /// None of a subvolume that is neither one of the sources nor a snapshot of one.
-    fn of(one: &subvolume::Subvolume, sources: &[Identity]) -> Option<Self> {
+    fn of(one: &subvolume::Subvolume, sources: &HashSet<Identity>) -> Option<Self> {
         let (uuid, parent) = (Identity(one.item.uuid), Identity(one.item.parent_uuid));
         let is_source = sources.contains(&uuid);
         let source = if is_source { uuid } else { parent };

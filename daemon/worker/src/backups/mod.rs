@@ -5,8 +5,10 @@
 //! run               a backup, from the check of the source to pruning on the drive
 //! source            checks the source: is it the configured subvolume, and has it changed
 //! lineage           the subvolumes that the source replaced, and those that it descends from
-//! nested            the subvolumes below the source, which a backup leaves out
-//! pending_snapshot  the new snapshot, hidden until the drive has it
+//! runs              the snapshots of a run: of the source, and of the subvolumes below it (pure)
+//! nested            the subvolumes below the source
+//! pending_snapshot  the new snapshots of a run, hidden until the drive has all of them
+//! transfer          sends the snapshots of a run
 //! stream            sends a snapshot, and estimates how many bytes that will be
 //! space_check       checks whether they fit, before the transfer and during it
 //! snapshot          the snapshots of a filesystem
@@ -16,9 +18,11 @@
 //! shared_snapshots  which of them are still on both sides (pure), and why there is none
 //! retention         which snapshots stay, and why (pure)
 //! prune             deletes the others
+//! deleted           waits for the space of deleted subvolumes
 //! held              how much space the snapshots beside the source hold
 //! first_seen        when each snapshot was first seen (pure); the daemon keeps it
 //! drive             the folder of a backup on a drive, and the list of the snapshots on a drive
+//! listed_runs       the runs in that list (pure)
 //! restore           sends a snapshot from a drive into a volume
 //! error             why a backup failed
 //! ```
@@ -32,7 +36,8 @@
 //! snapshots that a drive needs for its next increment are pinned on both sides, until the drive has been away for too long or
 //! an administrator gives them up. The newest snapshot is kept, and each that is younger than `protect`, by its date or by when
 //! it was first seen; beside a source that is running full only the newest and the pinned ones. Nothing is deleted while the
-//! clock is not trusted ([`crate::clock`]), except what an administrator gives up.
+//! clock is not trusted ([`crate::clock`]), except what an administrator gives up, and what a killed worker left of a run. The
+//! snapshots of a run are kept and deleted together ([`runs`]).
 //!
 //! # The folder for snapshots
 //! The best folder is a subvolume inside the source, as snapper has it: then making and deleting snapshots does not change
@@ -44,11 +49,13 @@
 //! parent too, but it is not pruned: it was moved to be kept.
 
 mod damaged_file;
+mod deleted;
 mod drive;
 mod error;
 mod first_seen;
 mod held;
 mod lineage;
+mod listed_runs;
 mod name;
 mod nested;
 mod owner;
@@ -57,6 +64,7 @@ mod prune;
 mod restore;
 mod retention;
 mod run;
+mod runs;
 mod shared_record;
 mod shared_snapshots;
 mod snapshot;
@@ -65,23 +73,26 @@ mod space_check;
 mod stream;
 mod swapfiles;
 mod task;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
 
 pub use drive::{
-    Backups, MadeBy, SnapshotOnDrive, beneath, choose_folder, default_folder, list_snapshots, make_beneath,
-    open_snapshot,
+    Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, beneath, choose_folder, default_folder, list_snapshots,
+    make_beneath, open_snapshot,
 };
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};
 pub use lineage::{Lineage, SnapshotFolder};
+pub use listed_runs::NestedOnDrive;
 pub use name::{LONGEST as LONGEST_NAME, is_snapshot_name};
-pub use nested::{LeftOut, NestedPath};
+pub(crate) use nested::NestedSubvolumes;
+pub use nested::{LeftOut, NestedPath, nested_in_run, nested_restored};
 pub use prune::from_future;
 pub(crate) use prune::prune_source;
-pub(crate) use restore::Restore;
+pub(crate) use restore::{NestedSnapshot, Restore};
 pub use retention::RetentionRule;
 pub(crate) use run::{BackupDirectories, Run};
 pub use shared_record::{

@@ -11,8 +11,16 @@ const HIDDEN: &[u8] = b".butterdock-";
 const CLAIMED: &[u8] = b".butterdock+";
 /// `.20261122T201500Z`
 const TIME_LEN: usize = 17;
-/// The longest name of a backup: with the prefix and the time it has 255 bytes, the longest file name.
-pub const LONGEST: usize = 255 - TIME_LEN - HIDDEN.len();
+/// The largest number of subvolumes below the source in a run.
+pub(super) const MOST_NESTED: usize = 100;
+/// `.100`
+const NUMBER_LEN: usize = 4;
+/// The longest file name.
+const LONGEST_FILE: usize = 255;
+/// The longest name of a backup: with the prefix, the time and a number it has 255 bytes.
+pub const LONGEST: usize = LONGEST_FILE - TIME_LEN - NUMBER_LEN - HIDDEN.len();
+/// A longer path of a subvolume is cut in the name of its snapshot.
+const LONGEST_LABEL: usize = 60;
 
 /// The name of a snapshot that was made at `seconds` since 1970: `home.20261122T201500Z`.
 pub(super) fn make(backup: &[u8], seconds: i64) -> Vec<u8> {
@@ -38,6 +46,36 @@ pub(super) fn parse(backup: &[u8], name: &[u8]) -> Option<i64> {
     let (year, month, day) = (number(date, 0, 4)?, two(date, 4)?, two(date, 6)?);
     let date_time = DateTime::new(year, month, day, two(clock, 0)?, two(clock, 2)?, two(clock, 4)?, 0);
     date_time.ok().map(seconds)
+}
+
+/// The name of the snapshot of a subvolume below the source: the name of the run, a number up to [`MOST_NESTED`], and, for
+/// people, as much of the path as fits: `home.20261122T201500Z.2-alice`.
+pub(super) fn make_nested(run: &[u8], number: usize, path: &[u8]) -> Vec<u8> {
+    let mut name = [run, format!(".{number}").as_bytes()].concat();
+    let room = LONGEST_FILE.saturating_sub(HIDDEN.len() + 1).saturating_sub(name.len()).min(LONGEST_LABEL);
+    let label: Vec<u8> = path
+        .iter()
+        .take(room)
+        .map(|&byte| match byte {
+            b'/' => b'-',
+            b'.' | b'-' | b'_' => byte,
+            _ if byte.is_ascii_alphanumeric() => byte,
+            _ => b'_',
+        })
+        .collect();
+    if !label.is_empty() {
+        name.push(b'-');
+        name.extend(label);
+    }
+    name
+}
+
+/// The name of the run that a snapshot of a subvolume below the source belongs to; `None` for other names.
+pub(super) fn run_of_nested<'n>(backup: &[u8], name: &'n [u8]) -> Option<&'n [u8]> {
+    let (run, rest) = name.split_at_checked(backup.len().checked_add(TIME_LEN)?)?;
+    let number = rest.strip_prefix(b".")?.split(|&byte| byte == b'-').next()?;
+    let is_number = matches!(number.len(), 1..NUMBER_LEN) && number.iter().all(u8::is_ascii_digit);
+    (is_number && parse(backup, run).is_some()).then_some(run)
 }
 
 /// Whether it is the name of a snapshot of this backup.
@@ -119,12 +157,35 @@ mod tests {
     }
 
     #[test]
+    fn a_nested_snapshot_is_named_by_its_run_and_path() {
+        let run = make(b"home", 1_795_378_500);
+        let name = make_nested(&run, 2, b"alice/my \xff\n..");
+        assert_eq!(name, b"home.20261122T201500Z.2-alice-my___..");
+        assert_eq!(run_of_nested(b"home", &name), Some(&run[..]));
+        assert_eq!(parse(b"home", &name), None, "it is no snapshot of the source");
+        for backup in [&b"home"[..], &[b'x'; LONGEST]] {
+            let run = make(backup, 0);
+            let name = make_nested(&run, MOST_NESTED, &[b'p'; 5000]);
+            assert!(hide(&name).len() <= 255, "{}", name.len());
+            assert_eq!(run_of_nested(backup, &name), Some(&run[..]));
+        }
+        for other in
+            ["home.20261122T201500Z", "home.20261122T201500Z.", "home.20261122T201500Z.1000", "etc.20261122T201500Z.1"]
+        {
+            assert_eq!(run_of_nested(b"home", other.as_bytes()), None, "{other}");
+        }
+        for other in ["home.20261122T201500Z.x", "home.20261122T201500Z.-a", "home.20261322T201500Z.1", "home.1", ""] {
+            assert_eq!(run_of_nested(b"home", other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
     fn the_longest_name_fits_with_both_prefixes() {
         let name = hide(&make(&[b'x'; LONGEST], 0));
-        assert_eq!(name.len(), 255);
+        assert_eq!(name.len(), 255 - NUMBER_LEN);
         assert_eq!(hidden(&name).and_then(|name| parse(&[b'x'; LONGEST], name)), Some(0));
         let lock = claim(&make(&[b'x'; LONGEST], 0));
-        assert_eq!((lock.len(), claimed(&lock)), (255, hidden(&name)));
+        assert_eq!((lock.len(), claimed(&lock)), (255 - NUMBER_LEN, hidden(&name)));
         assert_eq!((claimed(&name), hidden(&lock)), (None, None));
     }
 

@@ -1,21 +1,27 @@
-//! The subvolumes below a source. A snapshot of the source has an empty directory in the place of each, so that a backup leaves
-//! them out.
+//! The subvolumes below a source. A snapshot of the source has an empty directory in the place of each, so that a snapshot of the
+//! source alone leaves them out. A backup with `nested = "include"` makes a snapshot of each writable one too ([`runs`]).
+//!
+//! [`runs`]: super::runs
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::BorrowedFd;
+use std::ffi::CString;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
+use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::RootRef;
 use butterdock_btrfs::subvolume::{self, Subvolume};
 use butterdock_btrfs::{Errno, Error as Fault, roots};
+use butterdock_receive::LONGEST_NESTED;
 use serde::{Deserialize, Serialize};
 
+use super::name::MOST_NESTED;
 use super::snapshot::Identity;
 use crate::hex;
 
 /// So many are named; the others are only counted.
 const MOST_NAMED: usize = 20;
-/// A longer path is cut, in bytes.
-const LONGEST: usize = 1000;
+/// A longer path is cut where it is named, in bytes.
+const LONGEST_NAMED: usize = 1000;
 
 /// The path of a subvolume, relative to the source: bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,40 +35,107 @@ pub struct LeftOut {
     pub count: u64,
     /// The paths of the first ones, sorted.
     pub paths: Vec<NestedPath>,
+    /// The others are backed up with the source.
+    #[serde(default)]
+    pub include: bool,
 }
 
-impl LeftOut {
+/// The subvolumes below a source.
+#[derive(Debug, Default)]
+pub(crate) struct NestedSubvolumes {
+    /// Those that are backed up with it, sorted by their paths.
+    pub included: Vec<NestedSubvolume>,
+    pub left_out: LeftOut,
+}
+
+/// A subvolume that is backed up with the source.
+#[derive(Debug)]
+pub(crate) struct NestedSubvolume {
+    /// Its path from the root of the source.
+    pub path: NestedPath,
+    /// Its root directory.
+    pub fd: OwnedFd,
+    pub uuid: Identity,
+    pub parent_uuid: Identity,
+}
+
+impl NestedSubvolumes {
     /// Those below `source`. The folder for snapshots is none of them, and neither are snapshots of the source.
+    ///
+    /// With `include` the writable ones are included, up to [`MOST_NESTED`]: read-only ones are taken for the snapshots of another
+    /// program. One below a subvolume that is left out is left out too.
     ///
     /// # Errors
     /// As for [`subvolume::all`]: the kernel lists subvolumes for root alone.
-    pub fn find(source: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Self, Fault> {
-        let (root, uuid) = {
-            let info = subvolume::info(source)?;
-            (info.id, Identity(info.uuid))
-        };
+    pub(crate) fn find(source: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Result<Self, Fault> {
+        let info = subvolume::info(source)?;
+        let (root, uuid) = (info.id, Identity(info.uuid));
         let folder = folder.map(subvolume::info).transpose()?.map(|info| info.id).filter(|id| *id != root);
         let all = subvolume::all(source)?;
         let nested = below(root, uuid, folder, &all);
-        let mut paths = Vec::new();
-        for place in nested.values().take(MOST_NAMED) {
-            paths.extend(path(source, root, place, &nested)?.map(NestedPath));
+        let writable = if include { writable(root, &all) } else { BTreeSet::new() };
+        let mut found = Self { left_out: LeftOut { include, ..LeftOut::default() }, ..Self::default() };
+        let mut placed = Vec::new();
+        for one in all.iter().filter(|one| nested.contains_key(&one.id)) {
+            let place = one.place.as_ref().map(|place| path(source, root, place, &nested)).transpose()?.flatten();
+            placed.extend(place.map(|path| (path, one)));
         }
-        paths.sort();
-        Ok(Self { count: nested.len() as u64, paths })
+        placed.sort_unstable_by(|(path, _), (other, _)| path.cmp(other));
+        for (path, one) in placed {
+            let is_wanted = writable.contains(&one.id) && found.included.len() < MOST_NESTED;
+            match is_wanted.then(|| open(source, &path, one)).flatten() {
+                Some(one) => found.included.push(one),
+                None => found.left_out.add(path),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl NestedSubvolume {
+    /// Whether it was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(subvolume::info(&self.fd), Err(Fault { errno: Errno::ENOENT, .. }))
+    }
+}
+
+impl LeftOut {
+    /// Counts one more, and names it if it is one of the first.
+    pub(super) fn add(&mut self, mut path: Vec<u8>) {
+        self.count = self.count.saturating_add(1);
+        if self.paths.len() < MOST_NAMED {
+            path.truncate(LONGEST_NAMED);
+            self.paths.push(NestedPath(path));
+            self.paths.sort();
+        }
+    }
+
+    /// Those below `source` that a backup leaves out; `include` is whether it includes the writable ones.
+    ///
+    /// # Errors
+    /// As for [`subvolume::all`]: the kernel lists subvolumes for root alone.
+    pub fn find(source: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Result<Self, Fault> {
+        NestedSubvolumes::find(source, folder, include).map(|found| found.left_out)
     }
 
     /// Says what is left out; with the paths, which not all users may see. None if it is nothing.
     #[must_use]
     pub fn sentence(&self, with_paths: bool) -> Option<String> {
-        let which = match self.count {
+        let (which, verb) = match self.count {
             0 => return None,
-            1 => "1 subvolume below the source is left out".to_owned(),
-            count => format!("{count} subvolumes below the source are left out"),
+            1 => (counted(1), "is"),
+            count => (counted(count), "are"),
         };
-        let next = "to back them up, make each the source of a backup of its own";
+        let next = if self.include {
+            format!(
+                "read-only subvolumes, active swapfiles and more than {MOST_NESTED} are not included: to back them up, make each \
+                 the source of a backup of its own"
+            )
+        } else {
+            "to back them up, set nested = \"include\", or make each the source of a backup of its own".to_owned()
+        };
         if !with_paths || self.paths.is_empty() {
-            return Some(format!("{which} (butterdock backups --dry-run names them); {next}"));
+            return Some(format!("{which} {verb} left out (butterdock backups --dry-run names them); {next}"));
         }
         let names: Vec<String> = self
             .paths
@@ -71,26 +144,85 @@ impl LeftOut {
             .collect();
         let more = self.count.saturating_sub(names.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Some(format!("{which} ({}{more}); {next}", names.join(", ")))
+        Some(format!("{which} {verb} left out ({}{more}); {next}", names.join(", ")))
+    }
+}
+
+/// Says how many subvolumes below the source are part of a run; for `full` of them everything is sent.
+#[must_use]
+pub fn nested_in_run(count: u64, full: u64) -> String {
+    let full = match full {
+        0 => String::new(),
+        full if full == count => ", in full".to_owned(),
+        full => format!(", {full} of them in full"),
+    };
+    format!("with {}{full}", counted(count))
+}
+
+/// Says how many subvolumes below the source were restored; `missing` of them have no place in the restored one.
+#[must_use]
+pub fn nested_restored(count: u64, missing: u64) -> String {
+    if missing == 0 {
+        return format!("with {} in place", counted(count));
+    }
+    format!(
+        "{missing} of {} could not be put in place, because a directory of the path is missing, or a file has the name; butterdock \
+         snapshots --drive lists their snapshots, and each can be restored by itself",
+        counted(count)
+    )
+}
+
+fn counted(count: u64) -> String {
+    if count == 1 { "1 subvolume below the source".to_owned() } else { format!("{count} subvolumes below the source") }
+}
+
+/// Opens a subvolume at a path from the root of the source. `None` if it cannot be opened there, for example because it was moved,
+/// or if its path is too long for a record.
+fn open(source: BorrowedFd<'_>, path: &[u8], one: &Subvolume) -> Option<NestedSubvolume> {
+    if path.len() > LONGEST_NESTED {
+        return None;
+    }
+    let at = CString::new(path).ok()?;
+    let fd = file::open_beneath(source, &at, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).ok()?;
+    // Another filesystem may be mounted there.
+    let info = subvolume::info(&fd).ok().filter(|info| info.id == one.id && info.uuid == one.item.uuid)?;
+    let uuid = Identity(info.uuid).known()?;
+    subvolume::is_root(&file::stat(&fd).ok()?).then_some(NestedSubvolume {
+        path: NestedPath(path.to_vec()),
+        fd,
+        uuid,
+        parent_uuid: Identity(info.parent_uuid),
+    })
+}
+
+/// The ids of the writable subvolumes below `root` that are in no read-only one.
+fn writable(root: u64, all: &[Subvolume]) -> BTreeSet<u64> {
+    let writable: Vec<&Subvolume> = all.iter().filter(|one| !one.item.read_only).collect();
+    beneath(root, &writable)
+}
+
+/// The ids of the subvolumes among `some` that are in `root`, or in one that is.
+fn beneath(root: u64, some: &[&Subvolume]) -> BTreeSet<u64> {
+    let mut inside: BTreeSet<u64> = [root].into();
+    // A subvolume may have a lower id than the one that it is in.
+    loop {
+        let is_new = |one: &&&Subvolume| {
+            let is_in = one.place.as_ref().is_some_and(|place| inside.contains(&place.parent_id));
+            is_in && !inside.contains(&one.id) && one.item.refs != 0
+        };
+        let new: Vec<u64> = some.iter().filter(is_new).map(|one| one.id).collect();
+        if new.is_empty() {
+            return inside;
+        }
+        inside.extend(new);
     }
 }
 
 /// The places of the subvolumes below `root`, by their ids: without `folder` and what is below it, and without read-only
 /// snapshots of the subvolumes below, or of the root itself, whose uuid is `uuid`.
 fn below(root: u64, uuid: Identity, folder: Option<u64>, all: &[Subvolume]) -> BTreeMap<u64, RootRef> {
-    let mut inside: BTreeSet<u64> = [root].into();
-    // A subvolume may have a lower id than the one that it is in.
-    loop {
-        let is_new = |one: &&Subvolume| {
-            let is_in = one.place.as_ref().is_some_and(|place| inside.contains(&place.parent_id));
-            is_in && !inside.contains(&one.id) && Some(one.id) != folder && one.item.refs != 0
-        };
-        let new: Vec<u64> = all.iter().filter(is_new).map(|one| one.id).collect();
-        if new.is_empty() {
-            break;
-        }
-        inside.extend(new);
-    }
+    let others: Vec<&Subvolume> = all.iter().filter(|one| Some(one.id) != folder).collect();
+    let inside = beneath(root, &others);
     let uuids: BTreeSet<Identity> = all
         .iter()
         .filter(|one| inside.contains(&one.id))
@@ -124,8 +256,8 @@ fn path(
         }
         part.append(&mut path);
         path = part;
-        if at.parent_id == root || path.len() > LONGEST {
-            path.truncate(LONGEST);
+        // A longer one is only named.
+        if at.parent_id == root || path.len() > LONGEST_NESTED {
             return Ok(Some(path));
         }
         let Some(above) = nested.get(&at.parent_id) else { return Ok(None) };
@@ -191,15 +323,40 @@ mod tests {
     }
 
     #[test]
+    fn only_writable_subvolumes_in_writable_ones_are_included() {
+        let read_only = |item: &mut RootItem| item.read_only = true;
+        let all = [
+            one(257, ROOT, |_| ()),
+            one(258, 257, |_| ()),
+            one(259, ROOT, read_only),
+            one(260, 259, |_| ()),
+            one(261, 5, |_| ()),
+        ];
+        assert_eq!(writable(ROOT, &all), [ROOT, 257, 258].into());
+    }
+
+    #[test]
+    fn notes_count_the_subvolumes_of_a_run() {
+        assert_eq!(nested_in_run(1, 0), "with 1 subvolume below the source");
+        assert_eq!(nested_in_run(3, 2), "with 3 subvolumes below the source, 2 of them in full");
+        assert_eq!(nested_in_run(3, 3), "with 3 subvolumes below the source, in full");
+        assert_eq!(nested_restored(3, 0), "with 3 subvolumes below the source in place");
+        assert!(
+            nested_restored(3, 1).starts_with("1 of 3 subvolumes below the source could not be put in place, because")
+        );
+    }
+
+    #[test]
     fn what_is_left_out_is_counted_and_named() {
         assert_eq!(LeftOut::default().sentence(true), None);
         let paths = vec![NestedPath(b"docker".to_vec()), NestedPath(b"sub/de\nep".to_vec())];
-        let two = LeftOut { count: 2, paths: paths.clone() };
+        let two = LeftOut { count: 2, paths: paths.clone(), include: false };
         let text = two.sentence(true).expect("a sentence");
         assert!(text.starts_with("2 subvolumes below the source are left out (docker, sub/de\\nep); "), "{text}");
-        let public = two.sentence(false).expect("a sentence");
+        let public = LeftOut { include: true, ..two }.sentence(false).expect("a sentence");
         assert!(!public.contains("docker") && public.contains("--dry-run"), "{public}");
-        let many = LeftOut { count: 5, paths }.sentence(true).expect("a sentence");
+        assert!(text.contains("nested = \"include\"") && public.contains("read-only subvolumes"), "{text} {public}");
+        let many = LeftOut { count: 5, paths, include: true }.sentence(true).expect("a sentence");
         assert!(many.contains("and 3 more"), "{many}");
     }
 }

@@ -6,10 +6,12 @@
 
 use std::os::fd::BorrowedFd;
 
-use butterdock_receive::{Origin, Record, SubvolumeState};
+use butterdock_receive::{NestedOrigin, Origin, Record, SubvolumeState};
 
 use super::lineage::{Lineage, MOST_SOURCES, add};
 use super::name;
+use super::nested::NestedPath;
+use super::runs::APART;
 use super::shared_record::SharedSnapshot;
 use super::shared_snapshots::{SharedPair, is_unchanged};
 use super::snapshot::{Identity, Snapshot};
@@ -62,7 +64,14 @@ impl Owner {
     pub(crate) fn origin(&self, sent: Identity) -> Option<Origin> {
         let backup = String::from_utf8(self.backup.clone()).ok()?;
         let (source, is_source) = (self.sources.first()?.0, self.sources.contains(&sent));
-        Some(Origin { machine: self.machine.0, source, backup, is_source })
+        Some(Origin { machine: self.machine.0, source, backup, is_source, nested: None })
+    }
+
+    /// The origin in the record of a snapshot of the subvolume at `path` below the source, which belongs to the run whose snapshot
+    /// of the source is `run`.
+    pub(crate) fn nested_origin(&self, run: Identity, path: &NestedPath) -> Option<Origin> {
+        let nested = Some(NestedOrigin { run: run.0, path: path.0.clone() });
+        Some(Origin { nested, ..self.origin(run)? })
     }
 
     /// Whether a record names this backup.
@@ -95,7 +104,12 @@ pub(super) fn adopt(
     theirs: &mut [Snapshot],
 ) -> Option<String> {
     let mut failed = None;
-    for snapshot in theirs.iter_mut().filter(|snapshot| snapshot.name.is_some() && snapshot.origin.is_none()) {
+    // Those of subvolumes below the source always had a record.
+    let is_nested = |name: &[u8]| name::run_of_nested(&task.name, name).is_some();
+    let may_lack = |snapshot: &&mut Snapshot| {
+        snapshot.origin.is_none() && snapshot.name.as_deref().is_some_and(|name| !is_nested(name))
+    };
+    for snapshot in theirs.iter_mut().filter(may_lack) {
         let state = snapshot.state();
         let proves = |known: &&SharedSnapshot| is_unchanged(snapshot, &known.there, &known.here);
         let recorded = task.shared.iter().find(proves).map(|known| known.mark().here);
@@ -135,8 +149,6 @@ fn is_sent(snapshot: &Snapshot, task: &Task, owner: &Owner, mine: &[Snapshot]) -
 /// Every user can choose a name. So beside the source it must be in a folder for snapshots, and a snapshot of the source or of one
 /// that the source replaced, made at the time in its name; on the drive a record must name this backup.
 pub(super) fn made_by_us(snapshot: &Snapshot, side: Side<'_>) -> Option<i64> {
-    /// In seconds; the clock may be set while a snapshot is made.
-    const APART: u64 = 600;
     let time = name::parse(&side.owner().backup, snapshot.name.as_deref()?)?;
     let made = match side {
         Side::Source(owner) => owner.sources.contains(&snapshot.parent_uuid) && snapshot.made.abs_diff(time) < APART,
@@ -180,8 +192,13 @@ mod tests {
     }
 
     fn of(machine: u8, source: u8, backup: &str) -> Snapshot {
-        let origin =
-            Origin { machine: [machine; 16], source: [source; 16], backup: backup.to_owned(), is_source: false };
+        let origin = Origin {
+            machine: [machine; 16],
+            source: [source; 16],
+            backup: backup.to_owned(),
+            is_source: false,
+            nested: None,
+        };
         Snapshot { origin: Some(origin), ..Snapshot::default() }
     }
 
@@ -245,7 +262,8 @@ mod tests {
         }
         let received = Snapshot { received_uuid: uuid, ..ours };
         assert_eq!(made_by_us(&received, Side::Drive(&owner)), None);
-        let origin = Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned(), is_source: false });
+        let origin =
+            Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned(), is_source: false, nested: None });
         let recorded = Snapshot { origin, ..received };
         assert_eq!(made_by_us(&recorded, Side::Drive(&owner)), Some(1_000_000));
         let sent = |sent| Snapshot { origin: owner.origin(sent), ..recorded.clone() };

@@ -1,12 +1,12 @@
-//! The new snapshot of the source, while it is being sent.
+//! The new snapshots of a run, while they are being sent.
 //!
-//! It has a hidden name until the drive has it completely; then it gets its final name. So every visible snapshot is on a drive.
-//! A killed worker leaves a hidden name whose lock is free.
+//! They have hidden names until the drive has all of them completely; then they get their final names, the source's last. So every
+//! visible run is on a drive. A killed worker leaves hidden names whose lock is free.
 //!
-//! The lock is on the name, not on the folder or the snapshot: other users, such as the source's owner, may be able to open
+//! The lock is on the name of the run, not on the folder or a snapshot: other users, such as the source's owner, may be able to open
 //! these, and a user who can open a directory can lock it and keep the lock. So a private directory beside the snapshot is locked
-//! instead, from before the snapshot is made until it is published, kept or deleted. Only the process with the lock makes,
-//! publishes and sweeps that name.
+//! instead, from before the snapshots are made until they are published, kept or deleted. Only the process with the lock makes,
+//! publishes and sweeps the names of that run.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -19,50 +19,77 @@ use butterdock_receive::ErrorKind;
 
 use super::error::{BackupCause, BackupError};
 use super::name;
+use super::nested::NestedSubvolume;
 use super::snapshot::{Identity, Snapshot};
 use super::source::Source;
 
 /// The number of later seconds that are tried for a free name.
 const SECONDS: i64 = 3600;
 
-/// A new snapshot of the source, which is deleted if it is dropped before [`keep`](Self::keep); or a source that is a snapshot
+/// The new snapshots of a run, which are deleted if they are dropped before [`keep`](Self::keep); or a source that is a snapshot
 /// itself, and stays.
+#[derive(Debug)]
+pub(crate) struct PendingRun<'f> {
+    folder: BorrowedFd<'f>,
+    /// That of the source.
+    pub top: PendingSnapshot<'f>,
+    /// Those of the subvolumes below the source.
+    pub nested: Vec<PendingNested<'f>>,
+    /// The lock on its name, released last; `None` if it is the source itself.
+    _held: Option<LockDirectory<'f>>,
+}
+
+/// The new snapshot of a subvolume below the source.
+#[derive(Debug)]
+pub(crate) struct PendingNested<'f> {
+    /// Which one it is, of those that were found.
+    pub index: usize,
+    pub pending: PendingSnapshot<'f>,
+}
+
+/// A new snapshot of one subvolume.
 #[derive(Debug)]
 pub(crate) struct PendingSnapshot<'f> {
     folder: BorrowedFd<'f>,
     /// Its root directory.
     fd: OwnedFd,
     name: CString,
-    /// The lock on its name, released last; `None` if it is the source itself.
-    _held: Option<LockDirectory<'f>>,
     visible: AtomicBool,
     kept: AtomicBool,
     pub snapshot: Snapshot,
 }
 
-impl<'f> PendingSnapshot<'f> {
-    /// Makes a snapshot with a hidden name. It gets no name that is `taken` on the drive.
+impl<'f> PendingRun<'f> {
+    /// Makes the snapshots with hidden names. The run gets no name that is `taken` on the drive. A subvolume below the source that
+    /// was deleted meanwhile, or has an active swapfile, gets no snapshot.
     pub(crate) fn make(
         folder: BorrowedFd<'f>,
         source: &Source<'_>,
+        nested: &[NestedSubvolume],
         backup: &[u8],
         now: i64,
         taken: impl Fn(&[u8]) -> bool,
         swapfiles: &[Vec<u8>],
     ) -> Result<Self, BackupError> {
         let making = BackupError::source("make a snapshot");
-        let (held, name) = lock_free_name(folder, backup, now, taken)?;
-        let hidden = c_name(name::hide(&name))?;
-        subvolume::snapshot(folder, &hidden, source.fd, true)
+        let (held, run) = lock_free_name(folder, backup, now, taken)?;
+        if !nested.is_empty() {
+            // Each snapshot first writes out what its subvolume has in memory: done before, they are made in quick succession.
+            best_effort(filesystem::sync(folder));
+        }
+        let top = PendingSnapshot::make(folder, source.fd, run.clone())
             .map_err(|fault| if fault.errno == Errno::ETXTBSY { swapfile(swapfiles) } else { making(fault) })?;
-        let unmade = |fault| {
-            // If it cannot be deleted, the next backup sweeps its hidden name.
-            best_effort(subvolume::destroy(folder, &hidden));
-            making(fault)
-        };
-        let (fd, snapshot) = open(folder, &hidden, &name).map_err(unmade)?;
-        let (name, visible) = (c_name(name)?, AtomicBool::new(false));
-        Ok(Self { folder, fd, name, _held: Some(held), visible, kept: AtomicBool::new(false), snapshot })
+        let mut made = Self { folder, top, nested: Vec::new(), _held: Some(held) };
+        for (index, one) in nested.iter().enumerate() {
+            let name = name::make_nested(&run, index.saturating_add(1), &one.path.0);
+            match PendingSnapshot::make(folder, one.fd.as_fd(), name) {
+                Ok(pending) => made.nested.push(PendingNested { index, pending }),
+                Err(Fault { errno: Errno::ETXTBSY, .. }) => {}
+                Err(_) if one.is_gone() => {}
+                Err(fault) => return Err(making(fault)),
+            }
+        }
+        Ok(made)
     }
 
     /// A read-only source, which is sent as it is. On the drive it gets its own name, with a time behind it if that is `taken`;
@@ -86,7 +113,42 @@ impl<'f> PendingSnapshot<'f> {
         })?;
         let (snapshot, name) = (read(fd.as_fd(), &name).map_err(&looking)?, c_name(name)?);
         let (visible, kept) = (AtomicBool::new(true), AtomicBool::new(true));
-        Ok(Self { folder: source.fd, fd, name, _held: None, visible, kept, snapshot })
+        let top = PendingSnapshot { folder: source.fd, fd, name, visible, kept, snapshot };
+        Ok(Self { folder: source.fd, top, nested: Vec::new(), _held: None })
+    }
+
+    /// Gives the snapshots their final names, durably, that of the source last. Later calls have no effect.
+    pub(crate) fn show(&self) -> Result<(), BackupError> {
+        let naming = BackupError::source("give the snapshot its name");
+        let nested = self.nested.iter().map(|nested| &nested.pending);
+        let mut is_new = false;
+        for pending in nested.chain([&self.top]) {
+            is_new |= pending.show().map_err(&naming)?;
+        }
+        if is_new { filesystem::sync(self.folder).map_err(naming) } else { Ok(()) }
+    }
+
+    /// The drive has them: they are no longer deleted when they are dropped.
+    pub(crate) fn keep(&self) {
+        for pending in self.nested.iter().map(|nested| &nested.pending).chain([&self.top]) {
+            pending.kept.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl<'f> PendingSnapshot<'f> {
+    /// Makes a snapshot of the subvolume whose root is `of`, with the hidden form of its name.
+    fn make(folder: BorrowedFd<'f>, of: BorrowedFd<'_>, name: Vec<u8>) -> Result<Self, Fault> {
+        let hidden = fault_name(name::hide(&name))?;
+        subvolume::snapshot(folder, &hidden, of, true)?;
+        let unmade = |fault| {
+            // If it cannot be deleted, the next backup sweeps its hidden name.
+            best_effort(subvolume::destroy(folder, &hidden));
+            fault
+        };
+        let (fd, snapshot) = open(folder, &hidden, &name).map_err(unmade)?;
+        let (name, visible) = (fault_name(name)?, AtomicBool::new(false));
+        Ok(Self { folder, fd, name, visible, kept: AtomicBool::new(false), snapshot })
     }
 
     /// Its root directory.
@@ -99,21 +161,15 @@ impl<'f> PendingSnapshot<'f> {
         self.name.to_bytes()
     }
 
-    /// Gives it its final name, durably. Later calls have no effect.
-    pub(crate) fn show(&self) -> Result<(), BackupError> {
+    /// Gives it its final name. Returns whether it was hidden.
+    fn show(&self) -> Result<bool, Fault> {
         if self.visible.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(false);
         }
-        let naming = BackupError::source("give the snapshot its name");
-        let hidden = c_name(name::hide(self.name()))?;
-        names::rename_noreplace(self.folder, &hidden, self.folder, &self.name).map_err(&naming)?;
+        let hidden = fault_name(name::hide(self.name()))?;
+        names::rename_noreplace(self.folder, &hidden, self.folder, &self.name)?;
         self.visible.store(true, Ordering::Release);
-        filesystem::sync(self.folder).map_err(naming)
-    }
-
-    /// The drive has it: it is no longer deleted when it is dropped.
-    pub(crate) fn keep(&self) {
-        self.kept.store(true, Ordering::Release);
+        Ok(true)
     }
 }
 
@@ -134,24 +190,28 @@ fn swapfile(swapfiles: &[Vec<u8>]) -> BackupError {
     }
 }
 
-/// Deletes the hidden snapshots of this source that killed workers of this backup left.
+/// Deletes the hidden snapshots of this source, and of subvolumes below it, that killed workers of this backup left.
 pub(super) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) -> Result<(), BackupError> {
     let sweeping = BackupError::source("sweep the folder for snapshots");
-    let is_leftover = |name: &CStr| name_of(backup, name.to_bytes()).is_some();
+    let is_leftover = |name: &CStr| run_of(backup, name.to_bytes()).is_some();
     for leftover in names::entries_where(folder, is_leftover).map_err(&sweeping)? {
-        let Some(name) = name_of(backup, leftover.to_bytes()) else { continue };
+        let Some(run) = run_of(backup, leftover.to_bytes()) else { continue };
         // A leftover that cannot be locked, opened or deleted does not stop the backup.
-        if let Ok(Some(held)) = hold(folder, name) {
-            best_effort(sweep_one(folder, source, name));
+        if let Ok(Some(held)) = hold(folder, run) {
+            if let Some(name) = name::hidden(leftover.to_bytes()) {
+                best_effort(sweep_one(folder, source, name, name != run));
+            }
             drop(held);
         }
     }
     Ok(())
 }
 
-/// The final name of a hidden snapshot, or the name that a directory locks, if it is a name of this backup.
-fn name_of<'n>(backup: &[u8], leftover: &'n [u8]) -> Option<&'n [u8]> {
-    name::hidden(leftover).or_else(|| name::claimed(leftover)).filter(|name| name::parse(backup, name).is_some())
+/// The name of the run of a hidden snapshot, or the one that a directory locks, if it is a run of this backup.
+fn run_of<'n>(backup: &[u8], leftover: &'n [u8]) -> Option<&'n [u8]> {
+    let of_hidden = |name: &'n [u8]| name::run_of_nested(backup, name).unwrap_or(name);
+    let run = name::hidden(leftover).map(of_hidden).or_else(|| name::claimed(leftover));
+    run.filter(|run| name::parse(backup, run).is_some())
 }
 
 /// Locks a name; `None` if another process has the lock.
@@ -163,9 +223,11 @@ fn hold<'f>(folder: BorrowedFd<'f>, name: &[u8]) -> Result<Option<LockDirectory<
     }
 }
 
-fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8]) -> Result<(), Fault> {
+fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8], is_nested: bool) -> Result<(), Fault> {
     let (_fd, snapshot) = open(folder, &fault_name(name::hide(name))?, name)?;
-    if snapshot.parent_uuid == source.uuid {
+    // Only root can give a name in the folder.
+    let is_ours = if is_nested { snapshot.parent_uuid.known().is_some() } else { snapshot.parent_uuid == source.uuid };
+    if is_ours {
         subvolume::destroy_by_id(folder, snapshot.id)?;
     }
     Ok(())
@@ -175,7 +237,10 @@ fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8]) -> Result
 /// may have been deleted. The newest snapshot has the last name.
 pub(crate) fn second_of_next<'s>(backup: &[u8], now: i64, earlier: impl Iterator<Item = &'s Snapshot>) -> i64 {
     let ahead = now..now.saturating_add(SECONDS);
-    let times = earlier.filter_map(|snapshot| name::parse(backup, snapshot.name.as_deref()?));
+    let times = earlier.filter_map(|snapshot| {
+        let name = snapshot.name.as_deref()?;
+        name::parse(backup, name::run_of_nested(backup, name).unwrap_or(name))
+    });
     times.filter(|time| ahead.contains(time)).max().map_or(now, |last| last.saturating_add(1))
 }
 

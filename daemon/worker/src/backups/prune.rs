@@ -1,17 +1,18 @@
-//! Deletes the snapshots that the retention rule does not keep, on one side; and waits for the space of deleted subvolumes,
-//! which the kernel frees in the background.
+//! Deletes the runs that the retention rule does not keep, on one side, and what killed workers left of a run.
 
+use std::ffi::CString;
 use std::os::fd::BorrowedFd;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, roots, space, subvolume};
-use butterdock_receive::Control;
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, roots, subvolume};
 
+use super::deleted::DeletedSubvolumes;
 use super::first_seen::{MOST as MOST_SEEN, Seen};
 use super::held::{Held, held};
+use super::name;
 use super::owner::{Owner, Side, look_up, made_by_us};
 use super::retention::{Candidate, Reason, RetentionRule, Rule, is_from_future, reasons};
+use super::runs::{SnapshotRun, run_of_nested};
 use super::shared_record::PairUuids;
 use super::snapshot::{FormerFolders, Identity, Listing, Snapshot, list, list_with_former};
 use super::task::{BackupEvent, SourcePruning, Task};
@@ -133,68 +134,142 @@ pub fn from_future(drive: bool, count: usize) -> String {
     )
 }
 
-/// The snapshots on one side, each with the reason to keep it; a snapshot without a reason is deleted.
+/// The runs on one side, each with the reason to keep it; a run without a reason is deleted.
 #[derive(Debug)]
 pub(super) struct PrunePlan<'s> {
-    drive: bool,
-    decisions: Vec<(&'s Snapshot, Option<Reason>)>,
+    side: Side<'s>,
+    decisions: Vec<(SnapshotRun<'s>, Option<Reason>)>,
+    /// The nested snapshots of incomplete runs, which killed workers left.
+    remnants: Vec<&'s Snapshot>,
 }
 
 impl<'s> PrunePlan<'s> {
     /// Plans for the snapshots in a folder. `needed` are pinned in addition to the task's pins.
-    pub(super) fn plan(task: &Task, side: Side<'_>, snapshots: &'s [Snapshot], needed: &[PairUuids], now: i64) -> Self {
-        let here: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.name.is_some()).collect();
+    pub(super) fn plan(task: &Task, side: Side<'s>, snapshots: &'s [Snapshot], needed: &[PairUuids], now: i64) -> Self {
         let is_pinned = |snapshot: &Snapshot| {
             let mut pins = task.pins.iter().chain(needed);
             pins.any(|pin| pin.pins(snapshot))
         };
         let settled = if side.is_drive() { task.time.settled_drive } else { task.time.settled_source };
-        let candidate = |snapshot: &&Snapshot| {
-            let made = made_by_us(snapshot, side);
+        let is_damaged = |snapshot: &Snapshot| side.is_drive() && task.damaged.contains(&snapshot.uuid);
+        let candidate = |run: &SnapshotRun<'_>, top: &Snapshot| {
+            let made = made_by_us(top, side);
             Candidate {
-                id: snapshot.uuid,
-                time: made.unwrap_or(snapshot.made),
-                pinned: is_pinned(snapshot),
+                id: top.uuid,
+                time: made.unwrap_or(top.made),
+                pinned: is_pinned(top),
                 ours: made.is_some(),
-                settled: snapshot.otransid <= settled,
-                given_up: !side.is_drive() && task.given_up.contains(&snapshot.uuid),
-                damaged: side.is_drive() && task.damaged.contains(&snapshot.uuid),
+                settled: top.otransid <= settled,
+                given_up: !side.is_drive() && task.given_up.contains(&top.uuid),
+                damaged: run.all().any(is_damaged),
             }
         };
-        let candidates: Vec<Candidate> = here.iter().map(candidate).collect();
+        let (mut complete, mut candidates, mut remnants) = (Vec::new(), Vec::new(), Vec::new());
+        for run in SnapshotRun::of(side, snapshots) {
+            match run.top {
+                Some(top) => {
+                    candidates.push(candidate(&run, top));
+                    complete.push(run);
+                }
+                None => remnants.extend(run.nested),
+            }
+        }
         let (keep, protect) = if is_short(task, side) { (RetentionRule::NEWEST, 0) } else { (task.keep, task.protect) };
         let rule = Rule { keep, protect, now, stopped: task.time.stopped };
         let reasons = reasons(&rule, &candidates);
-        Self { drive: side.is_drive(), decisions: here.into_iter().zip(reasons).collect() }
+        Self { side, decisions: complete.into_iter().zip(reasons).collect(), remnants }
+    }
+
+    /// The same without the snapshots of a run that is being made.
+    pub(super) fn during(mut self, run: &[u8]) -> Self {
+        let side = self.side;
+        self.remnants.retain(|nested| run_of_nested(nested, side) != Some(run));
+        self
     }
 
     /// Reports the plan, for a dry run.
     pub(super) fn explain(&self, report: impl Fn(BackupEvent)) {
-        let drive = self.drive;
-        for (snapshot, reason) in &self.decisions {
-            let name = snapshot.name.clone().unwrap_or_default();
-            match *reason {
-                Some(reason) => report(BackupEvent::Kept { drive, name, reason }),
-                None => report(BackupEvent::Pruned { drive, name }),
+        let drive = self.side.is_drive();
+        for (run, reason) in &self.decisions {
+            for snapshot in run.all() {
+                let name = snapshot.name.clone().unwrap_or_default();
+                match *reason {
+                    Some(reason) => report(BackupEvent::Kept { drive, name, reason }),
+                    None => report(BackupEvent::Pruned { drive, name }),
+                }
             }
         }
     }
 
     /// Deletes and reports. Returns the ids of the deleted snapshots, and the last error.
     pub(super) fn perform(&self, folder: BorrowedFd<'_>, report: impl Fn(BackupEvent)) -> (Vec<u64>, Option<Fault>) {
-        let (mut deleted, mut failed) = (Vec::new(), None);
-        for (snapshot, _) in self.decisions.iter().filter(|(_, reason)| reason.is_none()) {
-            match subvolume::destroy_by_id(folder, snapshot.id) {
-                Ok(()) => {
-                    deleted.push(snapshot.id);
-                    report(BackupEvent::Pruned { drive: self.drive, name: snapshot.name.clone().unwrap_or_default() });
+        let mut pruning = Pruning { folder, drive: self.side.is_drive(), report, deleted: Vec::new(), failed: None };
+        for (run, _) in self.decisions.iter().filter(|(_, reason)| reason.is_none()) {
+            // The source's snapshot first: without it the run is incomplete.
+            if run.top.is_none_or(|top| pruning.delete(top)) {
+                for nested in &run.nested {
+                    pruning.delete(nested);
                 }
-                // Another process deleted it or is sending it: the next backup tries again.
-                Err(Fault { errno: Errno::ENOENT | Errno::EPERM | Errno::EBUSY, .. }) => {}
-                Err(fault) => failed = Some(fault),
             }
         }
-        (deleted, failed)
+        for remnant in &self.remnants {
+            match is_without_top(folder, remnant, self.side) {
+                Ok(is_alone) => {
+                    let _is_gone = is_alone && pruning.delete(remnant);
+                }
+                Err(fault) => pruning.failed = Some(fault),
+            }
+        }
+        (pruning.deleted, pruning.failed)
+    }
+}
+
+/// The deletion of snapshots on one side.
+struct Pruning<'f, R> {
+    folder: BorrowedFd<'f>,
+    drive: bool,
+    report: R,
+    deleted: Vec<u64>,
+    failed: Option<Fault>,
+}
+
+impl<R: Fn(BackupEvent)> Pruning<'_, R> {
+    /// Returns whether it is gone.
+    fn delete(&mut self, snapshot: &Snapshot) -> bool {
+        match subvolume::destroy_by_id(self.folder, snapshot.id) {
+            Ok(()) => {
+                self.deleted.push(snapshot.id);
+                let name = snapshot.name.clone().unwrap_or_default();
+                (self.report)(BackupEvent::Pruned { drive: self.drive, name });
+                true
+            }
+            // Another process deleted it.
+            Err(Fault { errno: Errno::ENOENT, .. }) => true,
+            // It is being sent: the next backup tries again.
+            Err(Fault { errno: Errno::EPERM | Errno::EBUSY, .. }) => false,
+            Err(fault) => {
+                self.failed = Some(fault);
+                false
+            }
+        }
+    }
+}
+
+/// Whether a nested snapshot whose run has no snapshot of the source in the lists has none at all: a person may have renamed it,
+/// moved it or made it writable.
+fn is_without_top(folder: BorrowedFd<'_>, nested: &Snapshot, side: Side<'_>) -> Result<bool, Fault> {
+    let Some(run) = run_of_nested(nested, side).filter(|_| !nested.former) else { return Ok(false) };
+    for name in [run.to_vec(), name::hide(run)] {
+        let name = CString::new(name).map_err(|_nul| Fault { call: "fstatat", errno: Errno::EINVAL })?;
+        match file::stat_at(folder, &name) {
+            Err(Fault { errno: Errno::ENOENT, .. }) => {}
+            Ok(_) => return Ok(false),
+            Err(fault) => return Err(fault),
+        }
+    }
+    match nested.origin.as_ref().and_then(|origin| origin.nested.as_ref()) {
+        Some(nested) => Ok(roots::subvolumes_by_received_uuid(folder, nested.run)?.is_empty()),
+        None => Ok(true),
     }
 }
 
@@ -206,77 +281,68 @@ fn is_short(task: &Task, side: Side<'_>) -> bool {
 /// Timeout for the space of snapshots beside a source that is running full.
 const FREEING: Duration = Duration::from_secs(10);
 
-/// Deleted subvolumes whose space the kernel has not freed yet.
-#[derive(Debug)]
-pub(super) struct DeletedSubvolumes<'f> {
-    folder: BorrowedFd<'f>,
-    ids: Vec<u64>,
-    deadline: Instant,
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
 
-/// The timeout for the space of deleted subvolumes.
-const TIMEOUT: Duration = Duration::from_secs(120);
-/// The time between two checks.
-const PAUSE: Duration = Duration::from_millis(100);
+    use butterdock_receive::{NestedOrigin, Origin};
 
-impl<'f> DeletedSubvolumes<'f> {
-    /// All deleted subvolumes of the filesystem that `folder` is on.
-    pub(super) fn all(folder: BorrowedFd<'f>) -> Result<Self, Fault> {
-        // A deleted subvolume has no place at once; its reference count is only written with the next commit.
-        let all = subvolume::all(folder)?.into_iter();
-        Ok(Self::these(
-            folder,
-            all.filter(|subvolume| subvolume.place.is_none()).map(|subvolume| subvolume.id).collect(),
-        ))
+    use super::*;
+
+    const MACHINE: Identity = Identity([1; 16]);
+    const SOURCE: Identity = Identity([2; 16]);
+
+    fn snapshot(number: u8, name: Vec<u8>, is_nested: bool) -> Snapshot {
+        let nested = is_nested.then(|| NestedOrigin { run: [9; 16], path: b"alice".to_vec() });
+        let origin =
+            Origin { machine: MACHINE.0, source: SOURCE.0, backup: "home".to_owned(), is_source: false, nested };
+        Snapshot { uuid: Identity([number; 16]), name: Some(name), origin: Some(origin), ..Snapshot::default() }
     }
 
-    /// These subvolumes of it.
-    pub(super) fn these(folder: BorrowedFd<'f>, ids: Vec<u64>) -> Self {
-        Self { folder, ids, deadline: Instant::now() + TIMEOUT }
+    /// A run of two snapshots at this time, with these uuids.
+    fn run(time: i64, top: u8, nested: u8) -> [Snapshot; 2] {
+        let name = name::make(b"home", time);
+        [snapshot(nested, name::make_nested(&name, 1, b"alice"), true), snapshot(top, name, false)]
     }
 
-    /// Whether the space of all is free.
-    pub(super) fn is_free(&self) -> bool {
-        self.ids.is_empty()
+    /// The uuids of what is deleted on the drive.
+    fn deleted(task: &Task, all: &[Snapshot]) -> Vec<u8> {
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let plan = PrunePlan::plan(task, Side::Drive(&owner), all, &[], 1_000_000);
+        let runs = plan.decisions.iter().filter(|(_, reason)| reason.is_none()).flat_map(|(run, _)| run.all());
+        let deleted = runs.chain(plan.remnants.iter().copied()).map(|snapshot| snapshot.uuid.0[0]);
+        let deleted = deleted.collect();
+        let told = RefCell::new(0);
+        plan.explain(|_event| *told.borrow_mut() += 1);
+        assert_eq!(told.into_inner() + plan.remnants.len(), all.len(), "each is explained once");
+        deleted
     }
 
-    /// Whether the timeout has passed.
-    pub(super) fn is_late(&self) -> bool {
-        Instant::now() >= self.deadline
+    #[test]
+    fn a_run_is_kept_and_deleted_as_a_whole() {
+        let task = Task { keep: RetentionRule { last: 1, ..RetentionRule::NEWEST }, ..Task::of(b"home", MACHINE) };
+        let all = [run(1000, 10, 11), run(2000, 20, 21), run(3000, 30, 31)].concat();
+        assert_eq!(deleted(&task, &all), [10, 11, 20, 21], "the source's snapshot goes first");
+        let pin = |top: u8| PairUuids { here: Identity([0xff; 16]), there: Identity([top; 16]) };
+        let pinned = Task { pins: vec![pin(10)], ..task.clone() };
+        assert_eq!(deleted(&pinned, &all), [20, 21]);
+        let damaged = Task { damaged: vec![Identity([31; 16])], ..task.clone() };
+        assert_eq!(deleted(&damaged, &all), [10, 11], "the newest undamaged run stays, and the newest one");
+        let foreign = Snapshot { changed: true, ..all[1].clone() };
+        let changed = [&[all[0].clone(), foreign], &all[4..]].concat();
+        assert_eq!(deleted(&task, &changed), [] as [u8; 0], "nested ones follow a snapshot that was changed");
     }
 
-    /// Waits until the space of all is free, up to the timeout, or until the job is cancelled.
-    pub(super) fn wait(&mut self, control: &Control) -> Result<(), Fault> {
-        while !self.is_free() && !self.is_late() && !control.is_cancelled() {
-            self.check_after_pause()?;
-        }
-        Ok(())
-    }
-
-    /// Waits until the space of all is free, up to `limit`.
-    fn wait_for(self, limit: Duration) -> Result<(), Fault> {
-        let mut this = Self { deadline: Instant::now() + limit, ..self };
-        while !this.is_free() && !this.is_late() {
-            this.check_after_pause()?;
-        }
-        Ok(())
-    }
-
-    /// Waits for a short time, and then checks which are left.
-    pub(super) fn check_after_pause(&mut self) -> Result<(), Fault> {
-        space::wake_cleaner(self.folder)?;
-        sleep(PAUSE);
-        let mut left = Vec::new();
-        for &id in &self.ids {
-            if roots::root_item(self.folder, id)?.is_some() {
-                left.push(id);
-            }
-        }
-        self.ids = left;
-        if self.is_free() {
-            // The freed space can be used after a commit.
-            space::wake_cleaner(self.folder)?;
-        }
-        Ok(())
+    #[test]
+    fn a_nested_snapshot_without_its_run_is_a_remnant() {
+        let task = Task { keep: RetentionRule { last: 9, ..RetentionRule::NEWEST }, ..Task::of(b"home", MACHINE) };
+        let [left, _] = run(1000, 10, 11);
+        let all = [vec![left], run(2000, 20, 21).to_vec()].concat();
+        assert_eq!(deleted(&task, &all), [11]);
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let plan = PrunePlan::plan(&task, Side::Drive(&owner), &all, &[], 5000);
+        assert!(plan.during(&name::make(b"home", 1000)).remnants.is_empty(), "its run is being made");
+        let theirs: Vec<Snapshot> = all.iter().map(|one| Snapshot { origin: None, ..one.clone() }).collect();
+        assert_eq!(deleted(&task, &theirs), [] as [u8; 0], "without a record it may be anybody's");
     }
 }

@@ -1,34 +1,25 @@
-//! A backup, from the check of its source to pruning on the drive. If the drive is full, it is pruned once before the
-//! transfer is tried again. A dry run only estimates the transfer.
+//! A backup, from the check of its source to pruning on the drive. A dry run only estimates the transfer.
 
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use butterdock_btrfs::space::space;
-use butterdock_btrfs::{best_effort, filesystem};
-use butterdock_receive::{
-    Candidates, Control, ErrorKind, Kind, Observer, Options, Outcome, Phase, Publication, Published, SpaceCause,
-    SubvolumeState, Unapplied,
-};
+use butterdock_btrfs::{Error as Fault, filesystem};
+use butterdock_receive::{Control, Observer, Publication};
 
-use super::error::{BackupCause, BackupError, Explained, Pruning};
+use super::error::{BackupCause, BackupError};
 use super::lineage::Lineage;
-use super::nested::LeftOut;
+use super::name::run_of_nested;
+use super::nested::{LeftOut, NestedSubvolume, NestedSubvolumes};
 use super::owner::{Owner, Side, adopt, look_up};
-use super::pending_snapshot::{PendingSnapshot, second_of_next, sweep};
-use super::prune::{DeletedSubvolumes, PrunePlan, list_beside_source, prune, report_from_future, report_seen};
-use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
-use super::shared_snapshots::{
-    FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, of_others, since,
-};
+use super::pending_snapshot::{PendingNested, PendingRun, second_of_next, sweep};
+use super::prune::{PrunePlan, list_beside_source, prune, report_from_future, report_seen};
+use super::shared_record::{RecordUpdate, SharedSnapshot};
+use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, find_shared, is_unchanged, last, of_others};
 use super::snapshot::{Identity, Listing, Snapshot, list};
 use super::source::Source;
-use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits, fits_when_empty};
-use super::stream::{Estimate, SenderSide, Stream, received};
 use super::task::{BackupEvent, Task};
+use super::transfer::{RunMember, RunTransfer};
 
 /// The directories of a backup.
 #[derive(Debug)]
@@ -45,6 +36,8 @@ pub(crate) struct BackupDirectories {
     pub publication: Publication,
     /// The active swapfiles in the source. A confined worker cannot read which these are.
     pub swapfiles: Vec<Vec<u8>>,
+    /// The subvolumes below the source. A confined worker cannot open them.
+    pub nested: Result<NestedSubvolumes, Fault>,
 }
 
 /// A running backup.
@@ -64,18 +57,20 @@ pub(crate) struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Runs the backup and prunes the drive, not the source. A snapshot that is reported as pinned is durable on both sides.
+    /// Runs the backup and prunes the drive, not the source. A run that is reported as pinned is durable on both sides.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
-        let left_out = self.left_out();
+        let (included, left_out) = self.nested();
         let is_ours = |uuid| task.is_ours(uuid) || self.is_restored(uuid);
-        let checked = Source::check(self.directories.source.as_fd(), &task.lineage, is_ours);
+        let from = self.directories.source.as_fd();
+        let checked = Source::check(from, &task.lineage, is_ours, !included.is_empty());
         let mut source = checked.map_err(|error| error.of_nothing_but_subvolumes(left_out.count > 0))?;
         (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
         if !source.is_read_only {
             sweep(folder, &source, &task.name)?;
         }
+        let below = included.iter().map(Source::nested).collect::<Result<Vec<_>, _>>()?;
         let (Listing { snapshots: mine, folders }, mut theirs) =
             (self.list_source(&source.lineage)?, self.list_drive()?);
         let owner = {
@@ -94,19 +89,20 @@ impl Run<'_> {
             report_seen(beside, &mine, self.report);
             report_seen(on_drive, &theirs, self.report);
         }
-        let shared = find_shared(&source.lineage, &task.shared, &mine, &theirs);
-        let SharedSnapshots { pairs, replaced } = shared.without(&task.damaged);
-        let pairs = if task.full { Err(FullReason::Requested) } else { pairs };
+        let shared = self.shared(&source, &mine, &theirs);
+        let shared_below: Vec<_> = below.iter().map(|one| self.shared(one, &mine, &theirs)).collect();
         if task.dry_run {
             self.explain(&owner, &mine, &theirs);
         }
-        self.report_replaced(replaced);
-        let learned = |here: &Snapshot, there| RecordUpdate {
-            shared: SharedSnapshot { here: here.state(), there, time: task.time.now() },
+        self.report_replaced(std::iter::once(&shared).chain(&shared_below).flat_map(|one| &one.replaced).copied());
+        let learned = |shared, nested| RecordUpdate {
+            shared,
+            nested,
             sources: owner.sources.clone(),
             lost: lost(&task.shared, &theirs),
         };
-        let notes = || {
+        let sent = |here: &Snapshot, there| SharedSnapshot { here: here.state(), there, time: task.time.now() };
+        let notes = |left_out: &LeftOut| {
             if source.is_continued {
                 (self.report)(BackupEvent::Continued);
             }
@@ -114,41 +110,47 @@ impl Run<'_> {
             report_from_future(task, beside, &mine, self.report);
             report_from_future(task, on_drive, &theirs, self.report);
         };
-        // A snapshot of another backup can be a parent, but it does not count as a backup of this one, because the other backup
-        // may delete it.
-        let mut own = pairs.iter().flatten().filter(|pair| pair.drive.name.is_some());
-        let own = if source.is_read_only { own.find(|pair| pair.source.uuid == source.uuid) } else { own.next() };
-        if let Some(pair) = own
-            && source.is_unchanged_since(pair)?
-        {
-            (self.report)(BackupEvent::Unchanged { learned: learned(pair.source, pair.drive.state()) });
-            notes();
-            return Ok(());
+        if let Some(unchanged) = self.unchanged((&source, &shared), below.iter().zip(&shared_below))? {
+            let mut pairs = unchanged.iter().map(|pair| sent(pair.source, pair.drive.state()));
+            if let Some(top) = pairs.next() {
+                (self.report)(BackupEvent::Unchanged { learned: learned(top, pairs.collect()) });
+                notes(&left_out);
+                return Ok(());
+            }
         }
-        let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
+        let taken = |name: &[u8]| {
+            let mut names = theirs.iter().filter_map(|snapshot| snapshot.name.as_deref());
+            names.any(|other| other == name || run_of_nested(&task.name, other) == Some(name))
+        };
         let now = second_of_next(&task.name, task.time.now(), theirs.iter().chain(&mine));
         let pending = if source.is_read_only {
-            PendingSnapshot::of_source(&source, &task.name, now, taken)?
+            PendingRun::of_source(&source, &task.name, now, taken)?
         } else {
-            PendingSnapshot::make(folder, &source, &task.name, now, taken, &self.directories.swapfiles)?
+            PendingRun::make(folder, &source, included, &task.name, now, taken, &self.directories.swapfiles)?
         };
-        let pairs = pairs.and_then(|pairs| of_others(pairs, pending.snapshot.uuid));
-        (self.report)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
+        let left_out = left_out_of(included, &pending, left_out);
+        let top = &pending.top;
+        let pairs = shared.pairs.and_then(|pairs| of_others(pairs, top.snapshot.uuid));
+        (self.report)(BackupEvent::Snapshot { name: top.name().to_vec(), uuid: top.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
             Err(why) => (None, Some(self.reason(*why, source.uuid)?)),
         };
         (self.report)(BackupEvent::Parent { uuid, why });
-        notes();
+        self.report_nested(&pending, &shared_below);
+        notes(&left_out);
+        let members = RunMember::of(&source, &pending, &below, included);
+        let transfer = RunTransfer { run: self, owner: &owner, mine: &mine, pending: &pending, members: &members };
         if task.dry_run {
-            return self.estimate_only(&pending, pairs.as_deref().unwrap_or_default());
+            return transfer.estimate();
         }
-        let outcome = self.transfer(&source, &owner, &mine, &pending)?;
+        let arrived = transfer.run()?;
         pending.keep();
         pending.show()?;
-        self.stream(&pending, pairs.as_deref().unwrap_or_default()).report_flags(pending.snapshot.id, self.report);
-        let learned = learned(&pending.snapshot, self.counterpart(&outcome)?);
-        let needed = learned.shared.mark();
+        let mut pairs = members.iter().zip(arrived).map(|(member, there)| sent(&member.pending.snapshot, there));
+        // The source's comes last.
+        let Some(shared) = pairs.next_back() else { return Ok(()) };
+        let (needed, learned) = (shared.mark(), learned(shared, pairs.collect()));
         (self.report)(BackupEvent::Pinned { learned });
         if let Some(text) = prune(task, Side::Drive(&owner), self.destination(), &[needed], self.report) {
             self.observer.warning(&text);
@@ -156,23 +158,76 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The subvolumes below the source. That they cannot be listed does not prevent a backup of the source.
-    fn left_out(&self) -> LeftOut {
-        LeftOut::find(self.directories.source.as_fd(), Some(self.folder())).unwrap_or_else(|fault| {
-            self.observer.warning(&format!("cannot list the subvolumes below the source, which are left out: {fault}"));
-            LeftOut::default()
-        })
+    /// What a subvolume of the run shares with the drive.
+    pub(super) fn shared<'s>(
+        &self,
+        source: &Source<'_>,
+        mine: &'s [Snapshot],
+        theirs: &'s [Snapshot],
+    ) -> SharedSnapshots<'s> {
+        let task = self.task;
+        let shared = find_shared(&source.lineage, &task.shared, mine, theirs).without(&task.damaged);
+        if task.full { SharedSnapshots { pairs: Err(FullReason::Requested), ..shared } } else { shared }
+    }
+
+    /// The shared snapshots of the last run, that of the source first, if no subvolume has changed since then; `None` if one has.
+    fn unchanged<'s>(
+        &self,
+        (source, shared): (&Source<'_>, &SharedSnapshots<'s>),
+        below: impl Iterator<Item = (&'s Source<'s>, &'s SharedSnapshots<'s>)>,
+    ) -> Result<Option<Vec<SharedPair<'s>>>, BackupError> {
+        // A snapshot of another backup can be a parent, but it does not count as a backup of this one, because the other backup
+        // may delete it.
+        let mut own = shared.pairs.iter().flatten().filter(|pair| pair.drive.name.is_some());
+        let top = if source.is_read_only { own.find(|pair| pair.source.uuid == source.uuid) } else { own.next() };
+        let Some(&top) = top else { return Ok(None) };
+        let is_of_run = |pair: &&SharedPair<'_>| {
+            let name = pair.drive.name.as_deref();
+            name.is_some() && name.and_then(|name| run_of_nested(&self.task.name, name)) == top.drive.name.as_deref()
+        };
+        let mut pairs = vec![top];
+        for (one, shared) in below {
+            let Some(&pair) = shared.pairs.iter().flatten().find(is_of_run) else { return Ok(None) };
+            if !one.is_unchanged_since(&pair)? {
+                return Ok(None);
+            }
+            pairs.push(pair);
+        }
+        Ok(source.is_unchanged_since(&top)?.then_some(pairs))
+    }
+
+    /// Reports how many subvolumes below the source are part of the run.
+    fn report_nested(&self, pending: &PendingRun<'_>, shared: &[SharedSnapshots<'_>]) {
+        let is_full = |nested: &&PendingNested<'_>| shared.get(nested.index).is_none_or(|shared| shared.pairs.is_err());
+        let full = pending.nested.iter().filter(is_full).count() as u64;
+        let count = pending.nested.len() as u64;
+        if count > 0 {
+            (self.report)(BackupEvent::Nested { count, full });
+        }
+    }
+
+    /// The subvolumes below the source that are part of the run, and those that are left out. That they cannot be listed does not
+    /// prevent a backup of the source.
+    fn nested(&self) -> (&[NestedSubvolume], LeftOut) {
+        match &self.directories.nested {
+            Ok(found) => (&found.included, found.left_out.clone()),
+            Err(fault) => {
+                let text = "cannot list the subvolumes below the source, which are left out";
+                self.observer.warning(&format!("{text}: {fault}"));
+                (&[], LeftOut::default())
+            }
+        }
     }
 
     fn folder(&self) -> BorrowedFd<'_> {
         self.directories.folder.as_fd()
     }
 
-    fn destination(&self) -> BorrowedFd<'_> {
+    pub(super) fn destination(&self) -> BorrowedFd<'_> {
         self.directories.destination.as_fd()
     }
 
-    fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
+    pub(super) fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
         let mut there =
             list(&self.directories.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
@@ -231,13 +286,9 @@ impl Run<'_> {
         Ok(last.explains(why))
     }
 
-    /// The state of the received snapshot.
-    fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, BackupError> {
-        received(&self.directories.destination, outcome).map_err(BackupError::drive("look at the new snapshot"))
-    }
-
     /// Reports snapshots on the drive that are not the ones that were sent, even if another parent exists.
-    fn report_replaced(&self, there: Vec<Identity>) {
+    fn report_replaced(&self, there: impl Iterator<Item = Identity>) {
+        let there: Vec<Identity> = there.collect();
         if there.is_empty() {
             return;
         }
@@ -255,231 +306,21 @@ impl Run<'_> {
         PrunePlan::plan(self.task, Side::Source(owner), mine, &[], now).explain(self.report);
         PrunePlan::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.report);
     }
+}
 
-    /// Sends the new snapshot, and returns when it is durable on the drive. If the drive is full, prunes it once and tries again.
-    /// `mine` are the older snapshots.
-    fn transfer(
-        &self,
-        source: &Source<'_>,
-        owner: &Owner,
-        mine: &[Snapshot],
-        pending: &PendingSnapshot<'_>,
-    ) -> Result<Outcome, BackupError> {
-        let estimated = OnceLock::new();
-        let attempt = || {
-            // Listed again: a pruned snapshot can be neither a parent nor a clone source.
-            let theirs = self.list_drive()?;
-            let shared = if self.task.full { &[][..] } else { &self.task.shared };
-            let shared = find_shared(&source.lineage, shared, mine, &theirs).without(&self.task.damaged);
-            let pairs = shared.pairs.and_then(|pairs| of_others(pairs, pending.snapshot.uuid)).unwrap_or_default();
-            self.attempt(owner, pending, &pairs, &estimated)
-        };
-        match attempt() {
-            Err(error) if error.ends_by_pruning() && !self.control.is_cancelled() => {
-                if self.is_too_large(&estimated) {
-                    return Err(self.with_figures(error, &estimated, Pruning::Useless));
-                }
-                let pruned = self.prune_drive(source, owner, mine)?;
-                let again = if pruned { attempt() } else { Err(error) };
-                again.map_err(|error| self.with_figures(error, &estimated, self.pruning()))
-            }
-            result => result,
+/// What a run leaves out: also the subvolumes of which no snapshot could be made, and those below them.
+fn left_out_of(included: &[NestedSubvolume], pending: &PendingRun<'_>, mut left_out: LeftOut) -> LeftOut {
+    let made = |index: usize| pending.nested.iter().any(|nested| nested.index == index);
+    for (index, one) in included.iter().enumerate() {
+        if !made(index) && !one.is_gone() {
+            left_out.add(one.path.0.clone());
         }
     }
-
-    /// Whether the transfer would not fit on the empty drive, so that pruning does not help.
-    fn is_too_large(&self, estimated: &OnceLock<Estimate>) -> bool {
-        let need = estimated.get().map(Need::of);
-        need.zip(space(self.destination()).ok()).is_some_and(|(need, space)| !fits_when_empty(&space, need))
-    }
-
-    /// Reports how much would be sent, and checks the space.
-    fn estimate_only(&self, pending: &PendingSnapshot<'_>, pairs: &[SharedPair<'_>]) -> Result<(), BackupError> {
-        let stream = self.stream(pending, pairs);
-        let stopped = AtomicBool::new(false);
-        if let Some(estimate) = Estimate::make(&stream, pending.snapshot.id, since(pairs), &stopped)? {
-            (self.report)(estimated_event(&estimate));
-            let space_check = self.space_check(&stream, pending, pairs);
-            let errors = SpaceErrors { too_small: too_small_before_pruning, ..space_check.errors };
-            SpaceCheck { errors, ..space_check }.wait_for_space(|| Some(Need::of(&estimate)))?;
-        }
-        Ok(())
-    }
-
-    fn attempt(
-        &self,
-        owner: &Owner,
-        pending: &PendingSnapshot<'_>,
-        pairs: &[SharedPair<'_>],
-        estimated: &OnceLock<Estimate>,
-    ) -> Result<Outcome, BackupError> {
-        let stream = self.stream(pending, pairs);
-        let listed = pairs.iter().map(|pair| pair.drive.state()).collect();
-        let (origin, candidates) = (owner.origin(pending.snapshot.uuid), Candidates::Listed(listed));
-        let options = Options { origin, candidates, ..Options::default() };
-        self.space_check(&stream, pending, pairs).transfer(estimated, || self.send(&stream, options, pending))
-    }
-
-    fn space_check<'p>(
-        &'p self,
-        stream: &'p Stream<'p>,
-        pending: &PendingSnapshot<'_>,
-        pairs: &[SharedPair<'_>],
-    ) -> SpaceCheck<'p> {
-        SpaceCheck {
-            stream,
-            id: pending.snapshot.id,
-            since: since(pairs),
-            destination: self.destination(),
-            estimate_timeout: self.estimate_timeout,
-            control: self.control,
-            observer: self.observer,
-            report: self.report,
-            errors: SpaceErrors {
-                too_small: self.too_small(),
-                unknown: |fault| BackupError::drive("look at the space")(fault),
-            },
-        }
-    }
-
-    fn send(
-        &self,
-        stream: &Stream<'_>,
-        options: Options,
-        pending: &PendingSnapshot<'_>,
-    ) -> Result<Outcome, BackupError> {
-        let writer_threads = self.task.writer_threads.and_then(NonZeroUsize::new);
-        let (name, top) = (Some(pending.name().to_vec()), self.directories.top.clone());
-        let publication = self.directories.publication;
-        let options = Options { writer_threads, publication, name, top, ..options };
-        stream.transfer(self.destination(), &options, self.control, &ShowPending { observer: self.observer, pending })
-    }
-
-    fn stream<'s>(&self, pending: &'s PendingSnapshot<'_>, pairs: &[SharedPair<'_>]) -> Stream<'s> {
-        let (parent, clone_sources) = basis(pairs);
-        let (snapshot, since, version) = (pending.root(), since(pairs), self.version);
-        Stream { snapshot, parent, since, clone_sources, version, side: SenderSide::Source }
-    }
-
-    /// The error for too little space.
-    fn too_small(&self) -> fn(Shortage) -> BackupError {
-        if self.task.time.stopped { too_small_without_pruning } else { too_small }
-    }
-
-    /// Whether the rule deletes old snapshots.
-    fn pruning(&self) -> Pruning {
-        if self.task.time.stopped { Pruning::Stopped } else { Pruning::Done }
-    }
-
-    /// Prunes the drive before the backup instead of after it. Returns whether anything was deleted.
-    fn prune_drive(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
-        let theirs = self.list_drive()?;
-        let shared = find_shared(&source.lineage, &self.task.shared, mine, &theirs).without(&self.task.damaged);
-        let pairs = shared.pairs.unwrap_or_default();
-        let mark = |pair: &SharedPair<'_>| PairUuids { here: pair.source.uuid, there: pair.drive.uuid };
-        let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
-        let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());
-        let (deleted, _) = pruning.perform(self.destination(), self.report);
-        let any = !deleted.is_empty();
-        let waiting = BackupError::drive("wait for the space of deleted snapshots");
-        DeletedSubvolumes::these(self.destination(), deleted).wait(self.control).map_err(waiting)?;
-        Ok(any)
-    }
-
-    /// Adds the needed and the free space to the error of a transfer that filled the drive.
-    fn with_figures(&self, error: BackupError, estimated: &OnceLock<Estimate>, pruning: Pruning) -> BackupError {
-        match (error, space(self.destination())) {
-            (BackupError::Receive(failure), Ok(space)) if failure.error.kind() == ErrorKind::NoSpace => {
-                // The estimate may fit, although the transfer did not: so the free space is that for a need that never fits.
-                const ENDLESS: u64 = u64::MAX >> 8;
-                let need = estimated.get().map(Need::of).unwrap_or_default();
-                let (needed, endless) = match failure.error.space_cause() {
-                    Some(SpaceCause::Data) | None => {
-                        (need.data.saturating_add(need.metadata), Need { data: ENDLESS, metadata: 0 })
-                    }
-                    Some(SpaceCause::Metadata) => (need.metadata, Need { data: 0, metadata: ENDLESS }),
-                    Some(SpaceCause::Attribute { .. } | SpaceCause::Quota | SpaceCause::Device) => {
-                        return BackupError::Receive(failure);
-                    }
-                };
-                let shortage = fits(&space, endless).err();
-                let shortage = shortage.unwrap_or(Shortage { needed, free: 0, metadata: false });
-                let cause = no_room_cause(Shortage { needed, ..shortage }, pruning);
-                BackupError::Other(Explained {
-                    kind: ErrorKind::NoSpace,
-                    sentence: format!("{cause} ({failure})"),
-                    cause: Some(cause),
-                })
-            }
-            (
-                BackupError::Other(Explained {
-                    cause: Some(BackupCause::NoRoom { needed, free, metadata, pruning: _ }),
-                    ..
-                }),
-                _,
-            ) => no_room(Shortage { needed, free, metadata }, pruning),
-            (error, _) => error,
-        }
-    }
+    left_out
 }
 
 /// The recorded snapshots that are not unchanged on the drive.
 fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
     let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_unchanged(now, &shared.there, &shared.here));
     known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
-}
-
-/// The error of a dry run.
-fn too_small_before_pruning(shortage: Shortage) -> BackupError {
-    no_room(shortage, Pruning::NotYet)
-}
-
-fn too_small(shortage: Shortage) -> BackupError {
-    no_room(shortage, Pruning::Done)
-}
-
-/// The error while the clock is not trusted.
-fn too_small_without_pruning(shortage: Shortage) -> BackupError {
-    no_room(shortage, Pruning::Stopped)
-}
-
-fn no_room(shortage: Shortage, pruning: Pruning) -> BackupError {
-    BackupError::because(no_room_cause(shortage, pruning))
-}
-
-fn no_room_cause(Shortage { needed, free, metadata }: Shortage, pruning: Pruning) -> BackupCause {
-    BackupCause::NoRoom { needed, free, metadata, pruning }
-}
-
-/// Passes on the receiver's reports, and shows the pending snapshot when the drive has it completely.
-struct ShowPending<'a> {
-    observer: &'a dyn Observer,
-    pending: &'a PendingSnapshot<'a>,
-}
-
-impl Observer for ShowPending<'_> {
-    fn began(&self, name: &[u8], kind: Kind) {
-        self.observer.began(name, kind);
-    }
-
-    fn phase(&self, phase: Phase) {
-        self.observer.phase(phase);
-        if phase == Phase::Publishing {
-            // Before the drive shows its snapshot: a worker that is killed in between leaves an unneeded snapshot, and no
-            // missing one. An error is ignored, because it is tried again at the end.
-            best_effort(self.pending.show());
-        }
-    }
-
-    fn published(&self, subvolume: &Published) {
-        self.observer.published(subvolume);
-    }
-
-    fn unapplied(&self, unapplied: &Unapplied) {
-        self.observer.unapplied(unapplied);
-    }
-
-    fn warning(&self, text: &str) {
-        self.observer.warning(text);
-    }
 }

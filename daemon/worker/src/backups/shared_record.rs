@@ -9,6 +9,7 @@
 use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
 
+use super::name::MOST_NESTED;
 use super::snapshot::{Identity, Snapshot};
 
 /// The state of one snapshot on both sides when it was sent. Transaction ids are of the filesystem of their side.
@@ -45,15 +46,21 @@ impl PairUuids {
 pub struct SharedRecord {
     /// The source (first) and the subvolumes that it replaced (a rollback, a restore).
     pub sources: Vec<Identity>,
-    /// The shared snapshots. The last is the newest, and pinned.
+    /// The shared snapshots of the source. The last is the newest, and pinned.
     pub shared: Vec<SharedSnapshot>,
+    /// Those of the subvolumes below the source in the newest run. The pin of the run includes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nested: Vec<SharedSnapshot>,
 }
 
 /// The report of a successful backup, for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordUpdate {
-    /// The sent snapshot.
+    /// The sent snapshot of the source.
     pub shared: SharedSnapshot,
+    /// Those of the subvolumes below the source, in the same run.
+    #[serde(default)]
+    pub nested: Vec<SharedSnapshot>,
     /// The source (first) and the subvolumes that it replaced.
     pub sources: Vec<Identity>,
     /// The uuids of recorded snapshots that are no longer unchanged on the drive.
@@ -73,7 +80,7 @@ pub struct RecordV1 {
 /// The largest number of recorded shared snapshots of one backup on one drive, and of restored ones.
 pub(super) const MOST_SHARED: usize = 48;
 /// The largest number of shared snapshots in an order.
-pub(super) const MOST_IN_ORDER: usize = 100;
+pub(super) const MOST_IN_ORDER: usize = 200;
 /// The largest number of pins in an order, and so of drives of one backup.
 pub const MOST_PINS: usize = 40;
 /// The largest number of recorded sources.
@@ -92,16 +99,23 @@ impl SharedSnapshot {
 }
 
 impl SharedRecord {
-    /// The newest shared snapshot.
+    /// All shared snapshots of the backup.
+    pub fn all(&self) -> Vec<SharedSnapshot> {
+        self.nested.iter().chain(&self.shared).copied().collect()
+    }
+
+    /// The newest shared snapshot of the source.
     pub fn newest(&self) -> Option<&SharedSnapshot> {
         self.shared.last()
     }
 
     /// Adds the report of a backup.
     pub fn learn(&mut self, learned: RecordUpdate) {
-        let RecordUpdate { shared, sources, lost } = learned;
+        let RecordUpdate { shared, nested, sources, lost } = learned;
         self.shared.retain(|known| !lost.contains(&known.mark().there));
         remember(&mut self.shared, shared);
+        self.nested = nested;
+        self.nested.truncate(MOST_NESTED);
         self.sources = sources;
         self.sources.truncate(MOST_SOURCES);
     }
@@ -113,7 +127,7 @@ impl From<RecordV1> for SharedRecord {
         let received = if sent_as == source { Identity::NONE } else { sent_as };
         let here = SubvolumeState { uuid: source.0, received_uuid: received.0, ctransid, ..SubvolumeState::default() };
         let there = SubvolumeState { uuid: drive.0, ..SubvolumeState::default() };
-        Self { sources: Vec::new(), shared: vec![SharedSnapshot { here, there, time }] }
+        Self { shared: vec![SharedSnapshot { here, there, time }], ..Self::default() }
     }
 }
 
@@ -156,11 +170,17 @@ mod tests {
     fn the_list_is_bounded_and_the_last_is_the_newest() {
         let mut known = SharedRecord::default();
         for number in (0..90).chain([80]) {
-            known.learn(RecordUpdate { shared: shared(number), sources: vec![Identity([1; 16])], lost: Vec::new() });
+            known.learn(RecordUpdate {
+                shared: shared(number),
+                nested: vec![shared(number); 2 * MOST_NESTED],
+                sources: vec![Identity([1; 16])],
+                lost: Vec::new(),
+            });
         }
         assert_eq!((known.shared.len(), known.newest().copied()), (MOST_SHARED, Some(shared(80))));
+        assert_eq!(known.nested, vec![shared(80); MOST_NESTED], "those of the newest run");
         let lost = vec![Identity([189; 16])];
-        known.learn(RecordUpdate { shared: shared(80), sources: Vec::new(), lost });
+        known.learn(RecordUpdate { shared: shared(80), nested: Vec::new(), sources: Vec::new(), lost });
         assert_eq!(known.shared.len(), MOST_SHARED - 1, "lost snapshots are removed");
     }
 
@@ -180,7 +200,10 @@ mod tests {
     fn an_order_names_each_shared_snapshot_once() {
         let (own, others): (Vec<_>, Vec<_>) = ((0..40).map(shared).collect(), (30..110).map(shared).collect());
         let all = for_order([&own[..], &others[..]]);
-        assert_eq!((all.len(), all.first().copied()), (MOST_IN_ORDER, Some(shared(39))));
+        assert_eq!((all.len(), all.first().copied()), (110, Some(shared(39))));
+        let many: Vec<_> = (0..=u8::MAX - 100).map(shared).collect();
+        let more: Vec<_> = many.iter().map(SharedSnapshot::reversed).collect();
+        assert_eq!(for_order([&many[..], &more[..]]).len(), MOST_IN_ORDER);
         let largest = SubvolumeState {
             uuid: [0xff; 16],
             received_uuid: [0xff; 16],
@@ -190,6 +213,6 @@ mod tests {
         };
         let one = SharedSnapshot { here: largest, there: largest, time: i64::MIN };
         let bytes = serde_json::to_vec(&vec![one; MOST_IN_ORDER]).expect("written").len();
-        assert!(bytes < 50 << 10, "{bytes}");
+        assert!(bytes < 100 << 10, "{bytes}");
     }
 }

@@ -8,12 +8,15 @@ use butterdock_receive::ErrorKind;
 
 use super::error::{BackupCause, BackupError, Explained, SourceProblem};
 use super::lineage::{Kinship, Lineage, ancestors};
+use super::nested::{NestedSubvolume, NestedSubvolumes};
 use super::shared_snapshots::SharedPair;
 use super::snapshot::Identity;
 
-/// The lineage of a source that can be backed up, whichever it is; `None` if it cannot.
-pub fn usable_source(fd: BorrowedFd<'_>) -> Option<Lineage> {
-    Source::check(fd, &Lineage::default(), |_| false).ok().map(|source| source.lineage)
+/// The lineage of a source that can be backed up, whichever it is; `None` if it cannot. With `include`, the subvolumes below it
+/// are backed up too, without the `folder` for snapshots.
+pub fn usable_source(fd: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Option<Lineage> {
+    let has_nested = include && NestedSubvolumes::find(fd, folder, true).is_ok_and(|found| !found.included.is_empty());
+    Source::check(fd, &Lineage::default(), |_| false, has_nested).ok().map(|source| source.lineage)
 }
 
 /// The checked source.
@@ -30,7 +33,8 @@ pub(crate) struct Source<'f> {
 
 impl<'f> Source<'f> {
     /// Checks the configured source directory, and compares it with the `recorded` one. `is_ours` says whether a subvolume is a
-    /// snapshot that this backup made or restored.
+    /// snapshot that this backup made or restored. With `has_nested`, subvolumes below it are backed up too, so that it may be
+    /// empty itself.
     ///
     /// If the source is not mounted, its path leads to a directory below the mount point; if another subvolume has replaced it,
     /// to that one. Without this check the wrong data would be sent, and retention would in time delete all good snapshots.
@@ -38,6 +42,7 @@ impl<'f> Source<'f> {
         fd: BorrowedFd<'f>,
         recorded: &Lineage,
         is_ours: impl Fn(Identity) -> bool,
+        has_nested: bool,
     ) -> Result<Self, BackupError> {
         let refuse = |problem| Err(BackupError::because(BackupCause::SourceRefused(problem)));
         let look = BackupError::source("look at the source");
@@ -59,11 +64,20 @@ impl<'f> Source<'f> {
             let sentence = format!("{cause} (it is {uuid}, and {known} was backed up before)");
             return Err(BackupError::Other(Explained { kind: ErrorKind::Failed, sentence, cause: Some(cause) }));
         }
-        if !has_content(fd).map_err(&look)? {
+        if !has_nested && !has_content(fd).map_err(&look)? {
             return refuse(SourceProblem::Empty);
         }
         let is_read_only = subvolume::is_read_only(fd).map_err(&look)?;
         Ok(Self { fd, uuid, lineage, is_continued: kinship == Kinship::Continued, is_read_only })
+    }
+
+    /// A subvolume below the source, which belongs to it, whichever it is.
+    pub(crate) fn nested(one: &'f NestedSubvolume) -> Result<Self, BackupError> {
+        let (fd, uuid) = (one.fd.as_fd(), one.uuid);
+        let ancestors =
+            ancestors(fd, one.parent_uuid).map_err(BackupError::source("look at a subvolume below the source"))?;
+        let lineage = Lineage { sources: vec![uuid], ancestors, ..Lineage::default() };
+        Ok(Self { fd, uuid, lineage, is_continued: false, is_read_only: false })
     }
 
     /// Syncs the source and returns whether it has not changed since the shared snapshot was made.
@@ -96,7 +110,7 @@ impl<'f> Source<'f> {
     }
 }
 
-/// Whether the source has anything that would be sent. Nested subvolumes are not sent.
+/// Whether the source itself has anything that would be sent: its subvolumes are other ones.
 fn has_content(source: BorrowedFd<'_>) -> Result<bool, Fault> {
     /// The inode number that replaces a nested subvolume in a snapshot (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
     const PLACEHOLDER: u64 = 2;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use butterdock_btrfs::space::{self, Kind, Space};
 use butterdock_btrfs::{Error as Fault, best_effort};
-use butterdock_receive::{Control, ErrorKind, Observer, Outcome, sweep};
+use butterdock_receive::{Control, ErrorKind, Observer, sweep};
 
+use super::deleted::DeletedSubvolumes;
 use super::error::BackupError;
-use super::prune::DeletedSubvolumes;
 use super::stream::{Estimate, Stream, no_pipe};
 use super::task::BackupEvent;
 
@@ -21,14 +21,10 @@ use super::task::BackupEvent;
 /// the rest of a second takes a tenth of the time of the whole backup, and the estimate is rarely ready then.
 pub(crate) const ESTIMATE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The space check of one transfer.
+/// The space check of the transfers of a run.
 #[derive(Clone, Copy)]
 pub(super) struct SpaceCheck<'p> {
-    pub stream: &'p Stream<'p>,
-    /// The id of the snapshot.
-    pub id: u64,
-    /// Extents after this transaction are new.
-    pub since: u64,
+    pub streams: &'p [Stream<'p>],
     pub destination: BorrowedFd<'p>,
     /// The transfer waits this long for the estimate.
     pub estimate_timeout: Duration,
@@ -50,11 +46,11 @@ pub(super) struct SpaceErrors {
 
 impl SpaceCheck<'_> {
     /// Calls `transfer` if there is enough space. A late estimate that does not fit stops the transfer.
-    pub(super) fn transfer(
+    pub(super) fn transfer<T>(
         &self,
         estimated: &OnceLock<Estimate>,
-        transfer: impl FnOnce() -> Result<Outcome, BackupError>,
-    ) -> Result<Outcome, BackupError> {
+        transfer: impl FnOnce() -> Result<T, BackupError>,
+    ) -> Result<T, BackupError> {
         let (before, stopped, late) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
         let transferred = std::thread::scope(|threads| {
             let (done, wait) = channel();
@@ -124,7 +120,7 @@ impl SpaceCheck<'_> {
         stopped: &AtomicBool,
         late: &OnceLock<Shortage>,
     ) {
-        let Ok(Some(estimate)) = Estimate::make(self.stream, self.id, self.since, stopped) else { return };
+        let Ok(Some(estimate)) = Estimate::make(self.streams, stopped) else { return };
         (self.report)(estimated_event(&estimate));
         let before = lock(before);
         estimated.get_or_init(|| estimate);

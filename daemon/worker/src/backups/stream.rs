@@ -34,6 +34,8 @@ const PIPE: i32 = 1 << 20;
 pub(super) struct Stream<'s> {
     /// The root of the snapshot.
     pub snapshot: BorrowedFd<'s>,
+    /// The id of the snapshot.
+    pub id: u64,
     /// The id of the parent snapshot.
     pub parent: Option<u64>,
     /// The transaction that made the parent: later extents are new.
@@ -113,11 +115,13 @@ impl Stream<'_> {
 }
 
 impl Stream<'_> {
-    /// Reports how many new inodes have flags that the kernel does not send: it sends only changes of flags. `id` is the id of the
-    /// snapshot.
-    pub(super) fn report_flags(&self, id: u64, report: &dyn Fn(BackupEvent)) {
+    /// Reports how many new inodes have flags that the kernel does not send: it sends only changes of flags.
+    pub(super) fn report_flags(streams: &[Self], report: &dyn Fn(BackupEvent)) {
         // Their number is only for a note: without it the backup is as good.
-        if let Ok(count @ 1..) = flagged_since(self.snapshot, id, self.since, CHATTR_FLAGS) {
+        let flagged = |stream: &Self| flagged_since(stream.snapshot, stream.id, stream.since, CHATTR_FLAGS);
+        let counts = streams.iter().filter_map(|stream| flagged(stream).ok());
+        let count = counts.fold(0, u64::saturating_add);
+        if count > 0 {
             report(BackupEvent::FlagsNotSent { count });
         }
     }
@@ -171,18 +175,30 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    /// Estimates `stream`, which sends subvolume `id`. With a parent, extents after transaction `since` are new. `None` if it was
-    /// `stopped`.
-    pub(super) fn make(
-        stream: &Stream<'_>,
-        id: u64,
-        since: u64,
-        stopped: &AtomicBool,
-    ) -> Result<Option<Self>, BackupError> {
-        if stream.parent.is_some() {
-            return Self::of_changes(stream, id, since, stopped);
+    /// Estimates all streams of a run. `None` if it was `stopped`.
+    pub(super) fn make(streams: &[Stream<'_>], stopped: &AtomicBool) -> Result<Option<Self>, BackupError> {
+        let mut sum = Self::default();
+        for stream in streams {
+            let Some(one) = Self::of(stream, stopped)? else { return Ok(None) };
+            sum = sum.with(&one);
         }
-        let all = contents(stream.snapshot, id, || !stopped.load(Ordering::Relaxed));
+        Ok(Some(sum))
+    }
+
+    fn with(self, other: &Self) -> Self {
+        Self {
+            commands: self.commands.saturating_add(other.commands),
+            data: self.data.saturating_add(other.data.min(other.stored)),
+            stored: self.stored.saturating_add(other.data.min(other.stored)),
+            is_upper_bound: self.is_upper_bound || other.is_upper_bound,
+        }
+    }
+
+    fn of(stream: &Stream<'_>, stopped: &AtomicBool) -> Result<Option<Self>, BackupError> {
+        if stream.parent.is_some() {
+            return Self::of_changes(stream, stopped);
+        }
+        let all = contents(stream.snapshot, stream.id, || !stopped.load(Ordering::Relaxed));
         let all = all.map_err(BackupError::source("estimate what is to be sent"))?;
         Ok(all.map(|all| Self::of_everything(&all)))
     }
@@ -205,7 +221,7 @@ impl Estimate {
     }
 
     /// An increment: sends it without data, and counts.
-    fn of_changes(stream: &Stream<'_>, id: u64, since: u64, stopped: &AtomicBool) -> Result<Option<Self>, BackupError> {
+    fn of_changes(stream: &Stream<'_>, stopped: &AtomicBool) -> Result<Option<Self>, BackupError> {
         let (mut reader, writer) = pipe().map_err(|error| no_pipe(&error))?;
         let (sent, counted) = std::thread::scope(|threads| {
             let sender = stream.sender(threads, writer, true).map_err(|error| no_pipe(&error))?;
@@ -216,7 +232,8 @@ impl Estimate {
         let estimating = BackupError::source("estimate what is to be sent");
         let Some(counted) = counted else { return sent.map(|()| None).or(Ok(None)) };
         sent.map_err(&estimating)?;
-        let stored = stored_since(stream.snapshot, id, since).map_err(|fault: Fault| estimating(fault))?;
+        let stored =
+            stored_since(stream.snapshot, stream.id, stream.since).map_err(|fault: Fault| estimating(fault))?;
         Ok(Some(Self { stored: stored.bytes, is_upper_bound: stored.is_upper_bound, ..counted }))
     }
 

@@ -55,6 +55,9 @@ pub struct Task {
     pub writer_threads: Option<usize>,
     /// Only report what would be sent and deleted.
     pub dry_run: bool,
+    /// Back up the writable subvolumes below the source too.
+    #[serde(default)]
+    pub nested: bool,
     /// Send everything, also if nothing changed: no shared snapshot is a parent or a clone source.
     #[serde(default)]
     pub full: bool,
@@ -132,6 +135,7 @@ impl Task {
             adopt: false,
             writer_threads: None,
             dry_run: false,
+            nested: false,
             full: false,
             time: TaskTime::default(),
             given_up: Vec::new(),
@@ -201,6 +205,13 @@ pub enum BackupEvent {
         /// For the service's record.
         shared: SharedSnapshot,
     },
+    /// The restored snapshot has snapshots of the subvolumes below its source.
+    RestoredNested {
+        /// Their number on the drive.
+        count: u64,
+        /// So many of them have no place in the restored one.
+        missing: u64,
+    },
     /// Snapshots on the drive are not the ones that were sent with these uuids, and are not used.
     Replaced {
         /// The uuids on the drive.
@@ -229,8 +240,15 @@ pub enum BackupEvent {
         /// What deleting all of them would free, in bytes of data; `None` if it takes too long to find out.
         bytes: Option<u64>,
     },
-    /// The subvolumes below the source, which are not part of the backup; also if there are none.
+    /// The subvolumes below the source that are not part of the backup; also if there are none.
     LeftOut(LeftOut),
+    /// Subvolumes below the source are part of the run.
+    Nested {
+        /// Their number.
+        count: u64,
+        /// For so many of them everything is sent.
+        full: u64,
+    },
     /// The rule does not keep a snapshot. It was deleted; in a dry run it would be.
     Pruned {
         /// On the drive, otherwise beside the source.

@@ -30,8 +30,8 @@ impl DriveSource for StreamFiles {
     const READS_FOREIGN: bool = true;
     const END: &'static EndRules = &EndRules { public: public_of_import, ..EndRules::TRANSFER };
 
-    async fn open(&self, lease: &Lease) -> Result<DirHandle, Error> {
-        open(lease, self.folder.clone()).await
+    async fn open(&self, lease: &Lease) -> Result<Vec<DirHandle>, Error> {
+        open(lease, self.folder.clone()).await.map(|folder| vec![folder])
     }
 
     fn order(&self, _lease: &Lease, uid: u32, writer_threads: Option<usize>) -> Order {

@@ -46,8 +46,8 @@ pub(crate) trait DriveSource: fmt::Debug + Send + Sync + 'static {
     /// The meaning of its end.
     const END: &'static EndRules = &EndRules::TRANSFER;
 
-    /// Opens the directory on the drive that the worker reads.
-    fn open(&self, lease: &Lease) -> impl Future<Output = Result<DirHandle, Error>> + Send;
+    /// Opens the directories on the drive that the worker reads.
+    fn open(&self, lease: &Lease) -> impl Future<Output = Result<Vec<DirHandle>, Error>> + Send;
 
     /// The worker's order.
     fn order(&self, lease: &Lease, uid: u32, writer_threads: Option<usize>) -> Order;
@@ -116,12 +116,12 @@ impl<S: DriveSource> DriveTask for IntoVolumeJob<S> {
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
         let destination = reach(runner, &self.volume, self.place).await?;
-        let directory = tokio::select! {
+        let directories = tokio::select! {
             opened = self.source.open(lease) => opened.map_err(|error| Ending::JobError(drive_job::failure(error)))?,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let order = self.source.order(lease, self.uid, context.writer_threads);
-        let outcome = runner.work(order, [directory].into(), &destination).await;
+        let outcome = runner.work(order, directories.into(), &destination).await;
         self.source.record(runner, context, &outcome.heard).await;
         Ok((outcome, Box::new(destination)))
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use super::drive_job::DriveContext;
 use super::into_volume::{DriveSource, on_drive};
 use super::receive::no_descriptor;
-use crate::backups::{Identity, open_snapshot};
+use crate::backups::{Identity, OpenSnapshot, open_snapshot};
 use crate::dir_handle::DirHandle;
 use crate::drives::Lease;
 use crate::jobs::outcome::EndRules;
@@ -27,12 +27,12 @@ impl DriveSource for RestoredSnapshot {
     const DOING: &'static str = "restoring";
     const END: &'static EndRules = &EndRules { public: public_of_restore, ..EndRules::TRANSFER };
 
-    async fn open(&self, lease: &Lease) -> Result<DirHandle, Error> {
+    async fn open(&self, lease: &Lease) -> Result<Vec<DirHandle>, Error> {
         let root = lease.root().try_clone_to_owned();
         let root = root.map_err(|error| Error::new(ErrorCode::Failed, no_descriptor(&error).public))?;
         let uuid = self.snapshot;
         match on_drive(lease, move || open_snapshot(root.as_fd(), uuid)).await? {
-            Ok(Some(snapshot)) => Ok(snapshot.into()),
+            Ok(Some(OpenSnapshot { snapshot, folder })) => Ok(vec![snapshot.into(), folder.into()]),
             Ok(None) => {
                 let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists the snapshots";
                 Err(Error::new(ErrorCode::NotFound, text))
@@ -49,8 +49,8 @@ impl DriveSource for RestoredSnapshot {
     }
 
     async fn record(&self, runner: &Runner, context: &DriveContext, results: &WorkerResults) {
-        if let Some(shared) = results.restored
-            && let Err(error) = context.manager.restored(&context.drive, shared).await
+        if !results.restored.is_empty()
+            && let Err(error) = context.manager.restored(&context.drive, results.restored.clone()).await
         {
             let text = "the snapshot is restored, but the next restore of a later snapshot will be a full one";
             tracing::warn!(butterdock_job = %runner.id, "cannot record the restored snapshot: {error}; {text}");

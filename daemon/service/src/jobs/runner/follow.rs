@@ -20,6 +20,8 @@ use butterdock_worker::verify;
 /// After this time without reports the rate is zero.
 const STALLED: Duration = Duration::from_secs(3);
 
+/// More restored snapshots of one worker are not recorded.
+const MOST_RESTORED: usize = 1000;
 /// A worker names fewer files. More subvolumes count as all of them.
 const MOST_DAMAGED_FILES: usize = 50;
 pub(in crate::jobs) const MOST_DAMAGED_SUBVOLUMES: usize = 10_000;
@@ -43,8 +45,8 @@ pub(crate) struct WorkerResults {
     pub(in crate::jobs) lineage: Option<Lineage>,
     /// What the destination needs for its next increment.
     pub(in crate::jobs) learned: Option<RecordUpdate>,
-    /// The restored snapshot.
-    pub(in crate::jobs) restored: Option<SharedSnapshot>,
+    /// The restored snapshots.
+    pub(in crate::jobs) restored: Vec<SharedSnapshot>,
     /// That is a new snapshot; otherwise the source is unchanged.
     pub(in crate::jobs) made: bool,
     /// The recorded uuids of snapshots that were replaced on the destination,
@@ -93,7 +95,7 @@ impl Followed {
                     }
                     backups::BackupEvent::Parent { uuid, why: _ } => self.heard.has_parent = uuid.is_some(),
                     backups::BackupEvent::Replaced { there } => self.heard.replaced.clone_from(there),
-                    backups::BackupEvent::Restored { shared } => self.heard.restored = Some(*shared),
+                    backups::BackupEvent::Restored { shared } => self.heard.hear_restored(*shared),
                     backups::BackupEvent::Seen { drive, snapshots, last } => {
                         self.heard.listings.hear(*drive, snapshots, *last)
                     }
@@ -103,6 +105,8 @@ impl Followed {
                     | backups::BackupEvent::FlagsNotSent { .. }
                     | backups::BackupEvent::Estimated { .. }
                     | backups::BackupEvent::LeftOut(_)
+                    | backups::BackupEvent::Nested { .. }
+                    | backups::BackupEvent::RestoredNested { .. }
                     | backups::BackupEvent::FromFuture { .. }
                     | backups::BackupEvent::Held { .. }
                     | backups::BackupEvent::Pruned { .. }
@@ -121,6 +125,15 @@ impl Followed {
             | Report::Unapplied { .. }
             | Report::Warning(_)
             | Report::Ended { .. } => false,
+        }
+    }
+}
+
+impl WorkerResults {
+    fn hear_restored(&mut self, shared: SharedSnapshot) {
+        // A worker restores fewer.
+        if self.restored.len() < MOST_RESTORED {
+            self.restored.push(shared);
         }
     }
 }

@@ -83,7 +83,8 @@ impl Job {
                 }
             }
             6 => {
-                let learned = |shared| RecordUpdate { shared, sources: vec![SOURCE], lost: Vec::new() };
+                let learned =
+                    |shared| RecordUpdate { shared, nested: Vec::new(), sources: vec![SOURCE], lost: Vec::new() };
                 world.drives[self.drive].1.learn(learned(self.pin?));
             }
             7 => {

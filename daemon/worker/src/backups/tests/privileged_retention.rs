@@ -83,8 +83,15 @@ impl World {
             .unwrap_or_default();
         let (parent, clone_sources) = basis(&pairs);
         let root = File::open(self.source.with_file_name("snapshots").join(at.to_str().expect("text"))).expect("open");
-        let stream =
-            Stream { snapshot: root.as_fd(), parent, since: 0, clone_sources, version: 2, side: SenderSide::Source };
+        let stream = Stream {
+            snapshot: root.as_fd(),
+            id: pending.id,
+            parent,
+            since: 0,
+            clone_sources,
+            version: 2,
+            side: SenderSide::Source,
+        };
         let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.uuid] };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
         let options =
@@ -100,7 +107,7 @@ impl World {
         self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
         self.prune(Side::Source(&owner), &mine, &self.folder, shared.mark(), now);
         self.prune(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
-        let learned = RecordUpdate { shared, sources: owner.sources, lost: Vec::new() };
+        let learned = RecordUpdate { shared, nested: Vec::new(), sources: owner.sources, lost: Vec::new() };
         self.drives[drive].1.learn(learned);
         parent.is_some()
     }

@@ -118,6 +118,7 @@ impl World {
             top: None,
             publication: Publication::Rename,
             swapfiles: Vec::new(),
+            nested: Ok(Default::default()),
         };
         let (control, events) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let report = |event| events.lock().expect("unpoisoned").push(event);
@@ -292,6 +293,7 @@ fn privileged_data_that_files_share_is_restored_where_it_fits_once() {
     let (snapshot, volume) = (open("kept"), File::open(world.drive.path()).expect("open"));
     let restore = Restore {
         snapshot: std::os::fd::AsFd::as_fd(&snapshot),
+        nested: &[],
         destination: std::os::fd::AsFd::as_fd(&volume),
         options: &Options::default(),
         shared: &[],
@@ -413,6 +415,7 @@ fn privileged_a_restore_without_room_is_refused_with_figures() {
         let report = |_event| {};
         let restore = Restore {
             snapshot: std::os::fd::AsFd::as_fd(&snapshot),
+            nested: &[],
             destination: std::os::fd::AsFd::as_fd(&volume),
             options: &Options::default(),
             shared: &[],

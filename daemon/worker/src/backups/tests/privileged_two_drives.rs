@@ -62,7 +62,7 @@ impl World {
     fn task(&self, lineage: Lineage, drive: usize) -> Task {
         let known = self.known.lock().expect("known");
         let pins = known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::mark).collect();
-        let SharedRecord { sources, shared } = known[drive].clone();
+        let SharedRecord { sources, shared, .. } = known[drive].clone();
         let (own, shared) = (shared.len(), for_order([&shared[..]]));
         let given = Some(Given { wall: self.wall.load(Ordering::Relaxed), boot: boot_time() });
         let time = TaskTime { given, ..TaskTime::default() };
@@ -94,6 +94,7 @@ impl World {
             top: None,
             publication: Publication::Rename,
             swapfiles: Vec::new(),
+            nested: Ok(Default::default()),
         };
         let (task, control, events) =
             (self.task(Lineage::default(), drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
@@ -126,11 +127,13 @@ impl World {
                 | BackupEvent::Seen { .. }
                 | BackupEvent::FlagsNotSent { .. }
                 | BackupEvent::LeftOut(_)
+                | BackupEvent::Nested { .. }
                 | BackupEvent::FromFuture { .. } => {}
                 BackupEvent::Continued
                 | BackupEvent::Unchanged { .. }
                 | BackupEvent::Kept { .. }
                 | BackupEvent::Replaced { .. }
+                | BackupEvent::RestoredNested { .. }
                 | BackupEvent::Restored { .. } => {
                     panic!("unexpected: {event:?}")
                 }
@@ -168,7 +171,9 @@ fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
         BackupEvent::Source { uuid: none },
         BackupEvent::Snapshot { name: Vec::new(), uuid: none },
         BackupEvent::Parent { uuid: None, why: None },
-        BackupEvent::Pinned { learned: RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() } },
+        BackupEvent::Pinned {
+            learned: RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() },
+        },
     ];
     for (at, point) in points.iter().enumerate() {
         let (one, other) = (at % 2, (at + 1) % 2);

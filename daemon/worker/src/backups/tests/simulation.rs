@@ -59,7 +59,12 @@ impl World {
         // The pins of the order are those before this backup.
         self.task.pins = self.marks();
         let shared = SharedSnapshot { here: pending.state(), there: received.state(), time: now };
-        self.drives[drive].1.learn(RecordUpdate { shared, sources: vec![SOURCE], lost: Vec::new() });
+        self.drives[drive].1.learn(RecordUpdate {
+            shared,
+            nested: Vec::new(),
+            sources: vec![SOURCE],
+            lost: Vec::new(),
+        });
         prune(&self.task, Side::Source(&owner()), &mut self.source, shared.mark(), now);
         prune(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
         incremental
@@ -78,7 +83,13 @@ pub(super) fn owner() -> Owner {
 
 /// Its counterpart on a drive, with a record.
 pub(super) fn received(mine: &Snapshot) -> Snapshot {
-    let origin = Some(Recorded { machine: MACHINE.0, source: SOURCE.0, backup: "home".to_owned(), is_source: false });
+    let origin = Some(Recorded {
+        machine: MACHINE.0,
+        source: SOURCE.0,
+        backup: "home".to_owned(),
+        is_source: false,
+        nested: None,
+    });
     Snapshot { received_uuid: mine.uuid, stransid: mine.ctransid, rtransid: mine.ctransid, origin, ..mine.clone() }
 }
 

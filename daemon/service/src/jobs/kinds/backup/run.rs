@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::backups::{self, BackupEvent, Identity, Lineage, MOST_PINS, NotOpened, PairUuids, Task};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
-use crate::config::BackupRule;
+use crate::config::{BackupRule, Nested};
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
 use crate::dir_handle::DirHandle;
 use crate::jobs::job::JobError;
@@ -260,13 +260,14 @@ pub(in crate::jobs) fn task(
     let damaged = records.damaged().into_iter().filter(is_shared).collect();
     Ok(Task {
         keep: rule.keep,
+        nested: rule.nested == Nested::Include,
         protect: rule.protect.as_secs(),
         pins: records.pins(name),
         last: known.newest().map(|newest| newest.mark().there),
         given_up: records.given_up(name),
         given_up_because: records.given_up_because(name),
+        own: known.all().len(),
         sources: known.sources,
-        own: known.shared.len(),
         shared,
         damaged,
         adopt,
@@ -328,7 +329,7 @@ pub(in crate::jobs) fn open(
 
 /// How they are opened on this machine.
 pub(crate) const ON_SYSTEM: OpenDirectories =
-    OpenDirectories { open: open_on_system, find_source: backups::find_source, look: look_on_system };
+    OpenDirectories { open: open_on_system, find_source: find_on_system, look: look_on_system };
 
 fn open_on_system(
     rule: &BackupRule,
@@ -340,6 +341,10 @@ fn open_on_system(
     let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
     destination.receive(&backup)?;
     Ok([from, beside])
+}
+
+fn find_on_system(rule: &BackupRule) -> Option<Lineage> {
+    backups::find_source(&rule.source, &rule.snapshots, rule.nested == Nested::Include)
 }
 
 /// Looks at a source on this machine, as [`SourceStore::look`] has it.

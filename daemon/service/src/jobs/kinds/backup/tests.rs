@@ -104,6 +104,7 @@ impl Fixture {
             keep_shared_for: std::time::Duration::MAX,
             source_reserve: Default::default(),
             schedule: Default::default(),
+            nested: Default::default(),
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
         let (sources, retention) = (SourceStore::new(&at("state"), ON_SYSTEM), Retention::new(&at("state"), clock));
@@ -182,7 +183,7 @@ fn lineage() -> Lineage {
 fn succeeds(number: u8) -> String {
     let state = |uuid| SubvolumeState { uuid: [uuid; 16], ..SubvolumeState::default() };
     let shared = SharedSnapshot { here: state(number), there: state(100 + number), time: 1 };
-    let learned = RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() };
+    let learned = RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() };
     let source = Report::Backup(BackupEvent::Lineage(lineage()));
     let pinned = Report::Backup(BackupEvent::Pinned { learned });
     let ended = line(&Report::Ended { counts: Counts::default(), error: None });
