@@ -63,15 +63,15 @@ pub(crate) enum Verb {
         drive: Option<String>,
     },
 
-    /// List the attached drives
+    /// List the drives: attached ones, and enrolled ones that are away
     Drives,
 
     /// Enrol a drive for this machine's backups, and begin those that are due
     Enrol(Enrol),
 
-    /// Unenrol a drive (its data stays)
+    /// Unenrol a drive, attached or away (its data stays)
     Forget {
-        /// The drive's id, its first letters, its label (now or at its enrolment) or its device; the drive need not be attached
+        /// The drive's id, its first letters, its label (now or at its enrolment) or its device
         #[arg(value_name = "DRIVE")]
         drive: String,
     },
@@ -112,7 +112,7 @@ pub(crate) enum Verb {
 
     /// Give up the snapshots that the sources keep for a drive; the next backup to it sends everything
     Unpin {
-        /// The drive's id or label; the drive need not be attached
+        /// The drive's id, its first letters or its label; also while it is away
         #[arg(value_name = "DRIVE")]
         drive: String,
 

@@ -1,8 +1,8 @@
 //! butterdock's D-Bus API, for the service and for its clients: an appliance's page, a desktop's agent, the command line
 //! `butterdock`.
 //!
-//! - [`names`], [`path`]: the bus name, the interfaces; building and parsing object paths of volumes, drives and jobs.
-//! - [`ManagerProxy`], [`DriveProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
+//! - [`names`], [`path`]: the bus name, the interfaces; building and parsing object paths.
+//! - [`ManagerProxy`], [`DriveProxy`], [`DestinationProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
 //! - [`ReceiveOptions`], [`JobState`], [`BackupRow`], [`HistoryEntry`] …: their arguments and results, typed.
 //! - [`ErrorName`], [`Error`]: errors.
 //! - [`authority`]: permissions; the polkit file and the table in `README.md` are made from it.
@@ -32,7 +32,7 @@
 //! ```
 //!
 //! # Decisions
-//! A snapshot on a drive is named by its UUID, since two folders of a drive may hold the same name; a drive by the id that
+//! A snapshot on a destination is named by its UUID, since two folders there may hold the same name; a drive by the id that
 //! the service gave it, since labels repeat and clones carry the same filesystem UUID. A call that erases a drive must
 //! pass its size and serial number, so that neither a mistake nor a reused kernel name erases another drive. `ListBackups` is
 //! flat, a row for each backup and drive: a table to show, and no dictionary within a dictionary.
@@ -42,6 +42,7 @@
 //! UTF-8.
 
 pub mod authority;
+mod destination;
 mod drive;
 mod error;
 mod job;
@@ -49,23 +50,28 @@ mod manager;
 pub mod names;
 mod options;
 pub mod path;
+mod problem;
 mod property;
 mod proxy;
 mod volume;
 mod word;
 
+pub use destination::{
+    BackupOptions, DestinationKind, DestinationProperties, DestinationState, RestoreOptions, SnapshotOrigin,
+    SnapshotRow, SnapshotsOfMachine, UnpinOptions,
+};
 pub use drive::{
-    BackupOptions, DriveProperties, DriveState, EnrolOptions, ImportOptions, MountRow, RestoreOptions, SECRET_MAX,
-    SnapshotOrigin, SnapshotRow, StreamRow,
+    DriveHealth, DriveProperties, DriveState, EnrolOptions, ImportOptions, MountRow, SECRET_MAX, StreamRow,
 };
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
 pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource};
-pub use manager::{
-    BackupRow, HistoryEntry, ListBackupsOptions, Problem, ProblemParams, ReceiveOptions, UnpinOptions, Warning,
-};
+pub use manager::{BackupRow, HistoryEntry, ListBackupsOptions, ReceiveOptions, Warning};
 pub use names::introspection;
 pub use options::{Options, none as no_options};
+pub use problem::{Problem, ProblemParams};
 pub use property::WrongProperty;
-pub use proxy::{Completed, CompletedArgs, CompletedStream, DriveProxy, JobProxy, ManagerProxy, VolumeProxy};
+pub use proxy::{
+    Completed, CompletedArgs, CompletedStream, DestinationProxy, DriveProxy, JobProxy, ManagerProxy, VolumeProxy,
+};
 pub use volume::{SUBVOLUMES_MAX, SubvolumeRow, VolumeProperties};
 pub use word::UnknownWord;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use zbus::{DeserializeDict, SerializeDict, Type, Variant};
 
 use crate::error::Error;
-use crate::options::{Options, bare_name, boolean, number, text, unknown};
+use crate::options::{Options, bare_name, boolean, number, unknown};
+use crate::problem::Problem;
 
 /// The options of `Manager.Receive` and `Volume.Receive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,39 +108,6 @@ impl ListBackupsOptions {
     }
 }
 
-/// The options of `Manager.Unpin`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UnpinOptions {
-    /// `backup`, `s`: only for the backup with this name.
-    pub backup: Option<String>,
-}
-
-impl UnpinOptions {
-    /// All keys.
-    pub const KEYS: &[&str] = &["backup"];
-
-    /// Reads the options of a call.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgs`] names an unknown key or a wrong type.
-    pub fn from_options(options: &Options) -> Result<Self, Error> {
-        let mut read = Self::default();
-        for (key, value) in options {
-            match key.as_str() {
-                "backup" => read.backup = Some(text(key, value)?),
-                _ => return Err(unknown(key, Self::KEYS)),
-            }
-        }
-        Ok(read)
-    }
-
-    /// The dictionary for a call; unset options are left out.
-    #[must_use]
-    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
-        self.backup.iter().map(|backup| ("backup", Variant::from(backup.as_str()))).collect()
-    }
-}
-
 /// A row of `ListBackups`: one configured backup and one of its drives. It contains no file names.
 ///
 /// A backup without an enrolled drive has one row without a drive. Readers ignore unknown keys.
@@ -176,39 +144,6 @@ pub struct BackupRow {
     pub source_snapshots: Option<u64>,
     /// Bytes of data that deleting all of them would free.
     pub source_held: Option<u64>,
-}
-
-/// What is wrong with a backup or a drive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
-pub struct Problem {
-    /// For programs, for example `backup-failed`. Readers show `english` for unknown codes.
-    pub code: String,
-    /// What the code does not say.
-    pub params: ProblemParams,
-    /// An English sentence that says what to do.
-    pub english: String,
-}
-
-/// The parameters of a [`Problem`]; which of them it has depends on its code. Readers ignore unknown keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "a{sv}")]
-pub struct ProblemParams {
-    /// The name of the backup.
-    pub backup: Option<String>,
-    /// The names of the backups.
-    pub backups: Option<Vec<String>>,
-    /// An [`ErrorName`](crate::ErrorName) with its prefix.
-    pub error: Option<String>,
-    /// Why, and what to do, as an English sentence.
-    pub reason: Option<String>,
-    /// When, in microseconds since 1970.
-    pub time: Option<u64>,
-    /// Blocks that cannot be read,
-    pub blocks: Option<u64>,
-    /// the files that they are in,
-    pub files: Option<u64>,
-    /// and the snapshots of these.
-    pub snapshots: Option<u64>,
 }
 
 /// A warning about a backup.
@@ -288,13 +223,6 @@ mod tests {
     fn list_backups_options_round_trip() {
         for sent in [ListBackupsOptions::default(), ListBackupsOptions { estimate: true }] {
             assert_eq!(ListBackupsOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
-        }
-    }
-
-    #[test]
-    fn unpin_options_round_trip() {
-        for sent in [UnpinOptions::default(), UnpinOptions { backup: Some("home".to_owned()) }] {
-            assert_eq!(UnpinOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
         }
     }
 

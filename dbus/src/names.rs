@@ -14,6 +14,9 @@ pub const VOLUMES: &str = "/org/butterdock/Butterdock1/volumes/";
 /// The prefix of the paths of drives.
 pub const DRIVES: &str = "/org/butterdock/Butterdock1/drives/";
 
+/// The prefix of the paths of destinations that are no drives. The destination of an enrolled drive is on the drive's object.
+pub const DESTINATIONS: &str = "/org/butterdock/Butterdock1/destinations/";
+
 /// The prefix of the paths of jobs.
 pub const JOBS: &str = "/org/butterdock/Butterdock1/jobs/";
 
@@ -28,10 +31,12 @@ pub mod interface {
     pub const VOLUME: &str = "org.butterdock.Butterdock1.Volume";
     /// On each object below [`super::JOBS`]: one piece of work with progress and an end.
     pub const JOB: &str = "org.butterdock.Butterdock1.Job";
-    /// On each object below [`super::DRIVES`]: an attached drive, enrolled or not.
+    /// On each object below [`super::DRIVES`]: a drive that is attached, or enrolled and away.
     pub const DRIVE: &str = "org.butterdock.Butterdock1.Drive";
+    /// On the object of each enrolled drive, and on each object below [`super::DESTINATIONS`]: where backups go.
+    pub const DESTINATION: &str = "org.butterdock.Butterdock1.Destination";
     /// All of them.
-    pub const ALL: [&str; 4] = [MANAGER, VOLUME, JOB, DRIVE];
+    pub const ALL: [&str; 5] = [MANAGER, VOLUME, JOB, DRIVE, DESTINATION];
 }
 
 /// The commented XML of `xml/`, one file for each interface.
@@ -44,8 +49,10 @@ pub mod introspection {
     pub const JOB: &str = include_str!("../xml/org.butterdock.Butterdock1.Job.xml");
     /// `org.butterdock.Butterdock1.Drive`.
     pub const DRIVE: &str = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
+    /// `org.butterdock.Butterdock1.Destination`.
+    pub const DESTINATION: &str = include_str!("../xml/org.butterdock.Butterdock1.Destination.xml");
     /// All of them, in the order of [`interface::ALL`](super::interface::ALL).
-    pub const ALL: [&str; 4] = [MANAGER, VOLUME, JOB, DRIVE];
+    pub const ALL: [&str; 5] = [MANAGER, VOLUME, JOB, DRIVE, DESTINATION];
 }
 
 #[cfg(test)]
@@ -57,6 +64,6 @@ mod tests {
         assert!(interface::ALL.iter().all(|name| name.starts_with(BUS_NAME)));
         assert_eq!(ROOT, format!("/{}", BUS_NAME.replace('.', "/")));
         assert_eq!((VOLUMES, JOBS), (&*format!("{ROOT}/volumes/"), &*format!("{ROOT}/jobs/")));
-        assert_eq!(DRIVES, format!("{ROOT}/drives/"));
+        assert_eq!((DRIVES, DESTINATIONS), (&*format!("{ROOT}/drives/"), &*format!("{ROOT}/destinations/")));
     }
 }

@@ -1,13 +1,13 @@
-//! Object paths of volumes, drives and jobs: built from a name or an id, and parsed.
+//! Object paths of volumes, drives, destinations and jobs: built from a name or an id, and parsed.
 //!
 //! A path element contains only ASCII letters, digits and `_`. A volume's name is encoded as systemd encodes names
 //! (`sd_bus_path_encode`): every other byte, `_`, and a digit at the beginning become `_` and two hex digits; an empty name
-//! becomes `_`. A drive's id is encoded in the same way. A job's id is a UUID with `_` in place of `-`.
+//! becomes `_`. The ids of drives and destinations are encoded in the same way. A job's id is a UUID with `_` in place of `-`.
 
 use uuid::Uuid;
 use zbus::{ObjectPath, OwnedObjectPath};
 
-use crate::names::{DRIVES, JOBS, VOLUMES};
+use crate::names::{DESTINATIONS, DRIVES, JOBS, VOLUMES};
 
 /// The value of a path property that names no object.
 pub const NONE: &str = "/";
@@ -34,6 +34,19 @@ pub fn drive_path(id: &str) -> OwnedObjectPath {
 #[must_use]
 pub fn drive_id(path: &str) -> Option<String> {
     decode(path.strip_prefix(DRIVES)?)
+}
+
+/// The path of the destination with this id, which is no drive. The destination of an enrolled drive is at its
+/// [`drive_path`].
+#[must_use]
+pub fn destination_path(id: &str) -> OwnedObjectPath {
+    path(format!("{DESTINATIONS}{}", encode(id)))
+}
+
+/// The id of the destination at this path, which may be the path of a drive; `None` if it is neither.
+#[must_use]
+pub fn destination_id(path: &str) -> Option<String> {
+    path.strip_prefix(DESTINATIONS).map_or_else(|| drive_id(path), decode)
 }
 
 /// The path of a job.
@@ -122,6 +135,15 @@ mod tests {
             assert_eq!(volume_name(path.as_str()), None);
         }
         assert_eq!(drive_id(NONE), None);
+    }
+
+    #[test]
+    fn a_destination_is_a_drive_or_has_a_path_of_its_own() {
+        let path = destination_path("second-pool");
+        assert_eq!(path.as_str(), "/org/butterdock/Butterdock1/destinations/second_2dpool");
+        assert_eq!((destination_id(path.as_str()).as_deref(), drive_id(path.as_str())), (Some("second-pool"), None));
+        assert_eq!(destination_id(drive_path("3f2a").as_str()).as_deref(), Some("3f2a"));
+        assert_eq!(destination_id(volume_path("tank").as_str()), None);
     }
 
     #[test]

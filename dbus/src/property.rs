@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use zbus::{ObjectPath, Variant};
 
+use crate::destination::SnapshotsOfMachine;
+use crate::drive::DriveHealth;
+use crate::problem::Problem;
+
 /// A property whose type is not the one in the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the property {0} is not of the contract's type; the service is of another version")]
@@ -18,6 +22,9 @@ pub(crate) enum Field<'a> {
     Boolean(&'a mut bool),
     Text(&'a mut String),
     Texts(&'a mut Vec<String>),
+    Problems(&'a mut Vec<Problem>),
+    Health(&'a mut DriveHealth),
+    Origins(&'a mut Vec<SnapshotsOfMachine>),
     Path(&'a mut String),
     Word(SetWord<'a>),
 }
@@ -44,6 +51,9 @@ impl Field<'_> {
             Self::Boolean(field) => *field = value.try_into().ok()?,
             Self::Text(field) => *field = value.try_into().ok()?,
             Self::Texts(field) => *field = value.try_clone().ok()?.try_into().ok()?,
+            Self::Origins(field) => *field = Variant::from(value.try_to_owned().ok()?).try_into().ok()?,
+            Self::Health(field) => *field = Variant::from(value.try_to_owned().ok()?).try_into().ok()?,
+            Self::Problems(field) => *field = Variant::from(value.try_to_owned().ok()?).try_into().ok()?,
             Self::Path(field) => value.downcast_ref::<&ObjectPath<'_>>().ok()?.as_str().clone_into(field),
             Self::Word(set) => set(value.downcast_ref::<&str>().ok()?)?,
         }

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 
 use zbus::{Fd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
-use crate::drive::{DriveState, MountRow, SnapshotRow, StreamRow};
+use crate::destination::{DestinationKind, DestinationState, SnapshotRow, SnapshotsOfMachine};
+use crate::drive::{DriveHealth, DriveState, MountRow, StreamRow};
 use crate::error::Error;
 use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource};
 use crate::manager::{BackupRow, HistoryEntry};
+use crate::problem::Problem;
 use crate::volume::SubvolumeRow;
 
 /// Start jobs by a volume's name, read the history, list the backups.
@@ -37,15 +39,6 @@ pub trait Manager {
     /// [`ListBackupsOptions`](crate::ListBackupsOptions); an estimate may take minutes.
     #[zbus(allow_interactive_auth)]
     fn list_backups(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<BackupRow>, Error>;
-
-    /// Unenrols a drive by its id, attached or not. There are no options yet.
-    #[zbus(allow_interactive_auth)]
-    fn forget_drive(&self, drive: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
-
-    /// Gives up the snapshots that the sources keep for a drive, known by its id. The options are
-    /// [`UnpinOptions`](crate::UnpinOptions).
-    #[zbus(allow_interactive_auth)]
-    fn unpin(&self, drive: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
     /// Reloads the configuration. There are no options yet.
     #[zbus(allow_interactive_auth)]
@@ -97,7 +90,7 @@ pub trait Volume {
     fn mounted(&self) -> zbus::Result<bool>;
 }
 
-/// An attached drive, enrolled or not.
+/// A drive: attached, enrolled or not; or enrolled and away.
 #[proxy(
     interface = "org.butterdock.Butterdock1.Drive",
     default_service = "org.butterdock.Butterdock1",
@@ -107,10 +100,6 @@ pub trait Drive {
     /// Enrols the drive for this machine's backups. The options are [`EnrolOptions`](crate::EnrolOptions).
     #[zbus(allow_interactive_auth)]
     fn enrol(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
-
-    /// Unenrols the drive; its data stays. There are no options yet.
-    #[zbus(allow_interactive_auth)]
-    fn forget(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
     /// Unlocks the drive with the passphrase or key that the service reads from the descriptor: all bytes to the end, up to
     /// [`SECRET_MAX`](crate::SECRET_MAX). There are no options yet.
@@ -125,31 +114,8 @@ pub trait Drive {
     #[zbus(allow_interactive_auth)]
     fn safely_remove(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
 
-    /// Runs the configured backups of the drive; returns the first job. The options are
-    /// [`BackupOptions`](crate::BackupOptions).
-    #[zbus(allow_interactive_auth)]
-    fn backup(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
-
-    /// Reads all data on the drive and compares checksums; returns the job. There are no options yet.
-    #[zbus(allow_interactive_auth)]
-    fn verify(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
-
     /// Where other programs have the drive mounted. There are no options yet.
     fn list_mounts(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<MountRow>, Error>;
-
-    /// The snapshots on the drive, newest first. There are no options yet.
-    #[zbus(allow_interactive_auth)]
-    fn list_snapshots(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SnapshotRow>, Error>;
-
-    /// Restores the snapshot with this UUID into a volume; returns the job. The options are
-    /// [`RestoreOptions`](crate::RestoreOptions).
-    #[zbus(allow_interactive_auth)]
-    fn restore(
-        &self,
-        snapshot: &str,
-        volume: &str,
-        options: HashMap<&str, Variant<'_>>,
-    ) -> Result<OwnedObjectPath, Error>;
 
     /// The stream files on the drive, in dependency order (parents first). There are no options yet.
     #[zbus(allow_interactive_auth)]
@@ -204,10 +170,6 @@ pub trait Drive {
     #[zbus(property)]
     fn size(&self) -> zbus::Result<u64>;
 
-    /// Free bytes at the last mount; 0 if unknown.
-    #[zbus(property)]
-    fn free(&self) -> zbus::Result<u64>;
-
     /// The filesystem: `btrfs`, `ext4` …
     #[zbus(property)]
     fn filesystem_type(&self) -> zbus::Result<String>;
@@ -228,9 +190,9 @@ pub trait Drive {
     #[zbus(property)]
     fn mounted_by_others(&self) -> zbus::Result<bool>;
 
-    /// Why the service does not use it, or its last error; empty without a problem.
+    /// Why the service does not use it, its last error, and damage on it.
     #[zbus(property)]
-    fn problem(&self) -> zbus::Result<String>;
+    fn problems(&self) -> zbus::Result<Vec<Problem>>;
 
     /// What changed about it without being a problem; empty without a note.
     #[zbus(property)]
@@ -240,13 +202,97 @@ pub trait Drive {
     #[zbus(property)]
     fn enrolled(&self) -> zbus::Result<bool>;
 
+    /// When an enrolled drive was last seen attached, in microseconds since 1970; 0 if it is not enrolled.
+    #[zbus(property)]
+    fn last_seen(&self) -> zbus::Result<u64>;
+
+    /// What is known of its health.
+    #[zbus(property)]
+    fn health(&self) -> zbus::Result<DriveHealth>;
+}
+
+/// Where backups go: an enrolled drive, or a volume of this machine.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Destination",
+    default_service = "org.butterdock.Butterdock1",
+    assume_defaults = false
+)]
+pub trait Destination {
+    /// Runs the configured backups of the destination; returns the first job. The options are
+    /// [`BackupOptions`](crate::BackupOptions).
+    #[zbus(allow_interactive_auth)]
+    fn backup(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// Reads all data on the destination and compares checksums; returns the job. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn verify(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// The snapshots on the destination, newest first. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn list_snapshots(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SnapshotRow>, Error>;
+
+    /// Restores the snapshot with this UUID into a volume; returns the job. The options are
+    /// [`RestoreOptions`](crate::RestoreOptions).
+    #[zbus(allow_interactive_auth)]
+    fn restore(
+        &self,
+        snapshot: &str,
+        volume: &str,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Unenrols the drive, attached or away; its data stays. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn forget(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Gives up the snapshots that the sources keep for the next increment to the destination. The options are
+    /// [`UnpinOptions`](crate::UnpinOptions).
+    #[zbus(allow_interactive_auth)]
+    fn unpin(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Its name for display.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// What it is.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> zbus::Result<DestinationKind>;
+
+    /// Its state.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<DestinationState>;
+
+    /// What is wrong with it and with the backups to it.
+    #[zbus(property)]
+    fn problems(&self) -> zbus::Result<Vec<Problem>>;
+
+    /// Free bytes when it was used last; 0 if unknown.
+    #[zbus(property)]
+    fn free(&self) -> zbus::Result<u64>;
+
+    /// Its size in bytes; 0 if unknown.
+    #[zbus(property)]
+    fn size(&self) -> zbus::Result<u64>;
+
     /// The time of the last successful backup to it, in microseconds since 1970; 0 if never.
     #[zbus(property)]
     fn last_backup(&self) -> zbus::Result<u64>;
 
+    /// When its next backup is scheduled, in microseconds since 1970; 0 without a scheduled time.
+    #[zbus(property)]
+    fn next_run(&self) -> zbus::Result<u64>;
+
+    /// Whether a backup to it is overdue.
+    #[zbus(property)]
+    fn overdue(&self) -> zbus::Result<bool>;
+
     /// The names of its configured backups, in the order in which they run.
     #[zbus(property)]
     fn backups(&self) -> zbus::Result<Vec<String>>;
+
+    /// Which machines made the snapshots on it, as of its last use.
+    #[zbus(property)]
+    fn origins(&self) -> zbus::Result<Vec<SnapshotsOfMachine>>;
 }
 
 /// One piece of work with progress and an end.

@@ -11,7 +11,7 @@ use butterdock_dbus::authority::{TABLE, markdown, policy};
 use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
     BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, ReceiveOptions, RestoreOptions, SECRET_MAX,
-    SUBVOLUMES_MAX, introspection,
+    SUBVOLUMES_MAX, UnpinOptions, introspection,
 };
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 
@@ -77,9 +77,10 @@ fn the_xml_documents_every_option() {
         (introspection::MANAGER, "Receive", ReceiveOptions::KEYS),
         (introspection::MANAGER, "ListBackups", ListBackupsOptions::KEYS),
         (introspection::DRIVE, "Enrol", EnrolOptions::KEYS),
-        (introspection::DRIVE, "Backup", BackupOptions::KEYS),
-        (introspection::DRIVE, "Restore", RestoreOptions::KEYS),
         (introspection::DRIVE, "Import", ImportOptions::KEYS),
+        (introspection::DESTINATION, "Backup", BackupOptions::KEYS),
+        (introspection::DESTINATION, "Restore", RestoreOptions::KEYS),
+        (introspection::DESTINATION, "Unpin", UnpinOptions::KEYS),
     ] {
         // The comment above the method.
         let before = xml.split(&format!("<method name=\"{method}\">")).next().unwrap_or_default();

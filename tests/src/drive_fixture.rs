@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use butterdock_dbus::authority::{Row, TABLE};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, MANAGER};
-use butterdock_dbus::{DriveProperties, DriveState};
+use butterdock_dbus::names::interface::{DESTINATION, DRIVE, MANAGER};
+use butterdock_dbus::{DestinationProperties, DriveProperties, DriveState, Problem};
 use zbus::Variant;
 
 use crate::{Bus, Client, Daemon, Options, Sandbox, TIMEOUT, Udevd, Wait, no_options, run};
@@ -36,7 +37,37 @@ pub struct DriveObject {
     /// Its object.
     pub path: String,
     /// Its properties.
-    pub properties: DriveProperties,
+    pub properties: ShownDrive,
+}
+
+/// The properties of a drive, with those of the destination that it is if it is enrolled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownDrive {
+    drive: DriveProperties,
+    /// The sentences of all problems; empty without a problem.
+    pub problem: String,
+    /// `Destination.Free`
+    pub free: u64,
+    /// `Destination.LastBackup`
+    pub last_backup: u64,
+    /// `Destination.Backups`
+    pub backups: Vec<String>,
+}
+
+impl std::ops::Deref for ShownDrive {
+    type Target = DriveProperties;
+
+    fn deref(&self) -> &DriveProperties {
+        &self.drive
+    }
+}
+
+impl ShownDrive {
+    fn new(drive: DriveProperties, destination: Option<DestinationProperties>) -> Self {
+        let problem = Problem::sentence(destination.as_ref().map_or(&drive.problems, |it| &it.problems));
+        let DestinationProperties { free, last_backup, backups, .. } = destination.unwrap_or_default();
+        Self { drive, problem, free, last_backup, backups }
+    }
 }
 
 impl DriveFixture {
@@ -95,20 +126,38 @@ impl DriveFixture {
         Ok(image)
     }
 
-    /// The drives on the bus.
+    /// The drives on the bus, also those that are away.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub fn all_drives(&self) -> Result<Vec<DriveObject>> {
+        let mut all = Vec::new();
+        for (path, interfaces) in self.client.objects()? {
+            let (mut drive, mut destination) = (None, None);
+            for (name, values) in interfaces {
+                if name.as_str() == DRIVE {
+                    let drive = drive.insert(DriveProperties::default());
+                    values.iter().try_for_each(|(name, value)| drive.set(name, value))?;
+                } else if name.as_str() == DESTINATION {
+                    let destination = destination.insert(DestinationProperties::default());
+                    values.iter().try_for_each(|(name, value)| destination.set(name, value))?;
+                }
+            }
+            let Some(drive) = drive else { continue };
+            all.push(DriveObject { path: path.to_string(), properties: ShownDrive::new(drive, destination) });
+        }
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(all)
+    }
+
+    /// The drives on the bus that are not away.
     ///
     /// # Errors
     /// The service does not answer.
     pub fn drives(&self) -> Result<Vec<DriveObject>> {
-        let mut all = Vec::new();
-        for (path, interfaces) in self.client.objects()? {
-            let Some((_, values)) = interfaces.into_iter().find(|(name, _)| name.as_str() == DRIVE) else { continue };
-            let mut properties = DriveProperties::default();
-            values.iter().try_for_each(|(name, value)| properties.set(name, value))?;
-            all.push(DriveObject { path: path.to_string(), properties });
-        }
-        all.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(all)
+        let mut drives = self.all_drives()?;
+        drives.retain(|drive| drive.properties.state != DriveState::Away);
+        Ok(drives)
     }
 
     /// Waits for a condition on the drives.
@@ -130,17 +179,17 @@ impl DriveFixture {
     ///
     /// # Errors
     /// There never is one.
-    pub fn one(&self, what: &str, is: impl Fn(&DriveProperties) -> bool) -> Result<DriveObject> {
+    pub fn one(&self, what: &str, is: impl Fn(&ShownDrive) -> bool) -> Result<DriveObject> {
         let drives = self.until(what, |drives| drives.iter().any(|drive| is(&drive.properties)))?;
         drives.into_iter().find(|drive| is(&drive.properties)).context("it is there")
     }
 
-    /// Calls a method of a drive that has only options.
+    /// Calls a method of a drive, or of the destination that it is, that has only options.
     ///
     /// # Errors
     /// The error that the service answers.
     pub fn call(&self, drive: &DriveObject, method: &str, options: &Options<'_>) -> zbus::Result<()> {
-        self.client.call(&drive.path, (DRIVE, method), options).map(drop)
+        self.client.call(&drive.path, (interface_of(method), method), options).map(drop)
     }
 
     /// Enrols a drive without beginning a backup; it is released then. What it is afterwards.
@@ -192,6 +241,13 @@ impl Drop for DriveFixture {
     fn drop(&mut self) {
         drop(self.stop());
     }
+}
+
+/// Which interface of the object of an enrolled drive has a method.
+#[must_use]
+pub fn interface_of(method: &str) -> &'static str {
+    let has = |row: &&Row| row.interface == DESTINATION && row.method == method;
+    TABLE.iter().find(has).map_or(DRIVE, |row| row.interface)
 }
 
 /// Whether this device is mounted in the mount namespace of the test.

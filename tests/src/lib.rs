@@ -29,7 +29,7 @@ pub use butterdock_fixtures::*;
 pub use client::{Client, Options, error_name, no_options};
 pub use daemon::Daemon;
 pub use disk::{Disk, elsewhere};
-pub use drive_fixture::{DriveFixture, DriveObject, is_mounted};
+pub use drive_fixture::{DriveFixture, DriveObject, ShownDrive, interface_of, is_mounted};
 pub use frozen::{Frozen, moved_below};
 pub use introspection::{Object, introspected_objects, members};
 pub use polkit::{Polkit, Rules, SilentPolkit};

@@ -7,14 +7,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DESTINATION, JOB, MANAGER};
 use butterdock_dbus::{DriveState, ErrorDetails};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 use crate::compare::{self, Tree, same};
 use crate::{
-    Disk, DriveFixture, DriveObject, Receiver, Sandbox, TIMEOUT, Volume, Wait, all_names, is_mounted, names,
-    no_options, run, snapshot, trees, unmount, wait_until, workers,
+    Disk, DriveFixture, DriveObject, Receiver, Sandbox, TIMEOUT, Volume, Wait, all_names, interface_of, is_mounted,
+    names, no_options, run, snapshot, trees, unmount, wait_until, workers,
 };
 
 /// A source, a volume to restore to, and an enrolled drive, which is released. The fields are in the order in which they have to
@@ -118,7 +118,7 @@ impl Scenario {
     /// The job does not succeed.
     pub fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
         let drive = self.fixture.one("the drive", |is| is.enrolled)?;
-        let body = self.fixture.client.call(&drive.path, (DRIVE, method), body)?.body();
+        let body = self.fixture.client.call(&drive.path, (interface_of(method), method), body)?.body();
         let job: OwnedObjectPath = body.deserialize()?;
         self.succeeds(job.as_str())?;
         Ok(job.to_string())
@@ -212,7 +212,7 @@ impl Scenario {
     /// The service refuses.
     pub fn start_backup(&self) -> Result<String> {
         let drive = self.fixture.one("the drive", |is| is.enrolled)?;
-        let body = self.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+        let body = self.fixture.client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body();
         Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
     }
 

@@ -1,7 +1,8 @@
 //! The objects of `--json`. The man page describes every key; a test compares the two.
 
 use butterdock_dbus::{
-    BackupRow, HistoryEntry, Problem, ProblemParams, SnapshotRow, StreamRow, SubvolumeRow, VolumeProperties,
+    BackupRow, DriveHealth, HistoryEntry, Problem, ProblemParams, SnapshotRow, SnapshotsOfMachine, StreamRow,
+    SubvolumeRow, VolumeProperties,
 };
 use serde::Serialize;
 
@@ -207,16 +208,23 @@ pub(crate) struct DriveObject<'a> {
     state: &'a str,
     mounted_by_others: bool,
     mount_points: Vec<String>,
-    problem: Option<&'a str>,
+    problem: Option<String>,
+    problems: Vec<ProblemObject<'a>>,
     note: Option<&'a str>,
     enrolled: bool,
+    last_seen: Option<u64>,
+    health: HealthObject,
     last_backup: Option<u64>,
+    next_run: Option<u64>,
+    overdue: bool,
     backups: &'a [String],
+    origins: Vec<OriginObject<'a>>,
 }
 
 impl<'a> DriveObject<'a> {
     pub(crate) fn new(drive: &'a Drive) -> Self {
-        let now = &drive.now;
+        let (now, destination) = (&drive.now, drive.destination.as_ref());
+        let problems = drive.problems();
         Self {
             id: &drive.id,
             label: non_empty(&now.label),
@@ -230,19 +238,56 @@ impl<'a> DriveObject<'a> {
             devices: &now.devices,
             device_count: now.device_count,
             size: now.size,
-            free: non_zero(now.free),
+            free: destination.and_then(|destination| non_zero(destination.free)),
             filesystem_type: non_empty(&now.filesystem_type),
             filesystem_uuid: non_empty(&now.filesystem_uuid),
             encrypted: now.encrypted,
             state: now.state.as_str(),
             mounted_by_others: now.mounted_by_others,
             mount_points: drive.mount_points.iter().map(|at| String::from_utf8_lossy(at).into_owned()).collect(),
-            problem: non_empty(&now.problem),
+            problem: (!problems.is_empty()).then(|| Problem::sentence(problems)),
+            problems: problems.iter().map(ProblemObject::new).collect(),
             note: non_empty(&now.note),
             enrolled: now.enrolled,
-            last_backup: non_zero(now.last_backup),
-            backups: &now.backups,
+            last_seen: non_zero(now.last_seen),
+            health: HealthObject::new(&now.health),
+            last_backup: destination.and_then(|destination| non_zero(destination.last_backup)),
+            next_run: destination.and_then(|destination| non_zero(destination.next_run)),
+            overdue: destination.is_some_and(|destination| destination.overdue),
+            backups: destination.map(|destination| destination.backups.as_slice()).unwrap_or_default(),
+            origins: destination.into_iter().flat_map(|known| &known.origins).map(OriginObject::new).collect(),
         }
+    }
+}
+
+/// The health of a drive.
+#[derive(Debug, Serialize)]
+struct HealthObject {
+    verified: Option<u64>,
+    verify_errors: Option<u64>,
+    device_errors: Option<u64>,
+}
+
+impl HealthObject {
+    fn new(health: &DriveHealth) -> Self {
+        let DriveHealth { verified, verify_errors, device_errors } = *health;
+        Self { verified, verify_errors, device_errors }
+    }
+}
+
+/// Whose snapshots are on a destination.
+#[derive(Debug, Serialize)]
+struct OriginObject<'a> {
+    origin: Option<&'a str>,
+    machine: Option<&'a str>,
+    snapshots: u64,
+    newest: Option<u64>,
+}
+
+impl<'a> OriginObject<'a> {
+    fn new(of: &'a SnapshotsOfMachine) -> Self {
+        let SnapshotsOfMachine { origin, machine, snapshots, newest } = of;
+        Self { origin: origin.as_deref(), machine: machine.as_deref(), snapshots: *snapshots, newest: *newest }
     }
 }
 
@@ -266,7 +311,7 @@ pub(crate) struct BackupObject<'a> {
     source_held: Option<u64>,
 }
 
-/// What is wrong with a backup.
+/// What is wrong with a backup, a destination or a drive.
 #[derive(Debug, Serialize)]
 struct ProblemObject<'a> {
     code: &'a str,

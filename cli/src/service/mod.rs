@@ -1,12 +1,15 @@
 //! The D-Bus client: a connection to the service, and the calls that several verbs need. Prints nothing.
 
+mod drive;
 mod objects;
 mod signals;
 
 use std::collections::HashMap;
 
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_dbus::{DriveProxy, Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy, path};
+use butterdock_dbus::{
+    DestinationProxy, DriveProxy, Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy, path,
+};
 use zbus::connection::Builder;
 use zbus::fdo::{DBusProxy, ObjectManagerProxy};
 use zbus::names::{BusName, OwnedUniqueName};
@@ -15,7 +18,8 @@ use zbus::{Connection, Variant};
 
 use crate::failure::Failure;
 
-pub(crate) use objects::{Drive, Job, Objects};
+pub(crate) use drive::{Destination, Drive};
+pub(crate) use objects::{Job, Objects};
 pub(crate) use signals::{JobSignal, JobSignals};
 
 /// The environment variable with the address of another bus.
@@ -43,7 +47,7 @@ impl Service {
         &self.bus
     }
 
-    /// All volumes, drives and jobs.
+    /// All volumes, drives, destinations and jobs.
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
         let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
         let mut objects = Objects::read(&manager.get_managed_objects().await?)?;
@@ -87,6 +91,12 @@ impl Service {
     /// The drive at this path.
     pub(crate) async fn drive(&self, path: &str) -> Result<DriveProxy<'_>, Failure> {
         let builder = DriveProxy::builder(&self.bus).path(path.to_owned());
+        Ok(builder.cache_properties(CacheProperties::No).build().await?)
+    }
+
+    /// The destination at this path.
+    pub(crate) async fn destination(&self, path: &str) -> Result<DestinationProxy<'_>, Failure> {
+        let builder = DestinationProxy::builder(&self.bus).path(path.to_owned());
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 

@@ -1,21 +1,23 @@
-//! The service's volumes, drives and jobs at one moment, and finding the one that the user names.
+//! The service's volumes, drives, destinations and jobs at one moment, and finding the one that the user names.
 
 use std::collections::HashMap;
 
 use butterdock_dbus::names::interface;
-use butterdock_dbus::{BackupRow, DriveProperties, JobProperties, VolumeProperties, path};
+use butterdock_dbus::{BackupRow, JobProperties, VolumeProperties, path};
 use uuid::Uuid;
 use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
 
+use super::drive::{Destination, Drive};
 use crate::failure::Failure;
 use crate::render::short_label;
 
-/// Volumes sorted by name, drives by id, jobs by start time.
+/// Volumes sorted by name, drives and destinations by id, jobs by start time.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) volumes: Vec<VolumeProperties>,
     pub(crate) drives: Vec<Drive>,
+    pub(crate) destinations: Vec<Destination>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -44,6 +46,8 @@ impl Objects {
                     objects.volumes.push(volume);
                 } else if interface.as_str() == interface::DRIVE {
                     objects.drives.extend(Drive::read(path.as_str(), properties)?);
+                } else if interface.as_str() == interface::DESTINATION {
+                    objects.destinations.extend(Destination::read(path.as_str(), properties)?);
                 } else if interface.as_str() == interface::JOB {
                     objects.jobs.extend(Job::read(path.as_str(), properties)?);
                 }
@@ -51,6 +55,11 @@ impl Objects {
         }
         objects.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         objects.drives.sort_by(|a, b| a.id.cmp(&b.id));
+        objects.destinations.sort_by(|a, b| a.id.cmp(&b.id));
+        for drive in &mut objects.drives {
+            let destination = objects.destinations.iter().find(|destination| destination.path == drive.path);
+            drive.destination = destination.map(|destination| destination.now.clone());
+        }
         objects.jobs.sort_by_key(|job| (job.now.start_time, job.id));
         for job in &mut objects.jobs {
             let drive = job.drive().and_then(|id| objects.drives.iter().find(|drive| drive.id == id));
@@ -83,20 +92,49 @@ impl Objects {
         the_one(self.called(wanted), wanted, &[Drive::is_attached])
     }
 
-    /// The enrolled drive that `wanted` means, if the service shows one.
-    pub(crate) fn enrolled_drive(&self, wanted: &str) -> Result<Option<&Drive>, Failure> {
+    /// The destination that `wanted` means: one that is no drive by its name, else a drive as in [`Self::drive`].
+    pub(crate) fn destination(&self, wanted: &str) -> Result<&Destination, Failure> {
+        match self.configured(wanted) {
+            Some(configured) => Ok(configured),
+            None => self.of_drive(self.drive(wanted)?),
+        }
+    }
+
+    /// The destination that `wanted` means, which may be away: of drives of this name only the enrolled ones count, and of these
+    /// the attached ones come first.
+    pub(crate) fn destination_also_away(&self, wanted: &str) -> Result<&Destination, Failure> {
+        if let Some(configured) = self.configured(wanted) {
+            return Ok(configured);
+        }
         let enrolled: Vec<&Drive> = self.called(wanted).into_iter().filter(|drive| drive.is_enrolled()).collect();
-        if enrolled.is_empty() { Ok(None) } else { the_one(enrolled, wanted, &[Drive::is_attached]).map(Some) }
+        if enrolled.is_empty() {
+            return self.destination(wanted);
+        }
+        self.of_drive(the_one(enrolled, wanted, &[Drive::is_attached])?)
+    }
+
+    /// The path of the destination with this id.
+    pub(crate) fn destination_path(&self, id: &str) -> String {
+        let known = self.destinations.iter().find(|destination| destination.id == id);
+        known.map_or_else(|| path::drive_path(id).to_string(), |known| known.path.clone())
+    }
+
+    /// The destination of this name that is no drive.
+    fn configured(&self, wanted: &str) -> Option<&Destination> {
+        self.destinations.iter().find(|known| path::drive_id(&known.path).is_none() && known.id == wanted)
+    }
+
+    fn of_drive(&self, drive: &Drive) -> Result<&Destination, Failure> {
+        let title = drive.title().unwrap_or_else(|| drive.id.clone());
+        self.destinations.iter().find(|destination| destination.path == drive.path).ok_or_else(|| {
+            let text = "is not enrolled; enrol it first (butterdock enrol)";
+            Failure::own(format!("the drive {} {text}", short_label(&title)))
+        })
     }
 
     /// The enrolled drive with this id, name or device.
     pub(crate) fn enrolled_with_name(&self, wanted: &str) -> Option<&Drive> {
         self.drives.iter().find(|drive| drive.is_enrolled() && (drive.id == wanted || drive.has_name(wanted)))
-    }
-
-    /// Whether a drive that the service shows is called so.
-    pub(crate) fn has_drive(&self, wanted: &str) -> bool {
-        !self.called(wanted).is_empty()
     }
 
     /// The drives that `wanted` may mean. A complete id means one.
@@ -166,54 +204,6 @@ pub(crate) fn short(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
-/// A drive and its current properties.
-#[derive(Debug, Clone)]
-pub(crate) struct Drive {
-    pub(crate) id: String,
-    pub(crate) path: String,
-    pub(crate) now: DriveProperties,
-    /// Where other programs have it mounted; empty unless the caller asked, and may know it.
-    pub(crate) mount_points: Vec<Vec<u8>>,
-}
-
-impl Drive {
-    /// A drive from its properties; `None` if the path is not a drive's.
-    pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
-        let Some(id) = path::drive_id(path) else { return Ok(None) };
-        let mut now = DriveProperties::default();
-        for (name, value) in properties {
-            now.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
-        }
-        Ok(Some(Self { id, path: path.to_owned(), now, mount_points: Vec::new() }))
-    }
-
-    /// Its label, model or device; `None` if all of them are empty.
-    pub(crate) fn title(&self) -> Option<String> {
-        let names = [&self.now.label, &self.now.model, &self.now.device];
-        names.iter().any(|name| !name.trim().is_empty()).then(|| self.now.title())
-    }
-
-    /// Whether `wanted` is one of its names, the first letters of its id, or its device.
-    fn is_called(&self, wanted: &str) -> bool {
-        !wanted.is_empty() && (self.id.starts_with(wanted) || self.has_name(wanted))
-    }
-
-    /// Whether `wanted` is one of its names, or its device.
-    fn has_name(&self, wanted: &str) -> bool {
-        let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
-        let mut devices = [&self.now.device, &self.now.disk].into_iter().chain(&self.now.devices);
-        self.now.names.iter().any(|name| name == wanted) || devices.any(|name| name == device)
-    }
-
-    fn is_attached(&self) -> bool {
-        !self.now.device.is_empty()
-    }
-
-    fn is_enrolled(&self) -> bool {
-        self.now.enrolled
-    }
-}
-
 /// The one of these drives that `wanted` means. Each preference applies where a drive has it.
 fn the_one<'a>(
     mut found: Vec<&'a Drive>,
@@ -229,7 +219,7 @@ fn the_one<'a>(
         [drive] => Ok(drive),
         [] => Err(Failure::usage(
             format!("there is no drive \"{}\"", short_label(wanted)),
-            "`butterdock drives` lists the attached drives; name one by its id, its label or its device",
+            "`butterdock drives` lists the drives; name one by its id, its label or its device",
         )),
         several => {
             let ids = several.iter().map(|drive| drive.id.as_str()).collect::<Vec<_>>().join(", ");
@@ -243,6 +233,8 @@ fn the_one<'a>(
 
 #[cfg(test)]
 mod tests {
+    use butterdock_dbus::DriveProperties;
+
     use super::*;
 
     fn with_jobs(ids: &[u128]) -> Objects {
@@ -287,11 +279,15 @@ mod tests {
     fn drive(id: &str, label: &str, device: &str, enrolled: bool) -> Drive {
         let (label, device, names) = (label.to_owned(), device.to_owned(), vec![id.to_owned(), label.to_owned()]);
         let now = DriveProperties { label, names, device, enrolled, ..DriveProperties::default() };
-        Drive { id: id.to_owned(), path: path::drive_path(id).to_string(), now, mount_points: Vec::new() }
+        let (id, path) = (id.to_owned(), path::drive_path(id).to_string());
+        Drive { id, path, now, destination: None, mount_points: Vec::new() }
     }
 
     fn with_drives(drives: Vec<Drive>) -> Objects {
-        Objects { drives, ..Objects::default() }
+        let enrolled = drives.iter().filter(|drive| drive.now.enrolled);
+        let destination =
+            |drive: &Drive| Destination { id: drive.id.clone(), path: drive.path.clone(), now: Default::default() };
+        Objects { destinations: enrolled.map(destination).collect(), drives, ..Objects::default() }
     }
 
     #[test]
@@ -335,9 +331,29 @@ mod tests {
         let objects = with_drives(vec![drive("away", "Blue", "", true), drive("new", "Blue", "sdb1", false)]);
         assert_eq!(id(objects.drive("Blue")).as_deref(), Ok("new"));
         assert_eq!(id(objects.drive_to_enrol("Blue")).as_deref(), Ok("new"));
-        let enrolled = |wanted| objects.enrolled_drive(wanted).ok().flatten().map(|drive| drive.id.as_str());
-        assert_eq!((enrolled("Blue"), enrolled("new")), (Some("away"), None));
+        let said =
+            |found: Result<&Destination, Failure>| found.map(|one| one.id.clone()).map_err(|error| error.message);
+        assert_eq!(said(objects.destination_also_away("Blue")).as_deref(), Ok("away"));
+        for found in [objects.destination_also_away("new"), objects.destination("Blue")] {
+            assert!(said(found).is_err_and(|text| text.contains("not enrolled; enrol it first")));
+        }
         let objects = with_drives(vec![drive("one", "Blue", "sdb1", true), drive("two", "Blue", "sdc1", true)]);
         assert!(objects.drive("Blue").is_err_and(|failure| failure.message.contains("one, two")));
+    }
+
+    #[test]
+    fn the_name_of_a_configured_destination_comes_before_a_label() {
+        let mut objects = with_drives(vec![drive("3f2a", "Pool", "sdb1", true)]);
+        let pool = Destination {
+            id: "Pool".to_owned(),
+            path: path::destination_path("Pool").to_string(),
+            now: Default::default(),
+        };
+        let path = |objects: &Objects, wanted: &str| objects.destination(wanted).map(|one| one.path.clone()).ok();
+        assert_eq!(path(&objects, "Pool").as_deref(), Some(path::drive_path("3f2a").as_str()));
+        objects.destinations.push(pool);
+        assert_eq!(path(&objects, "Pool").as_deref(), Some(path::destination_path("Pool").as_str()));
+        assert_eq!(objects.destination_path("Pool"), path::destination_path("Pool").as_str());
+        assert_eq!(path(&objects, "3f2a").as_deref(), Some(path::drive_path("3f2a").as_str()));
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 
-use butterdock_dbus::path::drive_path;
 use butterdock_dbus::{BackupOptions, BackupRow, ListBackupsOptions};
 use serde::Serialize;
 
@@ -95,20 +94,21 @@ fn would_send(row: &BackupRow) -> String {
     }
 }
 
-/// Runs all backups of a drive, or the named one; or the named backup on each of its attached drives, one after another.
+/// Runs all backups of a destination, or the named one; or the named backup on each of its destinations that are there, one after
+/// another.
 pub(crate) async fn run(service: &Service, out: Output, wanted: &Backup) -> Result<ExitCode, Failure> {
     let Backup { target, backup, full, new_source, detach } = wanted;
     let objects = service.objects().await?;
     // With the option the name of a backup is given already.
     let rows = if backup.is_none() { service.manager().await?.list_backups(HashMap::new()).await? } else { Vec::new() };
-    let (drives, backup) = match meant(&objects, &rows, target)? {
-        Meant::Drive(drive) => (vec![drive], backup.clone()),
-        Meant::Backup(drives) => (drives, Some(target.clone())),
+    let (destinations, backup) = match meant(&objects, &rows, target)? {
+        Meant::Destination(destination) => (vec![destination], backup.clone()),
+        Meant::Backup(destinations) => (destinations, Some(target.clone())),
     };
     let options = BackupOptions { backup, full: *full, new_source: *new_source };
-    on_each(out, drives, async |id| {
-        let drive = service.drive(&drive_path(&id)).await?;
-        let call = async { Ok(drive.backup(options.to_options()).await?) };
+    on_each(out, destinations, async |id| {
+        let destination = service.destination(&objects.destination_path(&id)).await?;
+        let call = async { Ok(destination.backup(options.to_options()).await?) };
         watch::start(service, out, *detach, "", call).await
     })
     .await
@@ -117,9 +117,9 @@ pub(crate) async fn run(service: &Service, out: Output, wanted: &Backup) -> Resu
 /// What the argument of `backup` means.
 #[derive(Debug, PartialEq, Eq)]
 enum Meant {
-    /// The drive with this id.
-    Drive(String),
-    /// A backup: the ids of its attached drives.
+    /// The destination with this id.
+    Destination(String),
+    /// A backup: the ids of its destinations that are there.
     Backup(Vec<String>),
 }
 
@@ -127,7 +127,7 @@ enum Meant {
 fn meant(objects: &Objects, rows: &[BackupRow], wanted: &str) -> Result<Meant, Failure> {
     let rows = rows.iter().filter(|row| row.name == wanted).collect::<Vec<_>>();
     if rows.is_empty() {
-        return objects.drive(wanted).map(|drive| Meant::Drive(drive.id.clone()));
+        return objects.destination(wanted).map(|destination| Meant::Destination(destination.id.clone()));
     }
     let name = escaped(wanted);
     if let Some(drive) = objects.enrolled_with_name(wanted) {
@@ -191,14 +191,19 @@ mod tests {
     use std::cell::RefCell;
 
     use butterdock_dbus::DriveProperties;
+    use butterdock_dbus::path::drive_path;
 
     use super::*;
-    use crate::service::Drive;
+    use crate::service::{Destination, Drive};
 
     fn drive(id: &str, label: &str) -> Drive {
         let names = vec![id.to_owned(), label.to_owned()];
         let now = DriveProperties { names, device: "sdb1".to_owned(), enrolled: true, ..DriveProperties::default() };
-        Drive { id: id.to_owned(), path: drive_path(id).to_string(), now, mount_points: Vec::new() }
+        Drive { id: id.to_owned(), path: drive_path(id).to_string(), now, destination: None, mount_points: Vec::new() }
+    }
+
+    fn destination(id: &str) -> Destination {
+        Destination { id: id.to_owned(), path: drive_path(id).to_string(), now: Default::default() }
     }
 
     fn row(name: &str, drive: &str, attached: bool) -> BackupRow {
@@ -208,13 +213,15 @@ mod tests {
 
     #[test]
     fn the_name_of_a_backup_comes_before_the_first_letters_of_an_id() {
-        let objects = Objects { drives: vec![drive("db3f", "Blue"), drive("77aa", "Red")], ..Objects::default() };
+        let drives = vec![drive("db3f", "Blue"), drive("77aa", "Red")];
+        let destinations = vec![destination("db3f"), destination("77aa")];
+        let objects = Objects { drives, destinations, ..Objects::default() };
         let rows =
             [row("db", "db3f", false), row("db", "77aa", true), row("etc", "db3f", false), row("Red", "77aa", true)];
         let meant = |wanted| meant(&objects, &rows, wanted).map_err(|failure| failure.message);
         assert_eq!(meant("db"), Ok(Meant::Backup(vec!["77aa".to_owned()])));
-        assert_eq!(meant("db3"), Ok(Meant::Drive("db3f".to_owned())));
-        assert_eq!(meant("Blue"), Ok(Meant::Drive("db3f".to_owned())));
+        assert_eq!(meant("db3"), Ok(Meant::Destination("db3f".to_owned())));
+        assert_eq!(meant("Blue"), Ok(Meant::Destination("db3f".to_owned())));
         let both = meant("Red").expect_err("a backup and a drive");
         assert!(both.contains("a backup and the drive 77aa have this name"), "{both}");
         assert!(meant("etc").is_err_and(|text| text.contains("none of the drives")));

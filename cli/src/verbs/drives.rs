@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use butterdock_dbus::{
-    BackupRow, DriveState, EnrolOptions, Error, ErrorName, ListBackupsOptions, SECRET_MAX, UnpinOptions,
+    DriveState, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX, UnpinOptions,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -20,14 +20,14 @@ use crate::failure::Failure;
 use crate::render::{
     DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, print_error, prompt, short_label, time,
 };
-use crate::service::{Drive, Service};
+use crate::service::{Destination, Drive, Service};
 
 #[derive(Serialize)]
 struct Drives<'a> {
     drives: Vec<DriveObject<'a>>,
 }
 
-/// Lists the attached drives.
+/// Lists the drives: the attached ones, and the enrolled ones that are away.
 pub(crate) async fn list(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let mut objects = service.objects().await?;
     service.add_mounts(&mut objects.drives).await?;
@@ -45,8 +45,18 @@ pub(super) fn print_problems(drives: &[Drive], out: Output) {
         let at = if places.is_empty() { hidden } else { format!("at {places}") };
         print_error(&format!("butterdock: the drive {} is mounted by another program {at}", escaped(&drive.id)));
     }
-    for drive in drives.iter().filter(|drive| !out.json && !drive.now.problem.is_empty()) {
-        print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
+    for drive in drives.iter().filter(|drive| !out.json && !drive.problems().is_empty()) {
+        let problem = Problem::sentence(drive.problems());
+        print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&problem)));
+    }
+    for drive in drives.iter().filter(|_| !out.json) {
+        if let Some(errors @ 1..) = drive.now.health.device_errors {
+            let next = "check it and its cable, and verify it (butterdock verify); btrfs device stats says which errors these are";
+            print_error(&format!(
+                "butterdock: note on the drive {}: it had {errors} errors; {next}",
+                escaped(&drive.id)
+            ));
+        }
     }
     for drive in drives.iter().filter(|drive| !out.json && !drive.now.note.is_empty()) {
         print_error(&format!("butterdock: note on the drive {}: {}", escaped(&drive.id), escaped(&drive.now.note)));
@@ -56,24 +66,31 @@ pub(super) fn print_problems(drives: &[Drive], out: Output) {
 /// The drives, one per line.
 pub(crate) fn table(drives: &[Drive]) -> String {
     if drives.is_empty() {
-        return "no drives are attached; `butterdock backups` lists enrolled drives\n".to_owned();
+        return "no drive is attached, and none is enrolled\n".to_owned();
     }
     let mut table = Table::new(&["DRIVE", "LABEL", "DEVICE", "MODEL", "SIZE", "STATE", "LAST BACKUP"]);
     for drive in drives {
         let now = &drive.now;
-        let last = match (now.enrolled, now.last_backup) {
-            (false, _) => "not enrolled".to_owned(),
-            (true, 0) => "never".to_owned(),
-            (true, last) => time(last),
+        let last = match &drive.destination {
+            None => "not enrolled".to_owned(),
+            Some(destination) if destination.last_backup == 0 => "never".to_owned(),
+            Some(destination) => time(destination.last_backup),
         };
         let is_theirs = now.mounted_by_others && matches!(now.state, DriveState::Present | DriveState::Unlocked);
+        let state = if is_theirs {
+            "mounted by others".to_owned()
+        } else if now.state == DriveState::Away && now.last_seen != 0 {
+            format!("away since {}", time(now.last_seen))
+        } else {
+            escaped(now.state.as_str())
+        };
         table.row([
             escaped(&drive.id),
             short_label(&now.label),
             devices(drive),
             short_label(&now.model),
             bytes(now.size),
-            if is_theirs { "mounted by others".to_owned() } else { escaped(now.state.as_str()) },
+            state,
             last,
         ]);
     }
@@ -176,33 +193,18 @@ fn mismatch(target: &Target<'_>, what: &str, given: &str) -> Failure {
     )
 }
 
-/// Unenrols a drive, attached or not.
+/// Unenrols a drive, attached or away.
 pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let mut drive = objects.enrolled_drive(wanted)?;
-    let mut id = None;
-    if drive.is_none() {
-        id = detached(service, wanted).await?;
-        if id.is_none() && objects.has_drive(wanted) {
-            // The service says that it is not enrolled.
-            drive = Some(objects.drive(wanted)?);
-        }
-    }
-    let id = if let Some(drive) = drive {
-        service.drive(&drive.path).await?.forget(HashMap::new()).await?;
-        drive.id.clone()
-    } else {
-        let id = id.unwrap_or_else(|| wanted.to_owned());
-        service.manager().await?.forget_drive(&id, HashMap::new()).await?;
-        id
-    };
-    out.answer(&DriveResult { id: &id, result: "forgotten" }, || {
-        format!("the drive {} is no longer enrolled; its data stays\n", escaped(&id))
+    let Destination { id, path, .. } = objects.destination_also_away(wanted)?;
+    service.destination(path).await?.forget(HashMap::new()).await?;
+    out.answer(&DriveResult { id, result: "forgotten" }, || {
+        format!("the drive {} is no longer enrolled; its data stays\n", escaped(id))
     });
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives up what the sources keep for a drive, attached or not.
+/// Gives up what the sources keep for a destination, also while it is away.
 pub(crate) async fn unpin(
     service: &Service,
     out: Output,
@@ -210,38 +212,13 @@ pub(crate) async fn unpin(
     backup: Option<String>,
 ) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let manager = service.manager().await?;
-    let id = match objects.enrolled_drive(wanted)? {
-        Some(drive) => drive.id.clone(),
-        None => detached(service, wanted).await?.unwrap_or_else(|| wanted.to_owned()),
-    };
-    manager.unpin(&id, UnpinOptions { backup }.to_options()).await?;
-    out.answer(&DriveResult { id: &id, result: "unpinned" }, || {
+    let Destination { id, path, .. } = objects.destination_also_away(wanted)?;
+    service.destination(path).await?.unpin(UnpinOptions { backup }.to_options()).await?;
+    out.answer(&DriveResult { id, result: "unpinned" }, || {
         let next = "the next backup to it sends everything that no older shared snapshot has";
-        format!("the sources no longer keep a snapshot for the drive {}; {next}\n", escaped(&id))
+        format!("the sources no longer keep a snapshot for the drive {}; {next}\n", escaped(id))
     });
     Ok(ExitCode::SUCCESS)
-}
-
-/// The id of an enrolled drive that is not attached; the list of backups has its names.
-async fn detached(service: &Service, wanted: &str) -> Result<Option<String>, Failure> {
-    let rows = service.manager().await?.list_backups(ListBackupsOptions::default().to_options()).await?;
-    id_by_name(&rows, wanted).map(|id| id.map(str::to_owned))
-}
-
-fn id_by_name<'a>(rows: &'a [BackupRow], wanted: &str) -> Result<Option<&'a str>, Failure> {
-    let matches = |row: &&BackupRow| row.drive_names.iter().flatten().any(|name| name == wanted);
-    let mut ids = rows.iter().filter(matches).filter_map(|row| row.drive.as_deref()).collect::<Vec<_>>();
-    ids.sort_unstable();
-    ids.dedup();
-    match ids.as_slice() {
-        [] => Ok(None),
-        [id] => Ok(Some(id)),
-        several => Err(Failure::usage(
-            format!("{wanted:?} is ambiguous, {} drives match: {}", several.len(), several.join(", ")),
-            "name the drive by its id; `butterdock backups --json` has the ids",
-        )),
-    }
 }
 
 /// Unlocks a drive. The secret is passed as a descriptor, never as an argument.
@@ -336,9 +313,9 @@ pub(crate) async fn safely_remove(service: &Service, out: Output, on: &OnDrive) 
     watch::start(service, out, on.detach, "", async { Ok(drive.safely_remove(HashMap::new()).await?) }).await
 }
 
-/// Checks all data on a drive.
+/// Checks all data on a destination.
 pub(crate) async fn verify(service: &Service, out: Output, on: &OnDrive) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
-    watch::start(service, out, on.detach, "", async { Ok(drive.verify(HashMap::new()).await?) }).await
+    let destination = service.destination(&objects.destination(&on.drive)?.path).await?;
+    watch::start(service, out, on.detach, "", async { Ok(destination.verify(HashMap::new()).await?) }).await
 }

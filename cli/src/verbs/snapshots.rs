@@ -11,7 +11,7 @@ use super::watch;
 use crate::args::Restore;
 use crate::failure::Failure;
 use crate::render::{Output, SnapshotObject, SubvolumeObject, Table, escaped, escaped_name, time};
-use crate::service::Service;
+use crate::service::{Destination, Service};
 
 #[derive(Serialize)]
 struct OfVolume<'a> {
@@ -34,13 +34,13 @@ pub(crate) async fn list_of_volume(service: &Service, out: Output, volume: &str)
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lists the snapshots on a drive.
+/// Lists the snapshots on a destination.
 pub(crate) async fn list_of_drive(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let drive = objects.drive(wanted)?;
-    let rows = service.drive(&drive.path).await?.list_snapshots(HashMap::new()).await?;
-    let answer = OfDrive { drive: &drive.id, snapshots: rows.iter().map(SnapshotObject::new).collect() };
-    out.answer(&answer, || drive_table(&drive.id, &rows));
+    let Destination { id, path, .. } = objects.destination(wanted)?;
+    let rows = service.destination(path).await?.list_snapshots(HashMap::new()).await?;
+    let answer = OfDrive { drive: id, snapshots: rows.iter().map(SnapshotObject::new).collect() };
+    out.answer(&answer, || drive_table(id, &rows));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,15 +123,15 @@ fn volume_table(volume: &str, rows: &[SubvolumeRow]) -> String {
     table.render()
 }
 
-/// Restores a snapshot from a drive into a volume and watches the job.
+/// Restores a snapshot from a destination into a volume and watches the job.
 pub(crate) async fn restore(service: &Service, out: Output, wanted: &Restore) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let drive = service.drive(&objects.drive(&wanted.drive)?.path).await?;
+    let destination = service.destination(&objects.destination(&wanted.drive)?.path).await?;
     service.known_volume(&wanted.volume).await?;
-    let rows = drive.list_snapshots(HashMap::new()).await?;
+    let rows = destination.list_snapshots(HashMap::new()).await?;
     let snapshot = find(&rows, wanted.snapshot.as_bytes())?;
     let options = RestoreOptions { name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()) };
-    let call = async { Ok(drive.restore(&snapshot.uuid, &wanted.volume, options.to_options()).await?) };
+    let call = async { Ok(destination.restore(&snapshot.uuid, &wanted.volume, options.to_options()).await?) };
     watch::start(service, out, wanted.detach, "", call).await
 }
 

@@ -133,7 +133,8 @@ mod tests {
             filesystem_type: kind.to_owned(),
             ..DriveProperties::default()
         };
-        Drive { id: format!("{device}-27"), path: path::drive_path(device).to_string(), now, mount_points: Vec::new() }
+        let (id, path) = (format!("{device}-27"), path::drive_path(device).to_string());
+        Drive { id, path, now, destination: None, mount_points: Vec::new() }
     }
 
     fn objects(drives: Vec<Drive>) -> Objects {

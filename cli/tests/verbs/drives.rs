@@ -61,11 +61,21 @@ fn drives_and_status_list_problems() {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert!(ran.err.contains("9a11: another drive has the same filesystem"), "{}", ran.err);
+    assert!(ran.err.contains("note on the drive 3f2a: it had 7 errors; check it and its cable"), "{}", ran.err);
     assert!(ran.err.contains("note on the drive 3f2a: sdb1 has the serial number"), "{}", ran.err);
+    assert!(ran.out.contains("away since 2023-11-14 22:13"), "{}", ran.out);
+    assert!(ran.err.contains("the drive gone: the last backup \"home\" to this drive failed"), "{}", ran.err);
     assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
     let drives = fixture.json(&["drives"]);
     assert_eq!((&drives["drives"][0]["id"], &drives["drives"][0]["serial"]), (&"3f2a".into(), &"WX11".into()));
     assert!(drives["drives"][0]["note"].as_str().is_some_and(|note| note.contains("\"WX10\"")), "{drives}");
+    assert_eq!(drives["drives"][0]["health"]["device_errors"], 7);
+    assert_eq!(drives["drives"][0]["free"], 1_u64 << 40);
+    let others = &drives["drives"][0]["origins"][1];
+    assert_eq!((&others["machine"], &others["snapshots"]), (&"1a2b3c4d".into(), &3.into()));
+    let lost = &drives["drives"][3];
+    assert_eq!((&lost["state"], &lost["health"]["verified"]), (&"away".into(), &Value::Null));
+    assert_eq!(lost["problems"][0]["code"], "drive");
     assert_eq!(drives["drives"][1]["note"], Value::Null);
     assert_eq!((&drives["drives"][1]["serial"], &drives["drives"][1]["last_backup"]), (&Value::Null, &Value::Null));
     assert_eq!(fixture.json(&["status"])["drives"][0]["backups"][0], "home");
@@ -151,8 +161,8 @@ fn a_drive_is_unpinned_whether_it_is_attached_or_away() {
     assert_eq!(fixture.json(&["unpin", "Attic", "--backup", "home"])["result"], "unpinned");
     assert_eq!(fixture.json(&["unpin", "Lost"])["id"], "gone");
     let calls = fixture.fake.calls();
-    assert!(calls.starts_with("Unpin Butterdock1 \"3f2a\"") && calls.contains("home"), "{calls}");
-    assert!(calls.contains("Unpin Butterdock1 \"gone\""), "{calls}");
+    assert!(calls.starts_with("Unpin 3f2a") && calls.contains("home"), "{calls}");
+    assert!(calls.ends_with("\nUnpin gone"), "{calls}");
 }
 
 #[test]
@@ -174,11 +184,14 @@ fn a_drive_is_forgotten_whether_it_is_attached_or_away() {
     let fixture = Fixture::new();
     assert_eq!(fixture.json(&["forget", "Attic"])["result"], "forgotten");
     assert_eq!(fixture.json(&["forget", "Lost"])["id"], "gone");
-    assert_eq!(fixture.fake.calls(), "Forget 3f2a\nForgetDrive Butterdock1 \"gone\"");
+    assert_eq!(fixture.fake.calls(), "Forget 3f2a\nForget gone");
     assert_eq!(fixture.run(&["forget", "Twin"]).code, Some(64));
-    let ran = fixture.run(&["forget", "nobody"]);
+    let ran = fixture.run(&["forget", "9a11"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("\"nobody\""), "{}", ran.err);
+    assert!(ran.err.contains("Twin is not enrolled; enrol it first"), "{}", ran.err);
+    let ran = fixture.run(&["forget", "nothing"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.err.contains("there is no drive \"nothing\""), "{}", ran.err);
 }
 
 #[test]
@@ -223,7 +236,7 @@ fn every_backup_of_a_drive_is_watched() {
     assert_eq!((&job["kind"], &job["volume"], &job["drive"]), (&"backup".into(), &Value::Null, &"3f2a".into()));
     let history = fixture.json(&["history"]);
     assert_eq!((&history["history"][0]["backup"], &history["history"][0]["volume"]), (&"fail".into(), &Value::Null));
-    assert_eq!(fixture.run(&["backup", "9a11"]).code, Some(77));
+    assert_eq!(fixture.run(&["backup", "gone"]).code, Some(77));
 }
 
 #[test]

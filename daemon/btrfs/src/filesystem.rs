@@ -69,6 +69,15 @@ pub struct DeviceErrors {
     pub generation: u64,
 }
 
+impl DeviceErrors {
+    /// All errors together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self { write, read, flush, corruption, generation } = *self;
+        [write, read, flush, corruption, generation].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
 /// `fstatfs(2)` — whether `fd` is on btrfs.
 ///
 /// # Errors
@@ -131,6 +140,29 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
     let [write, read, flush, corruption, generation] = raw.values;
     Ok(DeviceErrors { write, read, flush, corruption, generation })
 }
+
+/// The error counters of all present devices, each with its id. See [`device_errors`].
+///
+/// # Errors
+/// `ENOTTY` on another filesystem.
+pub fn all_device_errors(fd: impl AsFd) -> Result<Vec<(u64, DeviceErrors)>> {
+    let mut devices = Vec::new();
+    for devid in 0..=info(&fd)?.max_id.min(DEVICES) {
+        // Reading the counters of a missing device makes the kernel log a warning; this call does not.
+        if device_info(&fd, devid)?.is_none() {
+            continue;
+        }
+        match device_errors(&fd, devid) {
+            Ok(errors) => devices.push((devid, errors)),
+            Err(error) if error.errno == Errno::ENODEV => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(devices)
+}
+
+/// No filesystem has more devices; bounds the loop for a damaged `max_id`.
+const DEVICES: u64 = 4096;
 
 /// `fstatvfs(3)` — whether the mount of `fd` is read-only.
 ///

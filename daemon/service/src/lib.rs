@@ -34,6 +34,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 mod configured;
+pub mod destination_list;
 mod destinations;
 mod device;
 mod dir_handle;
@@ -64,6 +65,7 @@ pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;
 pub use types::{
-    Attempt, AttemptEnd, BackupOptions, BackupStatus, Condition, DriveProperties, DriveState, EnrolOptions, Error,
-    ErrorCode, JobKind, JobResult, JobState, Problem, SECRET_MAX, SUBVOLUMES_MAX, TotalSource, Warning,
+    Attempt, AttemptEnd, BackupOptions, BackupStatus, Condition, DestinationId, DestinationKind, DestinationProperties,
+    DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult,
+    JobState, Maker, Problem, SECRET_MAX, SUBVOLUMES_MAX, SnapshotsOfMachine, TotalSource, Warning,
 };

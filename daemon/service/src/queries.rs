@@ -13,7 +13,7 @@ use crate::destinations::{Destination as _, DriveDestination, close, no_descript
 use crate::drives::{DriveId, Need, NeedingDrive};
 use crate::jobs::{Estimated, HeldSpace, SourceSpace};
 use crate::service::Service;
-use crate::types::{BackupStatus, Error, ErrorCode, Problem, Warning};
+use crate::types::{BackupStatus, DestinationId, Error, ErrorCode, Problem, Warning};
 
 pub use crate::backups::{MadeBy, SnapshotOnDrive};
 
@@ -23,12 +23,12 @@ const LISTING: Duration = Duration::from_secs(20);
 const TURN: Duration = Duration::from_secs(10);
 
 impl Service {
-    /// The snapshots on a drive. It is released afterwards as after a job.
+    /// The snapshots on a destination. A drive is released afterwards as after a job.
     ///
     /// # Errors
-    /// The drive cannot be used, or does not answer.
-    pub async fn list_snapshots(&self, drive: DriveId) -> Result<Vec<SnapshotOnDrive>, Error> {
-        let manager = &self.0.manager;
+    /// The destination is away, cannot be used, or does not answer.
+    pub async fn list_snapshots(&self, destination: &DestinationId) -> Result<Vec<SnapshotOnDrive>, Error> {
+        let (manager, drive) = (&self.0.manager, DriveId::from(destination));
         let backups = manager.remembered(&drive);
         let lease = manager.lease(&drive, Need::Read).await?;
         let destination =
@@ -46,7 +46,10 @@ impl Service {
             Ok(found)
         };
         match detached(LISTING, listing).await.flatten() {
-            Ok(Ok(found)) => Ok(found),
+            Ok(Ok(found)) => {
+                manager.note_origins(&drive, &found);
+                Ok(found)
+            }
             Ok(Err(fault)) => Err(Error::new(ErrorCode::Failed, format!("cannot list what is on the drive: {fault}"))),
             Err(unanswered @ Unanswered::Busy) => Err(Error::new(ErrorCode::Busy, unanswered.to_string())),
             Err(unanswered @ Unanswered::Silent) => Err(Error::new(ErrorCode::DeviceGone, unanswered.to_string())),

@@ -14,7 +14,7 @@ use crate::jobs::{
 };
 use crate::service::Service;
 use crate::stream_input;
-use crate::types::{Attempt, BackupOptions, Error, ErrorCode};
+use crate::types::{Attempt, BackupOptions, DestinationId, DriveState, Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
 
@@ -85,13 +85,13 @@ impl Service {
         self.0.jobs.start(request).await
     }
 
-    /// Runs the backups that go to a drive, or the one of this name; answers with the first job.
+    /// Runs the backups that go to a destination, or the one of this name; answers with the first job.
     ///
     /// # Errors
-    /// `NotFound`: no such backup goes to the drive; `Busy`; `InvalidArgs`: a new source for no named backup.
+    /// `NotFound`: no such backup goes there; `DeviceGone`: it is away; `Busy`; `InvalidArgs`: a new source for no named backup.
     pub async fn back_up(
         &self,
-        drive: DriveId,
+        destination: &DestinationId,
         only: Option<&str>,
         options: BackupOptions,
         uid: u32,
@@ -101,7 +101,8 @@ impl Service {
                 "the option new_source needs the option backup: a new source is accepted for one backup at a time";
             return Err(Error::InvalidArgs(text.to_owned()));
         }
-        let goes_here = self.0.manager.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+        let drive = DriveId::from(destination);
+        let goes_here = self.destinations().get(destination).map(|known| known.backups).unwrap_or_default();
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.about(drive.clone())?;
         let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), options, uid).await;
@@ -132,8 +133,8 @@ impl Service {
 
     /// A backup that was asked for is no job: that is in the history, and a problem of the drive until the backup has run.
     pub(crate) fn not_begun(&self, drive: &DriveId, backup: &str, uid: u32, error: &Error) {
-        let Some(properties) = self.0.manager.properties(drive) else { return };
-        let about = AboutDrive { id: drive.clone(), label: properties.label };
+        let Some(label) = self.0.manager.drive(drive).map(|drive| drive.label.clone()) else { return };
+        let about = AboutDrive { id: drive.clone(), label };
         let record = self.0.jobs.not_begun(BackupJob::subject(about, backup), uid, error);
         self.0.manager.backup_not_begun(drive, backup, Attempt::not_begun(record.end_time, error));
     }
@@ -162,13 +163,21 @@ impl Service {
         begun
     }
 
-    /// Gives up the snapshots that the sources keep for a drive, attached or away: for one backup, or for all. They are deleted
-    /// unless another drive needs them, and the next backup to the drive sends everything.
+    /// Ends the enrolment of a drive, attached or away. Its data stays.
     ///
     /// # Errors
-    /// `NotFound`: no such drive is enrolled, or nothing is kept for it.
-    pub async fn unpin(&self, drive: &DriveId, backup: Option<&str>) -> Result<(), Error> {
-        let (service, names) = (self.clone(), self.0.manager.unpin(drive, backup).await?);
+    /// `NotFound`: it is not enrolled; `Busy`: a job uses it.
+    pub async fn forget(&self, destination: &DestinationId) -> Result<(), Error> {
+        self.0.manager.forget(&destination.into()).await
+    }
+
+    /// Gives up the snapshots that the sources keep for a destination, there or away: for one backup, or for all. They are deleted
+    /// unless another destination needs them, and the next backup to this one sends everything.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such destination, or nothing is kept for it.
+    pub async fn unpin(&self, destination: &DestinationId, backup: Option<&str>) -> Result<(), Error> {
+        let (service, names) = (self.clone(), self.0.manager.unpin(&destination.into(), backup).await?);
         let pruning = async move {
             for name in names {
                 service.0.jobs.check_source(&service.0.manager, &name, true).await;
@@ -193,23 +202,24 @@ impl Service {
         }
     }
 
-    /// Reads everything on a drive and compares checksums.
+    /// Reads everything on a destination and compares checksums.
     ///
     /// # Errors
-    /// `Busy`, `NotFound`.
-    pub async fn verify(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
+    /// `Busy`, `NotFound`; `DeviceGone`: it is away.
+    pub async fn verify(&self, destination: &DestinationId, uid: u32) -> Result<JobHandle, Error> {
+        let drive = DriveId::from(destination);
         let reservation = self.0.manager.reserve(&drive);
         let request = VerifyJob { reservation, drive: self.about(drive)?, uid };
         self.0.jobs.start(request).await
     }
 
-    /// Sends a snapshot on a drive, known by its uuid there, into a volume.
+    /// Sends a snapshot on a destination, known by its uuid there, into a volume.
     ///
     /// # Errors
-    /// `NotFound`, `DeviceGone`: the volume is not mounted; `Busy`.
+    /// `NotFound`, `DeviceGone`: the destination is away, or the volume is not mounted; `Busy`.
     pub async fn restore(
         &self,
-        drive: DriveId,
+        destination: &DestinationId,
         snapshot: &str,
         volume: Arc<Volume>,
         name: Option<Vec<u8>>,
@@ -219,7 +229,7 @@ impl Service {
             let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists the snapshots";
             return Err(Error::new(ErrorCode::NotFound, text));
         };
-        let (drive, place) = (self.about(drive)?, place(&volume).await?);
+        let (drive, place) = (self.about(destination.into())?, place(&volume).await?);
         let reservation = self.0.manager.reserve(&drive.id);
         let source = RestoredSnapshot { snapshot: Identity(snapshot.into_bytes()), name };
         self.0.jobs.start(IntoVolumeJob { reservation, drive, source, volume, place, uid }).await
@@ -249,9 +259,8 @@ impl Service {
 
     /// The drive, as the subject of a job.
     fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
-        let Some(drive) = self.0.manager.drive(&id) else {
-            return Err(Error::new(ErrorCode::NotFound, "the drive is no longer attached; plug it in again"));
-        };
+        let attached = self.0.manager.drive(&id).filter(|drive| drive.state != DriveState::Away);
+        let drive = attached.ok_or_else(|| self.0.manager.not_attached(&id))?;
         Ok(AboutDrive { id, label: drive.label.clone() })
     }
 }
@@ -259,7 +268,9 @@ impl Service {
 /// Why none of these backups began; each is named where there are several.
 fn all_refused(refused: &[(String, Error)]) -> Error {
     match refused {
-        [] => Error::new(ErrorCode::NotFound, "this drive has no such backup; butterdock backups lists the backups"),
+        [] => {
+            Error::new(ErrorCode::NotFound, "this destination has no such backup; butterdock backups lists the backups")
+        }
         [(_, only)] => only.clone(),
         [(_, first), ..] => {
             let sentences =

@@ -12,6 +12,7 @@ use crate::blocking::local;
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, ConfigFiles, VolumeRule, load};
+use crate::destination_list::DestinationList;
 use crate::device::{Devices, SystemDevices};
 use crate::drives::{AwaitedBackup, DriveId, DriveManager, PlugEvent, Plugged, Unbegun};
 use crate::hooks::Hooks;
@@ -50,6 +51,7 @@ pub struct Service(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) jobs: Jobs,
     pub(crate) manager: DriveManager,
+    destinations: DestinationList,
     pub(crate) clock: ClockKeeper,
     hooks: Hooks,
     supervisor: Supervisor,
@@ -97,8 +99,9 @@ impl Service {
             clock.clone(),
             &supervisor,
         );
-        let (manager, plugged) =
-            DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
+        let destinations = DestinationList::default();
+        let shown = (hooks.clone(), destinations.clone());
+        let (manager, plugged) = DriveManager::start(&config, (devices, wall_clock), shown, &supervisor).await?;
         for (drive, backup, attempt) in last_attempts(&interrupted, jobs.history()) {
             manager.recall_attempt(&drive, &backup, attempt);
         }
@@ -113,7 +116,8 @@ impl Service {
         let followed = clock.clone();
         supervisor.start("follows the clocks", |pulse| follow_clocks(followed, pulse));
         let config = Mutex::new(config);
-        let service = Self(Arc::new(Shared { jobs, manager, clock, hooks, supervisor, volumes, sources, config }));
+        let service =
+            Self(Arc::new(Shared { jobs, manager, destinations, clock, hooks, supervisor, volumes, sources, config }));
         let spaces = service.clone();
         service.0.supervisor.start("follows the space of sources", |pulse| follow_source_space(spaces, pulse));
         let plugs = service.clone();
@@ -144,6 +148,12 @@ impl Service {
     #[must_use]
     pub fn drives(&self) -> &DriveManager {
         &self.0.manager
+    }
+
+    /// Where backups go: enrolled drives, and later volumes of the configuration.
+    #[must_use]
+    pub fn destinations(&self) -> &DestinationList {
+        &self.0.destinations
     }
 
     /// The clocks, and whether they are believed.

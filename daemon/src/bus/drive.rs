@@ -1,36 +1,97 @@
-//! `org.butterdock.Butterdock1.Drive`.
+//! `org.butterdock.Butterdock1.Drive`: the hardware.
 
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::path::drive_path;
 use butterdock_dbus::{
-    BackupOptions, EnrolOptions, Error, ImportOptions, MountRow, Options, RestoreOptions, SnapshotRow, StreamRow,
-    no_options,
+    DriveHealth, EnrolOptions, Error, ImportOptions, MountRow, Options, Problem, StreamRow, no_options,
 };
-use butterdock_service::ImportRequest;
 use butterdock_service::drives::{Drive, DriveId};
 use butterdock_service::jobs::JobHandle;
+use butterdock_service::{DriveProperties, ImportRequest};
 use tokio::sync::watch;
 use zbus::message::Header;
-use zbus::{OwnedObjectPath, interface};
+use zbus::{OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::mapping::{self, ForCaller as _, drive_state, enrol_options, mount_row, snapshot_row, stream_row};
+use super::mapping::{self, ForCaller as _, drive_state, enrol_options, mount_row, stream_row};
+use super::object_publisher::PublishedObject;
 use super::server::BusServer;
 
-/// A drive on the bus.
+/// A drive on the bus, attached or away.
 #[derive(Debug)]
 pub(super) struct DriveObject {
     server: Arc<BusServer>,
     drive: watch::Receiver<Drive>,
 }
 
-impl DriveObject {
-    pub(super) fn new(server: Arc<BusServer>, drive: watch::Receiver<Drive>) -> Self {
+impl PublishedObject for DriveObject {
+    type State = Drive;
+
+    const INTERFACE: &'static str = DRIVE;
+
+    fn new(server: Arc<BusServer>, drive: watch::Receiver<Drive>) -> Self {
         Self { server, drive }
     }
 
+    fn path(drive: &Drive) -> OwnedObjectPath {
+        drive_path(drive.id.as_str())
+    }
+
+    /// Names every field, so that the compiler requires a new one here.
+    fn changing(drive: &Drive) -> Vec<(&'static str, Variant<'static>)> {
+        let DriveProperties {
+            label,
+            names,
+            model,
+            serial,
+            bus,
+            device,
+            disk,
+            disk_size,
+            devices,
+            device_count,
+            size,
+            filesystem_type,
+            filesystem_uuid,
+            encrypted,
+            state,
+            mounted_by_others,
+            problems,
+            note,
+            enrolled,
+            last_seen,
+            health,
+        } = drive.is.clone();
+        vec![
+            ("Label", label.into()),
+            ("Names", names.into()),
+            ("Model", model.into()),
+            ("Serial", serial.into()),
+            ("Bus", bus.into()),
+            ("Device", device.into()),
+            ("Disk", disk.into()),
+            ("DiskSize", disk_size.into()),
+            ("Devices", devices.into()),
+            ("DeviceCount", device_count.into()),
+            ("Size", size.into()),
+            ("FilesystemType", filesystem_type.into()),
+            ("FilesystemUuid", filesystem_uuid.into()),
+            ("Encrypted", encrypted.into()),
+            ("State", drive_state(state).as_str().to_owned().into()),
+            ("MountedByOthers", mounted_by_others.into()),
+            ("Problems", problems.iter().map(mapping::problem).collect::<Vec<_>>().into()),
+            ("Note", note.into()),
+            ("Enrolled", enrolled.into()),
+            ("LastSeen", last_seen.into()),
+            ("Health", mapping::drive_health(health).into()),
+        ]
+    }
+}
+
+impl DriveObject {
     fn now(&self) -> watch::Ref<'_, Drive> {
         self.drive.borrow()
     }
@@ -73,12 +134,10 @@ impl DriveObject {
         };
         let question = question.with(&options);
         wanted.uid = self.server.authority.allow(&header, &question).await?.uid;
-        self.server.service.drives().enrol(&self.id(), wanted).await.map(drop).for_caller()
-    }
-
-    async fn forget(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        self.allowed("Forget", &options, &header).await?;
-        self.server.service.drives().forget(&self.id()).await.for_caller()
+        self.server.service.drives().enrol(&self.id(), wanted).await.for_caller()?;
+        // A client that has the answer finds the drive under its new id.
+        self.server.publish_drives().await;
+        Ok(())
     }
 
     async fn unlock(
@@ -109,54 +168,11 @@ impl DriveObject {
         self.published(self.server.service.safely_remove(self.id(), uid).await).await
     }
 
-    #[zbus(out_args("job"))]
-    async fn backup(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
-        let request = BackupOptions::from_options(&options)?;
-        let question = self.question("Backup").with(&options);
-        let uid = self.server.authority.allow(&header, &question).await?.uid;
-        let BackupOptions { backup, full, new_source } = request;
-        let options = butterdock_service::BackupOptions { full, new_source };
-        self.published(self.server.service.back_up(self.id(), backup.as_deref(), options, uid).await).await
-    }
-
-    #[zbus(out_args("job"))]
-    async fn verify(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
-        let uid = self.allowed("Verify", &options, &header).await?;
-        self.published(self.server.service.verify(self.id(), uid).await).await
-    }
-
     #[zbus(out_args("mounts"))]
     async fn list_mounts(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<Vec<MountRow>, Error> {
         let uid = self.allowed("ListMounts", &options, &header).await?;
         let found = self.server.service.drives().mounts_of(&self.id(), uid).await.for_caller()?;
         Ok(found.into_iter().map(mount_row).collect())
-    }
-
-    #[zbus(out_args("snapshots"))]
-    async fn list_snapshots(
-        &self,
-        options: Options,
-        #[zbus(header)] header: Header<'_>,
-    ) -> Result<Vec<SnapshotRow>, Error> {
-        self.allowed("ListSnapshots", &options, &header).await?;
-        let found = self.server.service.list_snapshots(self.id()).await.for_caller()?;
-        Ok(found.into_iter().map(snapshot_row).collect())
-    }
-
-    #[zbus(out_args("job"))]
-    async fn restore(
-        &self,
-        snapshot: String,
-        volume: String,
-        options: Options,
-        #[zbus(header)] header: Header<'_>,
-    ) -> Result<OwnedObjectPath, Error> {
-        let request = RestoreOptions::from_options(&options)?;
-        let question = self.question("Restore").about("volume", &volume).with(&options);
-        let uid = self.server.authority.allow(&header, &question).await?.uid;
-        let volume = self.server.service.volume(&volume).for_caller()?;
-        let restored = self.server.service.restore(self.id(), &snapshot, volume, request.name, uid).await;
-        self.published(restored).await
     }
 
     #[zbus(out_args("streams"))]
@@ -242,11 +258,6 @@ impl DriveObject {
     }
 
     #[zbus(property)]
-    fn free(&self) -> u64 {
-        self.now().free
-    }
-
-    #[zbus(property)]
     fn filesystem_type(&self) -> String {
         self.now().filesystem_type.clone()
     }
@@ -272,8 +283,8 @@ impl DriveObject {
     }
 
     #[zbus(property)]
-    fn problem(&self) -> String {
-        self.now().problem()
+    fn problems(&self) -> Vec<Problem> {
+        self.now().problems.iter().map(mapping::problem).collect()
     }
 
     #[zbus(property)]
@@ -287,12 +298,12 @@ impl DriveObject {
     }
 
     #[zbus(property)]
-    fn last_backup(&self) -> u64 {
-        self.now().last_backup
+    fn last_seen(&self) -> u64 {
+        self.now().last_seen
     }
 
     #[zbus(property)]
-    fn backups(&self) -> Vec<String> {
-        self.now().backups.clone()
+    fn health(&self) -> DriveHealth {
+        mapping::drive_health(self.now().health)
     }
 }

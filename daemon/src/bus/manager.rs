@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_dbus::{
-    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, UnpinOptions, no_options,
-};
-use butterdock_service::drives::DriveId;
+use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, no_options};
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::mapping::{self, ForCaller as _, backup_row, history_entry};
+use super::mapping::{ForCaller as _, backup_row, history_entry};
 use super::server::{BusServer, bus_failed};
 use super::volume::receive;
 
@@ -62,31 +59,6 @@ impl Manager {
         let request = ListBackupsOptions::from_options(&options)?;
         self.server.authority.allow(&header, &Question::new(MANAGER, "ListBackups").with(&options)).await?;
         Ok(self.server.service.backups(request.estimate).await.into_iter().map(backup_row).collect())
-    }
-
-    async fn forget_drive(
-        &self,
-        drive: String,
-        options: Options,
-        #[zbus(header)] header: Header<'_>,
-    ) -> Result<(), Error> {
-        no_options(&options)?;
-        let id = DriveId(drive);
-        let drives = self.server.service.drives();
-        let title = drives.properties(&id).map(|drive| mapping::drive(drive).title()).unwrap_or_default();
-        let question = Question::new(MANAGER, "ForgetDrive").about("drive", &title).about("drive_id", &id.0);
-        self.server.authority.allow(&header, &question).await?;
-        drives.forget(&id).await.for_caller()
-    }
-
-    async fn unpin(&self, drive: String, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        let UnpinOptions { backup } = UnpinOptions::from_options(&options)?;
-        let id = DriveId(drive);
-        let drives = self.server.service.drives();
-        let title = drives.properties(&id).map(|drive| mapping::drive(drive).title()).unwrap_or_default();
-        let question = Question::new(MANAGER, "Unpin").about("drive", &title).about("drive_id", &id.0);
-        self.server.authority.allow(&header, &question).await?;
-        self.server.service.unpin(&id, backup.as_deref()).await.for_caller()
     }
 
     async fn reload(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {

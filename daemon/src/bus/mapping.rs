@@ -10,8 +10,9 @@ use butterdock_dbus::{
 use butterdock_service::jobs::{Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
 use butterdock_service::{
-    Attempt, BackupStatus, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState,
-    MadeBy, Problem, SnapshotOnDrive, TotalSource, Warning,
+    Attempt, BackupStatus, DestinationKind, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
+    Error, ErrorCode, JobKind, JobResult, JobState, MadeBy, Maker, Problem, SnapshotOnDrive, SnapshotsOfMachine,
+    TotalSource, Warning,
 };
 use uuid::Uuid;
 
@@ -100,11 +101,11 @@ pub(super) const fn drive_state(state: DriveState) -> contract::DriveState {
         DriveState::Mounted => contract::DriveState::Mounted,
         DriveState::Busy => contract::DriveState::Busy,
         DriveState::Safe => contract::DriveState::Safe,
+        DriveState::Away => contract::DriveState::Away,
     }
 }
 
 pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
-    let problem = drive.problem();
     let DriveProperties {
         label,
         names,
@@ -117,17 +118,16 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         devices,
         device_count,
         size,
-        free,
         filesystem_type,
         filesystem_uuid,
         encrypted,
         state,
         mounted_by_others,
-        problems: _,
+        problems,
         note,
         enrolled,
-        last_backup,
-        backups,
+        last_seen,
+        health,
     } = drive;
     let state = drive_state(state);
     contract::DriveProperties {
@@ -142,18 +142,52 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         devices,
         device_count,
         size,
-        free,
         filesystem_type,
         filesystem_uuid,
         encrypted,
         state,
         mounted_by_others,
-        problem,
+        problems: problems.iter().map(problem).collect(),
         note,
         enrolled,
-        last_backup,
-        backups,
+        last_seen,
+        health: drive_health(health),
     }
+}
+
+pub(super) fn drive_health(health: DriveHealth) -> contract::DriveHealth {
+    let DriveHealth { verified, verify_errors, device_errors } = health;
+    contract::DriveHealth { verified, verify_errors, device_errors }
+}
+
+pub(super) const fn destination_kind(kind: DestinationKind) -> contract::DestinationKind {
+    match kind {
+        DestinationKind::Drive => contract::DestinationKind::Drive,
+        DestinationKind::Volume => contract::DestinationKind::Volume,
+    }
+}
+
+pub(super) const fn destination_state(state: DestinationState) -> contract::DestinationState {
+    match state {
+        DestinationState::Present => contract::DestinationState::Present,
+        DestinationState::Locked => contract::DestinationState::Locked,
+        DestinationState::Unlocked => contract::DestinationState::Unlocked,
+        DestinationState::Mounted => contract::DestinationState::Mounted,
+        DestinationState::Busy => contract::DestinationState::Busy,
+        DestinationState::Safe => contract::DestinationState::Safe,
+        DestinationState::Away => contract::DestinationState::Away,
+    }
+}
+
+pub(super) fn origin(origin: SnapshotsOfMachine) -> contract::SnapshotsOfMachine {
+    let SnapshotsOfMachine { machine, snapshots, newest } = origin;
+    let (word, machine) = match machine {
+        Some(Maker::This) => (Some(SnapshotOrigin::ThisMachine), None),
+        Some(Maker::Other(id)) => (Some(SnapshotOrigin::OtherMachine), Some(id)),
+        None => (None, None),
+    };
+    let newest = Some(newest).filter(|newest| *newest != 0);
+    contract::SnapshotsOfMachine { origin: word.map(|word| word.to_string()), machine, snapshots, newest }
 }
 
 /// `(uid_t) -1`, which no user has.
@@ -206,7 +240,7 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
     }
 }
 
-fn problem(problem: &Problem) -> contract::Problem {
+pub(super) fn problem(problem: &Problem) -> contract::Problem {
     let params = match problem.clone() {
         Problem::NotDone { backup, attempt } => {
             let Attempt { end: _, error, reason, time } = attempt;

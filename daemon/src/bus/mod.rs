@@ -1,9 +1,9 @@
 //! The service on the bus: the API `org.butterdock.Butterdock1` of the crate butterdock-dbus. No decision is made
 //! here.
 //!
-//! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
+//! * `manager`, `volume`, `drive`, `destination`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
 //!   the caller may, call the service, return. Other calls do not wait for a password prompt.
-//! * `publisher` follows the jobs, drives and volumes of the service and publishes them: `InterfacesAdded`, `PropertiesChanged`
+//! * `object_publisher` follows the drives and destinations of the service, `publisher` its jobs and volumes. They publish them: `InterfacesAdded`, `PropertiesChanged`
 //!   (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
 //! * `mapping` translates the types of the service into those of the contract.
 //! * `authority` decides who may call, by the table of the contract; `polkit` makes one call to polkit.
@@ -19,12 +19,14 @@ mod authority;
 mod budget;
 mod callers;
 mod calls;
+mod destination;
 mod drive;
 mod fd_table;
 mod header;
 mod job;
 mod manager;
 mod mapping;
+mod object_publisher;
 mod polkit;
 mod publisher;
 mod server;

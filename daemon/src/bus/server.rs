@@ -19,10 +19,13 @@ use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
 use super::callers::Callers;
+use super::destination::DestinationObject;
+use super::drive::DriveObject;
 use super::fd_table::FdTable;
 use super::job::JobObject;
 use super::manager::Manager;
-use super::publisher::{self, DrivePublisher};
+use super::object_publisher::ObjectPublisher;
+use super::publisher;
 use super::volume::VolumeObject;
 use super::{socket, systemd};
 
@@ -36,6 +39,8 @@ pub(crate) struct BusServer {
     callers: Callers,
     /// The volumes that are published, each with the task that publishes its changes.
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
+    drives: Mutex<ObjectPublisher<DriveObject>>,
+    destinations: Mutex<ObjectPublisher<DestinationObject>>,
     /// The jobs that are published. Locked while one is added, so that a concurrent request finds it published.
     jobs: Mutex<HashSet<Uuid>>,
     /// The number of published jobs without a published end.
@@ -77,6 +82,8 @@ impl BusServer {
             descriptors,
             callers,
             volumes: Mutex::default(),
+            drives: Mutex::default(),
+            destinations: Mutex::default(),
             jobs: Mutex::default(),
             unfinished: watch::Sender::new(0),
             tasks: std::sync::Mutex::default(),
@@ -90,14 +97,15 @@ impl BusServer {
     /// Publishes all objects; tasks publish later changes.
     async fn publish(self: &Arc<Self>) -> zbus::Result<()> {
         // Subscribe before listing, so that none is missed.
-        let (appearing, begun) = (self.service.drives().appearing(), self.service.jobs().begun());
+        let (drives, begun) = (self.service.drives().appearing(), self.service.jobs().begun());
+        let destinations = self.service.destinations().appearing();
         let configured = self.service.volumes();
         self.publish_volumes().await?;
-        let mut drives = DrivePublisher::default();
-        drives.catch_up(self).await;
+        self.publish_drives().await;
         publisher::publish_jobs(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
         self.spawn(publisher::follow_volumes(Arc::clone(self), configured));
-        self.spawn(publisher::follow_drives(Arc::clone(self), drives, appearing));
+        self.spawn(follow_drives(Arc::clone(self), drives));
+        self.spawn(follow_drives(Arc::clone(self), destinations));
         self.spawn(publisher::follow_jobs(Arc::clone(self), begun));
         Ok(())
     }
@@ -136,6 +144,12 @@ impl BusServer {
             published.insert(name.clone(), (Arc::clone(volume), task));
         }
         Ok(())
+    }
+
+    /// Publishes the drives and destinations that are not published yet.
+    pub(super) async fn publish_drives(self: &Arc<Self>) {
+        self.drives.lock().await.catch_up(self, self.service.drives().drives()).await;
+        self.destinations.lock().await.catch_up(self, self.service.destinations().all()).await;
     }
 
     /// Publishes a job until the service forgets it; a second call only returns its path.
@@ -192,6 +206,13 @@ impl BusServer {
         // Forget tasks that have ended.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task)
+    }
+}
+
+/// Publishes every new drive and destination, until the service ends.
+async fn follow_drives(server: Arc<BusServer>, mut appearing: watch::Receiver<()>) {
+    while appearing.changed().await.is_ok() {
+        server.publish_drives().await;
     }
 }
 

@@ -22,20 +22,20 @@ pub enum Action {
     Unlock,
     /// Mount an enrolled drive.
     Mount,
-    /// Start configured backups on an enrolled drive.
+    /// Start configured backups.
     Backup,
     /// Estimate how much the configured backups would send.
     Estimate,
     /// Make a drive safe to unplug.
     SafelyRemove,
-    /// Check all data on a drive.
+    /// Check all data on a destination.
     Verify,
-    /// List the snapshots on a drive and restore them into a volume.
+    /// List the snapshots on a destination and restore them into a volume.
     Restore,
     /// List the stream files on a drive and receive them into a volume.
     Import,
-    /// Reload the configuration, trust the clock, accept another source for a backup, and read the error details of other users'
-    /// jobs.
+    /// Reload the configuration, trust the clock, accept another source for a backup, give up the snapshots that sources keep
+    /// for a destination, and read the error details of other users' jobs.
     Manage,
 }
 
@@ -121,7 +121,7 @@ pub const ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Forget,
         description: "Unenrol a drive (its data stays)",
-        message: "Authentication is required to unenrol the backup drive $(drive)",
+        message: "Authentication is required to unenrol the backup drive $(destination)",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,
@@ -144,8 +144,8 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::Backup,
-        description: "Start configured backups on an enrolled drive",
-        message: "Authentication is required to start a backup to the drive $(drive)",
+        description: "Start configured backups",
+        message: "Authentication is required to start a backup to $(destination)",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::Yes,
@@ -168,16 +168,16 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::Verify,
-        description: "Check all data on a backup drive",
-        message: "Authentication is required to check the backup drive $(drive)",
+        description: "Check all data on a backup drive or destination",
+        message: "Authentication is required to check all data on $(destination)",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::Yes,
     },
     ActionRow {
         action: Action::Restore,
-        description: "List the snapshots on a backup drive and restore them",
-        message: "Authentication is required to restore from the backup drive $(drive)",
+        description: "List the snapshots on a backup drive or destination and restore them",
+        message: "Authentication is required to restore from $(destination)",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,

@@ -8,7 +8,7 @@
 mod action;
 
 use crate::names::BUS_NAME;
-use crate::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
+use crate::names::interface::{DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 
 pub use action::{ACTIONS, Action, ActionRow, Allow, policy};
 
@@ -22,7 +22,8 @@ pub struct Row {
     /// Who may call it.
     pub rule: Rule,
     /// The details that polkit's rules can look up: `volume` is the volume's configured name, `job` the job's id, `drive`
-    /// the drive's [title](crate::DriveProperties::title), `drive_id` its id. A job without a drive has no `drive`: then
+    /// the drive's [title](crate::DriveProperties::title), `drive_id` its id, `destination` and `destination_id` those of a
+    /// destination, which are the same if it is a drive. A job without a drive has no `drive`: then
     /// `action.lookup("drive")` is undefined, not empty.
     pub details: &'static [&'static str],
 }
@@ -73,7 +74,11 @@ const LIST_BACKUPS: Rule = Rule::AnybodyWithout { option: "estimate", with: Acti
 /// The details of a call about a drive.
 const A_DRIVE: &[&str] = &["drive", "drive_id"];
 /// The details of a call about a drive and a volume.
-const BOTH: &[&str] = &["drive", "drive_id", "volume"];
+const A_DRIVE_AND_A_VOLUME: &[&str] = &["drive", "drive_id", "volume"];
+/// The details of a call about a destination.
+const A_DESTINATION: &[&str] = &["destination", "destination_id"];
+/// The details of a call about a destination and a volume.
+const A_DESTINATION_AND_A_VOLUME: &[&str] = &["destination", "destination_id", "volume"];
 /// The details of a call about a job.
 const A_JOB: &[&str] = &["volume", "job", "drive", "drive_id"];
 
@@ -82,8 +87,6 @@ pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "Receive", rule: RECEIVE, details: &["volume"] },
     Row { interface: MANAGER, method: "ListHistory", rule: Rule::Anybody, details: &[] },
     Row { interface: MANAGER, method: "ListBackups", rule: LIST_BACKUPS, details: &[] },
-    Row { interface: MANAGER, method: "ForgetDrive", rule: Rule::Action(Action::Forget), details: A_DRIVE },
-    Row { interface: MANAGER, method: "Unpin", rule: Rule::Action(Action::Manage), details: A_DRIVE },
     Row { interface: MANAGER, method: "Reload", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: MANAGER, method: "TrustClock", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: VOLUME, method: "Receive", rule: RECEIVE, details: &["volume"] },
@@ -97,19 +100,31 @@ pub const TABLE: &[Row] = &[
     },
     Row { interface: JOB, method: "GetErrorDetails", rule: Rule::Starter { others: Action::Manage }, details: A_JOB },
     Row { interface: DRIVE, method: "Enrol", rule: ENROL, details: A_DRIVE },
-    Row { interface: DRIVE, method: "Forget", rule: Rule::Action(Action::Forget), details: A_DRIVE },
     Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },
     Row { interface: DRIVE, method: "Mount", rule: Rule::Action(Action::Mount), details: A_DRIVE },
     Row { interface: DRIVE, method: "SafelyRemove", rule: Rule::Action(Action::SafelyRemove), details: A_DRIVE },
-    Row { interface: DRIVE, method: "Backup", rule: BACKUP, details: A_DRIVE },
-    Row { interface: DRIVE, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DRIVE },
     // The answer has a path only for root and for the user whose mount it is.
     Row { interface: DRIVE, method: "ListMounts", rule: Rule::Anybody, details: &[] },
-    // Names of snapshots and files are not public.
-    Row { interface: DRIVE, method: "ListSnapshots", rule: Rule::Action(Action::Restore), details: A_DRIVE },
-    Row { interface: DRIVE, method: "Restore", rule: Rule::Action(Action::Restore), details: BOTH },
+    // Names of files are not public.
     Row { interface: DRIVE, method: "ListStreams", rule: Rule::Action(Action::Import), details: A_DRIVE },
-    Row { interface: DRIVE, method: "Import", rule: Rule::Action(Action::Import), details: BOTH },
+    Row { interface: DRIVE, method: "Import", rule: Rule::Action(Action::Import), details: A_DRIVE_AND_A_VOLUME },
+    Row { interface: DESTINATION, method: "Backup", rule: BACKUP, details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DESTINATION },
+    // Names of snapshots are not public.
+    Row {
+        interface: DESTINATION,
+        method: "ListSnapshots",
+        rule: Rule::Action(Action::Restore),
+        details: A_DESTINATION,
+    },
+    Row {
+        interface: DESTINATION,
+        method: "Restore",
+        rule: Rule::Action(Action::Restore),
+        details: A_DESTINATION_AND_A_VOLUME,
+    },
+    Row { interface: DESTINATION, method: "Forget", rule: Rule::Action(Action::Forget), details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "Unpin", rule: Rule::Action(Action::Manage), details: A_DESTINATION },
 ];
 
 /// The row of a method; `None` for a method that is not in the contract, which no user may call.

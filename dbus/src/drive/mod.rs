@@ -1,14 +1,15 @@
-//! What `org.butterdock.Butterdock1.Drive` takes and returns: its properties, its options, and the rows of `ListSnapshots`
-//! and `ListStreams`.
+//! What `org.butterdock.Butterdock1.Drive` takes and returns: its properties, its options, and the rows of `ListMounts` and
+//! `ListStreams`.
 
 mod options;
 
-use zbus::{DeserializeDict, SerializeDict, Type, Variant};
+use zbus::{DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
 
+use crate::problem::Problem;
 use crate::property::{Field, WrongProperty};
 use crate::word::word;
 
-pub use options::{BackupOptions, EnrolOptions, ImportOptions, RestoreOptions, SECRET_MAX};
+pub use options::{EnrolOptions, ImportOptions, SECRET_MAX};
 
 word! {
     /// The state of a drive.
@@ -25,6 +26,8 @@ word! {
         Busy = "busy",
         /// It can be unplugged; nothing is lost.
         Safe = "safe",
+        /// Enrolled, and not attached.
+        Away = "away",
     }
     other
         /// A state of a later version.
@@ -56,8 +59,6 @@ pub struct DriveProperties {
     pub device_count: u64,
     /// Size of all its devices in bytes.
     pub size: u64,
-    /// Free bytes at the last mount; 0 if unknown.
-    pub free: u64,
     /// `btrfs`, `ext4` …; empty while it is locked, or if unknown.
     pub filesystem_type: String,
     /// The filesystem's UUID; empty if unknown.
@@ -68,16 +69,30 @@ pub struct DriveProperties {
     pub state: DriveState,
     /// Whether another program has it mounted.
     pub mounted_by_others: bool,
-    /// Why the service does not use it, or its last error, as an English sentence; empty without a problem.
-    pub problem: String,
+    /// Why the service does not use it, its last error, and damage on it.
+    pub problems: Vec<Problem>,
     /// What changed about it without being a problem, as an English sentence; empty without a note.
     pub note: String,
     /// Whether an administrator has enrolled it for this machine's backups.
     pub enrolled: bool,
-    /// The time of the last successful backup to it, in microseconds since 1970; 0 if never.
-    pub last_backup: u64,
-    /// The names of its configured backups, in the order in which they run.
-    pub backups: Vec<String>,
+    /// When an enrolled drive was last seen attached, in microseconds since 1970; 0 if it is not enrolled.
+    pub last_seen: u64,
+    /// What is known of its health.
+    pub health: DriveHealth,
+}
+
+/// What is known of the health of an enrolled drive; an unknown value is missing.
+///
+/// Readers ignore unknown keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type, Variant, OwnedVariant)]
+#[zbus(signature = "a{sv}")]
+pub struct DriveHealth {
+    /// When the last verify of all its devices ended, in microseconds since 1970.
+    pub verified: Option<u64>,
+    /// The blocks that verifies found without a good copy.
+    pub verify_errors: Option<u64>,
+    /// The errors that btrfs had counted on its devices when the drive was used last.
+    pub device_errors: Option<u64>,
 }
 
 impl Default for DriveProperties {
@@ -94,17 +109,16 @@ impl Default for DriveProperties {
             devices: Vec::new(),
             device_count: 0,
             size: 0,
-            free: 0,
             filesystem_type: String::new(),
             filesystem_uuid: String::new(),
             encrypted: false,
             state: DriveState::Present,
             mounted_by_others: false,
-            problem: String::new(),
+            problems: Vec::new(),
             note: String::new(),
             enrolled: false,
-            last_backup: 0,
-            backups: Vec::new(),
+            last_seen: 0,
+            health: DriveHealth::default(),
         }
     }
 }
@@ -137,17 +151,16 @@ impl DriveProperties {
             "Devices" => Field::Texts(&mut self.devices),
             "DeviceCount" => Field::Number(&mut self.device_count),
             "Size" => Field::Number(&mut self.size),
-            "Free" => Field::Number(&mut self.free),
             "FilesystemType" => Field::Text(&mut self.filesystem_type),
             "FilesystemUuid" => Field::Text(&mut self.filesystem_uuid),
             "Encrypted" => Field::Boolean(&mut self.encrypted),
             "State" => Field::from(&mut self.state),
             "MountedByOthers" => Field::Boolean(&mut self.mounted_by_others),
-            "Problem" => Field::Text(&mut self.problem),
+            "Problems" => Field::Problems(&mut self.problems),
             "Note" => Field::Text(&mut self.note),
             "Enrolled" => Field::Boolean(&mut self.enrolled),
-            "LastBackup" => Field::Number(&mut self.last_backup),
-            "Backups" => Field::Texts(&mut self.backups),
+            "LastSeen" => Field::Number(&mut self.last_seen),
+            "Health" => Field::Health(&mut self.health),
             _ => return Ok(()),
         };
         field.set(value).ok_or_else(|| WrongProperty(property.to_owned()))
@@ -160,54 +173,6 @@ const TITLE_MAX: usize = 64;
 fn is_format(letter: char) -> bool {
     let ranges = ['\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
     letter == '\u{61c}' || ranges.iter().any(|range| range.contains(&letter))
-}
-
-word! {
-    /// Which machine made a snapshot on a drive, from the records on the drive.
-    SnapshotOrigin {
-        /// This machine.
-        ThisMachine = "this-machine",
-        /// Another machine; this machine never deletes the snapshot.
-        OtherMachine = "other-machine",
-    }
-    other
-        /// An origin of a later version.
-        Other
-}
-
-/// A row of `ListSnapshots`: one snapshot on a drive.
-///
-/// Readers ignore unknown keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "a{sv}")]
-pub struct SnapshotRow {
-    /// Its name: bytes, as on disk. Two snapshots in different directories may have the same.
-    pub name: Vec<u8>,
-    /// Its UUID on the drive, the argument of `Restore`.
-    pub uuid: String,
-    /// The name of its backup on the machine that made it.
-    pub backup: Option<String>,
-    /// A word of [`SnapshotOrigin`]. Without a record there is none, and the snapshot is never deleted.
-    pub origin: Option<String>,
-    /// The id of another machine on drives.
-    pub machine: Option<String>,
-    /// When the snapshot was made, in microseconds since 1970.
-    pub created: Option<u64>,
-    /// The UUID of the sender's subvolume.
-    pub received_uuid: Option<String>,
-    /// The UUID of its parent on the drive.
-    pub parent_uuid: Option<String>,
-    /// Whether it is kept as the parent of the next increment.
-    pub pinned: Option<bool>,
-    /// Whether this machine made it, but no configured backup prunes it: the backup is not configured any more, or has another
-    /// source now.
-    pub left_over: Option<bool>,
-    /// Its path from the top of the drive: bytes.
-    pub path: Option<Vec<u8>>,
-    /// For the snapshot of a subvolume below a source: the path of the subvolume from the root of the source, as bytes.
-    pub nested_path: Option<Vec<u8>>,
-    /// For such a snapshot: the UUID of the source's snapshot of the same run. Missing if the run is incomplete.
-    pub run: Option<String>,
 }
 
 /// A row of `ListMounts`: one mount of the drive that another program made.
@@ -250,11 +215,14 @@ mod tests {
     fn unknown_properties_are_ignored_and_wrong_types_refused() {
         let mut drive = DriveProperties::default();
         assert_eq!(drive.set("Colour", &Variant::from("red")), Ok(()));
-        assert_eq!(drive.set("Backups", &Variant::from(vec!["home", "root"])), Ok(()));
+        assert_eq!(drive.set("Names", &Variant::from(vec!["3f2a", "Blue"])), Ok(()));
         assert_eq!(drive.set("State", &Variant::from("asleep")), Ok(()));
-        assert_eq!(drive.backups, ["home", "root"]);
+        assert_eq!(drive.names, ["3f2a", "Blue"]);
+        let health = DriveHealth { verified: Some(7), verify_errors: Some(0), device_errors: None };
+        assert_eq!(drive.set("Health", &Variant::from(health.clone())), Ok(()));
+        assert_eq!(drive.health, health);
         assert_eq!(drive.state, DriveState::Other("asleep".to_owned()));
-        assert_eq!(drive.set("Backups", &Variant::from("home")), Err(WrongProperty("Backups".to_owned())));
+        assert_eq!(drive.set("Names", &Variant::from("Blue")), Err(WrongProperty("Names".to_owned())));
     }
 
     #[test]
@@ -270,9 +238,6 @@ mod tests {
     #[test]
     fn rows_round_trip() {
         let context = Context::new(LE, 0);
-        let row = SnapshotRow { name: b"a\xff".to_vec(), pinned: Some(true), ..SnapshotRow::default() };
-        let bytes = to_bytes(context, &row).expect("written");
-        assert_eq!(bytes.deserialize::<SnapshotRow>().expect("a row").0, row);
         let row = StreamRow { name: b"a.send".to_vec(), size: 7, ..StreamRow::default() };
         let bytes = to_bytes(context, &row).expect("written");
         assert_eq!(bytes.deserialize::<StreamRow>().expect("a row").0, row);

@@ -1,4 +1,4 @@
-//! The options of the methods of `Drive`: `Enrol`, `Backup`, `Restore` and `Import`, and the limit of `Unlock`.
+//! The options of the methods of `Drive`: `Enrol` and `Import`, and the limit of `Unlock`.
 
 use std::collections::HashMap;
 
@@ -115,88 +115,6 @@ fn refused(text: &str) -> Error {
     Error::InvalidArgs(text.to_owned())
 }
 
-/// The options of `Drive.Backup`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BackupOptions {
-    /// `backup`, `s`: run only the backup with this name.
-    pub backup: Option<String>,
-    /// `full`, `b`: send everything again, whatever the source and the drive share.
-    pub full: bool,
-    /// `new_source`, `b`: the subvolume that is at the source's path now is the source from now on, although another one was
-    /// backed up before. Only with `backup`. Needs the action `manage`.
-    pub new_source: bool,
-}
-
-impl BackupOptions {
-    /// All keys.
-    pub const KEYS: &[&str] = &["backup", "full", "new_source"];
-
-    /// Reads the options of a call.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgs`] names an unknown key or a wrong type.
-    pub fn from_options(options: &Options) -> Result<Self, Error> {
-        let mut read = Self::default();
-        for (key, value) in options {
-            match key.as_str() {
-                "backup" => read.backup = Some(text(key, value)?),
-                "full" => read.full = boolean(key, value)?,
-                "new_source" => read.new_source = boolean(key, value)?,
-                _ => return Err(unknown(key, Self::KEYS)),
-            }
-        }
-        Ok(read)
-    }
-
-    /// The dictionary for a call; unset options are left out.
-    #[must_use]
-    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
-        let mut options = HashMap::new();
-        if let Some(backup) = &self.backup {
-            options.insert("backup", Variant::from(backup.as_str()));
-        }
-        for (key, is_set) in [("full", self.full), ("new_source", self.new_source)] {
-            if is_set {
-                options.insert(key, Variant::from(true));
-            }
-        }
-        options
-    }
-}
-
-/// The options of `Drive.Restore`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RestoreOptions {
-    /// `name`, `ay` or `s`: the subvolume's name in the volume (default: the snapshot's name).
-    pub name: Option<Vec<u8>>,
-}
-
-impl RestoreOptions {
-    /// All keys.
-    pub const KEYS: &[&str] = &["name"];
-
-    /// Reads the options of a call.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgs`] names an unknown key, a wrong type, or an invalid name.
-    pub fn from_options(options: &Options) -> Result<Self, Error> {
-        let mut read = Self::default();
-        for (key, value) in options {
-            match key.as_str() {
-                "name" => read.name = Some(bare_name(key, value)?),
-                _ => return Err(unknown(key, Self::KEYS)),
-            }
-        }
-        Ok(read)
-    }
-
-    /// The dictionary for a call; unset options are left out.
-    #[must_use]
-    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
-        self.name.iter().map(|name| ("name", Variant::from(name.as_slice()))).collect()
-    }
-}
-
 /// The options of `Drive.Import`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
@@ -289,23 +207,6 @@ mod tests {
         assert!(refusal([("froce", true.into())]).contains("\"froce\""));
         assert!(refusal([("serial", 5_u32.into())]).contains("type s, not u"));
         assert!(refusal([("size", 5_u32.into())]).contains("type t, not u"));
-        let backup = BackupOptions::from_options(&owned([("dry_run", true.into())]));
-        assert!(complaint(backup).contains("\"dry_run\""));
-    }
-
-    #[test]
-    fn backup_options_round_trip() {
-        let home = BackupOptions { backup: Some("home".to_owned()), full: true, new_source: true };
-        for sent in [BackupOptions::default(), home] {
-            assert_eq!(BackupOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
-        }
-    }
-
-    #[test]
-    fn restore_options_round_trip_and_a_path_is_refused() {
-        let sent = RestoreOptions { name: Some(b"a\xff".to_vec()) };
-        assert_eq!(RestoreOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
-        assert!(RestoreOptions::from_options(&owned([("name", "../x".into())])).is_err());
     }
 
     #[test]

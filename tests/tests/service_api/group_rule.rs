@@ -39,8 +39,6 @@ fn members_of_the_group_receive_and_cancel_and_administer_nothing() -> Result<()
     for words in [
         &[ROOT, MANAGER, "Reload", "o:{}"][..],
         &[ROOT, MANAGER, "TrustClock", "o:{}"],
-        &[ROOT, MANAGER, "ForgetDrive", "s:no-such-drive", "o:{}"],
-        &[ROOT, MANAGER, "Unpin", "s:no-such-drive", "o:{}"],
         &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{\"name\": \"mine\"}"],
     ] {
         let said = nobody_asks(&service, words, file_of(small("theirs").bytes())?)?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use butterdock_dbus::authority::{Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, MANAGER};
+use butterdock_dbus::names::interface::{DESTINATION, DRIVE, MANAGER};
 use butterdock_tests::{
     Disk, DriveFixture, DriveObject, Polkit, Rules, Sandbox, answer, as_nobody, no_options, python,
 };
@@ -17,7 +17,7 @@ const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";
 
 /// Of a drive, and what tells of all: Forget last, because nothing is left to ask then.
 fn rows() -> Vec<&'static Row> {
-    let of_drives = |row: &&Row| row.interface == DRIVE || row.method == "ListBackups";
+    let of_drives = |row: &&Row| [DRIVE, DESTINATION].contains(&row.interface) || row.method == "ListBackups";
     let mut rows: Vec<_> = TABLE.iter().filter(of_drives).collect();
     rows.sort_by_key(|row| row.method == "Forget");
     rows
@@ -32,7 +32,7 @@ fn call(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -
         "Restore" => command.args(["s:00000000-0000-0000-0000-000000000001", "s:tank"]),
         "Import" => command.arg("s:tank"),
         "Enrol" | "Forget" | "Mount" | "SafelyRemove" | "Backup" | "Verify" | "ListMounts" | "ListSnapshots"
-        | "ListStreams" | "ListBackups" => &mut command,
+        | "ListStreams" | "ListBackups" | "Unpin" => &mut command,
         method => bail!("this test does not know how to call {method}: teach it"),
     };
     command.arg(format!("o:{options}"));

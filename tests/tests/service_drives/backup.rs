@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::names::interface::{DESTINATION, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::{
     DriveObject, Event, Recorder, Recording, Row, Sandbox, Scenario, TIMEOUT, butterdockd, error_name, no_options, run,
@@ -136,7 +136,8 @@ fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     let recorder = Recorder::start(&scenario.fixture.bus)?;
     let drive = scenario.drive("the drive", &DriveState::Safe)?;
     let client = &scenario.fixture.client;
-    let first: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    let first: OwnedObjectPath =
+        client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body().deserialize()?;
     let again = scenario.fixture.call(&drive, "Backup", &no_options()).err().context("refused")?;
     let remove = scenario.fixture.call(&drive, "SafelyRemove", &no_options()).err().context("refused")?;
     ensure!(error_name(&again).ends_with(".Busy") && error_name(&remove).ends_with(".Busy"), "{again} {remove}");
@@ -172,7 +173,7 @@ fn releasing_a_drive_is_not_an_unmount_error() -> Result<()> {
     let aside = scenario.pool.join("aside");
     fs::rename(&scenario.source, &aside)?;
     let drive = scenario.drive("there", &DriveState::Safe)?;
-    let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+    let body = scenario.fixture.client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body();
     let job: OwnedObjectPath = body.deserialize()?;
     let (state, error) = scenario.fixture.client.end_of(job.as_str())?;
     let message: String = scenario.fixture.client.get(job.as_str(), JOB, "ErrorMessage")?;
@@ -190,7 +191,7 @@ fn a_backup_cancelled_during_mount_leaves_the_drive_safe() -> Result<()> {
     for round in 0..5 {
         let drive = scenario.drive("safe", &DriveState::Safe)?;
         fs::write(scenario.source.join("changing"), vec![round; 4 << 20])?;
-        let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+        let body = scenario.fixture.client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body();
         let job: OwnedObjectPath = body.deserialize()?;
         // It may have ended.
         scenario.fixture.client.call(job.as_str(), (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
@@ -213,7 +214,8 @@ fn a_users_link_does_not_redirect_a_backup() -> Result<()> {
     let foretold = check_config(&scenario.fixture.configuration)?;
     let drive = scenario.drive("the drive", &DriveState::Safe)?;
     let client = &scenario.fixture.client;
-    let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    let job: OwnedObjectPath =
+        client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body().deserialize()?;
     let (state, error) = client.end_of(job.as_str())?;
     let message: String = client.get(job.as_str(), JOB, "ErrorMessage")?;
     ensure!(state == "failed" && message.contains("the folder for snapshots is not used"), "{state} {error} {message}");

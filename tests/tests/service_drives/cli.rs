@@ -3,9 +3,11 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::{Disk, DriveFixture, Finished, Scenario, TIMEOUT, butterdock, run};
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, Finished, Scenario, ShownDrive, TIMEOUT, butterdock, no_options, run, wait_until,
+};
 
 fn ran(scenario: &Scenario, words: &[&str]) -> Result<Finished> {
     let mut command = Command::new(butterdock()?);
@@ -34,6 +36,39 @@ fn the_cli_lists_and_verifies_a_drive() -> Result<()> {
     let dry: serde_json::Value = serde_json::from_str(&dry).context("JSON")?;
     ensure!(dry["backups"][0]["estimate"].as_u64().is_some_and(|bytes| bytes > 0), "{dry}");
     Ok(())
+}
+
+#[test]
+fn a_drive_that_is_away_is_listed_and_can_be_forgotten() -> Result<()> {
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.unplug()?;
+    let away = || scenario.fixture.all_drives();
+    let [before] = <[DriveObject; 1]>::try_from(away()?).map_err(|all| anyhow!("{all:?}"))?;
+    let ShownDrive { last_backup, free, problem, .. } = &before.properties;
+    ensure!(before.properties.state == DriveState::Away && *last_backup > 0 && *free > 0, "{before:?}");
+    ensure!(problem.is_empty() && before.properties.health.device_errors == Some(0), "{before:?}");
+    // When it was unplugged is recorded a moment after it is shown.
+    let is_recorded = || Ok(away()?.iter().all(|drive| drive.properties.last_seen > *last_backup));
+    wait_until("the time of the unplug is recorded", is_recorded)?;
+    let recorded = away()?.remove(0).properties;
+    scenario.fixture.stop()?;
+    scenario.fixture.start()?;
+    let after = scenario.fixture.all_drives()?;
+    ensure!(after.len() == 1 && after[0].properties == recorded, "{after:?} {recorded:?}");
+    let json = |words: &[&str]| -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&ran(&scenario, &[words, &["--json"]].concat())?.out())?)
+    };
+    let listed = json(&["drives"])?;
+    let drive = &listed["drives"][0];
+    ensure!(drive["state"] == "away" && drive["origins"][0]["origin"] == "this-machine", "{listed}");
+    ensure!(drive["origins"][0]["snapshots"] == 1 && drive["backups"][0] == "home", "{listed}");
+    let text = ran(&scenario, &["drives"])?.success()?.out();
+    ensure!(text.contains("away since 20"), "{text}");
+    let refused = json(&["verify", "Blue"])?;
+    ensure!(refused["error"]["name"] == "org.butterdock.Butterdock1.Error.DeviceGone", "{refused}");
+    ran(&scenario, &["forget", "Blue"])?.success()?;
+    wait_until("its object is removed", || Ok(scenario.fixture.all_drives()?.is_empty()))
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_dbus::{DriveProperties, DriveState, ErrorDetails};
-use butterdock_tests::{Scenario, TIMEOUT, contains_all, no_options, run, snapshot, unmount};
+use butterdock_dbus::names::interface::{DESTINATION, JOB};
+use butterdock_dbus::{DriveState, ErrorDetails};
+use butterdock_tests::{Scenario, ShownDrive, TIMEOUT, contains_all, interface_of, no_options, run, snapshot, unmount};
 use zbus::OwnedObjectPath;
 
 const PATTERN: &[u8] = b"a pattern that stands nowhere else in the image!";
@@ -32,14 +32,17 @@ fn damage(image: &Path) -> Result<()> {
 fn end(scenario: &Scenario, method: &str) -> Result<(String, String, String)> {
     let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
     let client = &scenario.fixture.client;
-    let job = client.call(&drive.path, (DRIVE, method), &no_options())?.body().deserialize::<OwnedObjectPath>()?;
+    let job = client
+        .call(&drive.path, (interface_of(method), method), &no_options())?
+        .body()
+        .deserialize::<OwnedObjectPath>()?;
     let (state, _) = client.end_of(job.as_str())?;
     let public: String = client.get(job.as_str(), JOB, "ErrorMessage")?;
     let details = client.call(job.as_str(), (JOB, "GetErrorDetails"), &no_options())?.body();
     Ok((state, public, details.deserialize::<ErrorDetails>()?.message))
 }
 
-fn is_damaged(is: &DriveProperties) -> bool {
+fn is_damaged(is: &ShownDrive) -> bool {
     is.problem.starts_with("a verify found damage on the drive: 1 block cannot be read, in 1 file and 1 snapshot;")
 }
 
@@ -98,7 +101,7 @@ fn a_restore_names_the_damaged_file_on_the_drive() -> Result<()> {
     damage(&scenario.image)?;
     let uuid = scenario.on_drive(|all| Ok(snapshot::show(all.last().context("a snapshot")?)?.uuid))?;
     let client = &scenario.fixture.client;
-    let job = client.call(&drive.path, (DRIVE, "Restore"), &(uuid, "tank", no_options()))?.body();
+    let job = client.call(&drive.path, (DESTINATION, "Restore"), &(uuid, "tank", no_options()))?.body();
     let job: OwnedObjectPath = job.deserialize()?;
     ensure!(client.end_of(job.as_str())? == ("failed".to_owned(), "Failed".to_owned()));
     let public: String = client.get(job.as_str(), JOB, "ErrorMessage")?;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::introspection;
+use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB};
 use butterdock_dbus::{DriveState, MountRow};
 use butterdock_tests::{
     Disk, DriveFixture, DriveObject, LoopNumber, TIMEOUT, error_name, is_mounted, members, no_options, run, unmount,
@@ -229,14 +230,17 @@ fn live_drive_introspection_matches_the_xml() -> Result<()> {
     let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
     let drive = fixture.one("the drive", |is| is.label == "Blue")?;
+    let drive = fixture.enrol(&drive)?;
     let text = fixture.client.introspect(&drive.path)?;
     let live = Node::from_reader(text.as_bytes())?;
-    let live = live.interfaces().iter().find(|one| one.name().as_str() == DRIVE).context("the interface")?;
-    let committed = Node::from_reader(butterdock_dbus::introspection::DRIVE.as_bytes())?;
-    let committed = members(committed.interfaces().first().context("an interface")?);
-    let live = members(live);
-    let differ: Vec<_> = live.symmetric_difference(&committed).collect();
-    ensure!(differ.is_empty(), "{differ:#?}");
+    for (name, committed) in [(DRIVE, introspection::DRIVE), (DESTINATION, introspection::DESTINATION)] {
+        let live = live.interfaces().iter().find(|one| one.name().as_str() == name).context("the interface")?;
+        let committed = Node::from_reader(committed.as_bytes())?;
+        let committed = members(committed.interfaces().first().context("an interface")?);
+        let live = members(live);
+        let differ: Vec<_> = live.symmetric_difference(&committed).collect();
+        ensure!(differ.is_empty(), "{differ:#?}");
+    }
     Ok(())
 }
 

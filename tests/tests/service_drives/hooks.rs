@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::names::interface::{DESTINATION, JOB};
 use butterdock_dbus::{DriveState, path};
 use butterdock_tests::{
     Disk, DriveFixture, Sandbox, TIMEOUT, Volume, butterdockd, no_options, run, snapshot, wait_until,
@@ -62,7 +62,7 @@ fn each_event_is_emitted_once_and_in_order() -> Result<()> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
     let drive = fixture.enrol(&drive)?;
     let job: OwnedObjectPath =
-        fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+        fixture.client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body().deserialize()?;
     ensure!(fixture.client.end_of(job.as_str())?.0 == "succeeded");
     let mut all = commands_run(&fixture, 6)?;
     let events: Vec<_> = all.iter().map(|line| line[1].as_str()).collect();
@@ -83,7 +83,7 @@ fn each_event_is_emitted_once_and_in_order() -> Result<()> {
         fixture.one("there again", |is| is.enrolled && !is.device.is_empty() && is.state != DriveState::Busy)?;
     fs::remove_file(source.join("letter"))?;
     let job: OwnedObjectPath =
-        fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+        fixture.client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body().deserialize()?;
     ensure!(fixture.client.end_of(job.as_str())?.0 == "failed");
     let all = commands_run(&fixture, 10)?;
     let events: Vec<_> = all[6..].iter().map(|line| line[1].as_str()).collect();
@@ -155,7 +155,7 @@ fn begun(fixture: &DriveFixture) -> Result<String> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
     let drive = fixture.enrol(&drive)?;
     let job: OwnedObjectPath =
-        fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+        fixture.client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body().deserialize()?;
     Ok(job.to_string())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::names::interface::{DESTINATION, JOB};
 use butterdock_dbus::{DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::snapshot::{self, Proto};
@@ -91,7 +91,8 @@ impl Machines {
 
     fn list(&self) -> Result<Vec<SnapshotRow>> {
         let drive = self.scenario.fixture.one("the drive", |is| is.enrolled)?;
-        let body = self.scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body();
+        let body =
+            self.scenario.fixture.client.call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options())?.body();
         let rows = body.deserialize()?;
         self.scenario.drive("safe", &DriveState::Safe)?;
         Ok(rows)

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DESTINATION, JOB, MANAGER};
 use butterdock_dbus::{BackupRow, DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::{Scenario, TIMEOUT, butterdockd, no_options, run, snapshot};
@@ -68,7 +68,8 @@ fn a_source_of_nothing_but_subvolumes_is_called_that() -> Result<()> {
     snapshot::create(&scenario.source.join("alice"))?;
     let drive = scenario.fixture.one("enrolled", |is| is.enrolled)?;
     let client = &scenario.fixture.client;
-    let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    let job: OwnedObjectPath =
+        client.call(&drive.path, (DESTINATION, "Backup"), &no_options())?.body().deserialize()?;
     let (state, _) = client.end_of(job.as_str())?;
     let message: String = client.get(job.as_str(), JOB, "ErrorMessage")?;
     ensure!(state == "failed" && message.contains("nothing but other subvolumes"), "{state} {message}");
@@ -107,7 +108,7 @@ fn included_subvolumes_are_restored_with_the_source() -> Result<()> {
     let drive = scenario.fixture.one("enrolled", |is| is.enrolled)?;
     let client = &scenario.fixture.client;
     let rows: Vec<SnapshotRow> =
-        client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?;
+        client.call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options())?.body().deserialize()?;
     let listed: Vec<_> = rows.iter().map(|row| (row.nested_path.as_deref(), row.run.as_deref(), row.pinned)).collect();
     let (new, old) = (rows.first().context("rows")?.uuid.as_str(), rows.get(3).context("two runs")?.uuid.as_str());
     let run = |uuid, pinned, paths: &[&'static str]| {

@@ -9,10 +9,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::subvolume::{self, Received};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
-use butterdock_dbus::{BackupRow, DriveProperties, DriveState, SnapshotRow};
+use butterdock_dbus::names::interface::{DESTINATION, JOB, MANAGER};
+use butterdock_dbus::{BackupRow, DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::{Recorder, Scenario, TIMEOUT, contains_all, elsewhere, no_options, run, snapshot};
+use butterdock_tests::{Recorder, Scenario, ShownDrive, TIMEOUT, contains_all, elsewhere, no_options, run, snapshot};
 
 /// With one backup done, and the drive away.
 fn backed_up() -> Result<Scenario> {
@@ -36,7 +36,7 @@ fn last_on(at: &Path) -> Result<std::path::PathBuf> {
 }
 
 /// Whether the drive is shown with this problem.
-fn is_shown_replaced(is: &DriveProperties) -> bool {
+fn is_shown_replaced(is: &ShownDrive) -> bool {
     is.problem.contains("snapshots of the backup \"home\" on the drive differ from what this machine sent")
 }
 
@@ -116,8 +116,12 @@ fn an_edited_counterpart_is_no_parent() -> Result<()> {
 
 fn list(scenario: &Scenario) -> Result<Vec<SnapshotRow>> {
     let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
-    let rows =
-        scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?;
+    let rows = scenario
+        .fixture
+        .client
+        .call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options())?
+        .body()
+        .deserialize()?;
     scenario.drive("safe", &DriveState::Safe)?;
     Ok(rows)
 }

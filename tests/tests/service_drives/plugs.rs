@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::names::interface::DESTINATION;
 use butterdock_tests::trees::Random;
 use butterdock_tests::{
     Disk, Event, Recorder, Recording, Scenario, TIMEOUT, is_mounted, names, no_options, rounds, run, seed, wait_until,
@@ -38,7 +38,7 @@ fn after_many_plugs_the_service_matches_the_kernel() -> Result<()> {
     }
     let first = scenario.device()?;
     let first = scenario.fixture.one("the first", |is| is.enrolled && is.device == first)?;
-    let body = scenario.fixture.client.call(&first.path, (DRIVE, "Backup"), &no_options())?.body();
+    let body = scenario.fixture.client.call(&first.path, (DESTINATION, "Backup"), &no_options())?.body();
     scenario.succeeds(body.deserialize::<OwnedObjectPath>()?.as_str())?;
     let recorder = Recorder::start(&scenario.fixture.bus)?;
     let mut disks = [scenario.disk.take(), None, None];
@@ -153,7 +153,7 @@ fn a_listing_at_plug_does_not_prevent_the_backup() -> Result<()> {
         scenario.plug()?;
         // The first of these that is answered waited while the drive was mounted for its plug.
         let began = Instant::now();
-        while scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options()).is_err() {
+        while scenario.fixture.client.call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options()).is_err() {
             ensure!(began.elapsed() < TIMEOUT, "the drive never listed anything");
         }
         let backed_up =

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DESTINATION, JOB, MANAGER};
 use butterdock_dbus::{BackupRow, DriveState, SnapshotRow};
 use butterdock_tests::{Client, Frozen, Scenario, no_options, snapshot};
 use zbus::Variant;
@@ -71,7 +71,12 @@ fn list_snapshots_has_the_known_fields() -> Result<()> {
     let scenario = Scenario::begin()?;
     let list = || -> Result<Vec<SnapshotRow>> {
         let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
-        Ok(scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?)
+        Ok(scenario
+            .fixture
+            .client
+            .call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options())?
+            .body()
+            .deserialize()?)
     };
     let drive = scenario.drive("released", &DriveState::Safe)?;
     scenario.fixture.call(&drive, "Mount", &no_options())?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::{DriveObject, Scenario, TIMEOUT, no_options, run, unmount, word};
+use butterdock_tests::{DriveObject, Scenario, TIMEOUT, interface_of, no_options, run, unmount, word};
 use zbus::OwnedObjectPath;
 
 const SAVED: &str = "has everything that was reported as done";
@@ -25,7 +25,7 @@ fn becomes_read_only(scenario: &Scenario) -> Result<()> {
 /// Has the drive do something that is a job; how it ended: state, error, note.
 fn ended(scenario: &Scenario, method: &str) -> Result<(String, String, String)> {
     let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
-    let body = scenario.fixture.client.call(&drive.path, (DRIVE, method), &no_options())?.body();
+    let body = scenario.fixture.client.call(&drive.path, (interface_of(method), method), &no_options())?.body();
     let job: OwnedObjectPath = body.deserialize()?;
     let (state, error) = scenario.fixture.client.end_of(job.as_str())?;
     Ok((state, error, scenario.fixture.client.get(job.as_str(), JOB, "Note")?))

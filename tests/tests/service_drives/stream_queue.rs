@@ -6,7 +6,7 @@ use std::io::PipeReader;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB, MANAGER};
 use butterdock_tests::{
     Frozen, Polkit, Rules, Scenario, TIMEOUT, Volume, answer, as_user, no_options, python, snapshot, start, wait_until,
     word,
@@ -103,7 +103,7 @@ fn roots_restore_runs_before_queued_streams() -> Result<()> {
     let mut options = no_options();
     options.insert("name", Variant::from("restored"));
     let drive = scenario.drive("the drive", &DriveState::Safe)?;
-    let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Restore"), &(&uuid, "tank", options))?.body();
+    let body = scenario.fixture.client.call(&drive.path, (DESTINATION, "Restore"), &(&uuid, "tank", options))?.body();
     let job: OwnedObjectPath = body.deserialize()?;
     let before = scenario.history("receive")?.len();
     scenario.succeeds(job.as_str())?;
@@ -159,8 +159,8 @@ fn a_members_backup_does_not_block_roots() -> Result<()> {
     let (pipe, _writer) = std::io::pipe()?;
     let drive = scenario.drive("the drive", &DriveState::Safe)?;
     // It has the drive, and the backup waits for it.
-    let verify = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "Verify", "o:{}"], &pipe)?;
-    let theirs = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "Backup", "o:{}"], &pipe)?;
+    let verify = call(&scenario, MEMBERS[0], 1, &[&drive.path, DESTINATION, "Verify", "o:{}"], &pipe)?;
+    let theirs = call(&scenario, MEMBERS[0], 1, &[&drive.path, DESTINATION, "Backup", "o:{}"], &pipe)?;
     for said in [&verify, &theirs] {
         ensure!(said[0]["answer"].is_string(), "{said:?}");
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::names::interface::{DESTINATION, JOB};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::{
     Disk, Frozen, Receiver, Recorder, Scenario, TIMEOUT, contains_all, elsewhere, names, no_options, run, snapshots,
@@ -82,7 +82,7 @@ fn two_drives_of_one_backup_run_at_the_same_time() -> Result<()> {
 
 /// Begins a backup to the drive of this object; answers its job.
 fn begin_on(scenario: &Scenario, drive: &str) -> Result<String> {
-    let body = scenario.fixture.client.call(drive, (DRIVE, "Backup"), &no_options())?.body();
+    let body = scenario.fixture.client.call(drive, (DESTINATION, "Backup"), &no_options())?.body();
     Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DESTINATION, JOB, MANAGER};
 use butterdock_dbus::{DriveState, SnapshotRow};
 use butterdock_tests::{Disk, Scenario, TIMEOUT, contains_all, elsewhere, no_options, run};
 use zbus::OwnedObjectPath;
@@ -16,7 +16,7 @@ use zbus::OwnedObjectPath;
 /// Lists its snapshots, restores the newest, and verifies it; it is safe afterwards, and its problem is shown.
 fn is_read(scenario: &Scenario, problem: &str) -> Result<()> {
     let drive = scenario.fixture.one("its problem", |is| is.enrolled && is.problem.contains(problem))?;
-    let listed = scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body();
+    let listed = scenario.fixture.client.call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options())?.body();
     let rows: Vec<SnapshotRow> = listed.deserialize()?;
     let newest = rows.first().context("a snapshot")?;
     scenario.job("Restore", &(&newest.uuid, "tank", no_options()))?;
@@ -127,7 +127,7 @@ fn a_log_that_cannot_be_replayed_is_named_with_the_way_out() -> Result<()> {
     let drive =
         scenario.fixture.one("its problem", |is| is.enrolled && is.problem.contains("btrfs rescue zero-log"))?;
     scenario.drive("released", &DriveState::Safe)?;
-    let listed = scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body();
+    let listed = scenario.fixture.client.call(&drive.path, (DESTINATION, "ListSnapshots"), &no_options())?.body();
     let rows: Vec<SnapshotRow> = listed.deserialize()?;
     let newest = rows.first().context("a snapshot")?;
     let failed = |method: &str, body: &zbus::Message| -> Result<String> {
@@ -138,9 +138,9 @@ fn a_log_that_cannot_be_replayed_is_named_with_the_way_out() -> Result<()> {
         Ok(scenario.fixture.client.get(job.as_str(), JOB, "ErrorMessage")?)
     };
     let options = (&newest.uuid, "tank", no_options());
-    let restoring = scenario.fixture.client.call(&drive.path, (DRIVE, "Restore"), &options)?;
+    let restoring = scenario.fixture.client.call(&drive.path, (DESTINATION, "Restore"), &options)?;
     contains_all(&failed("Restore", &restoring)?, &["without the log which a crash left", "the problem of the drive"])?;
-    let verifying = scenario.fixture.client.call(&drive.path, (DRIVE, "Verify"), &no_options())?;
+    let verifying = scenario.fixture.client.call(&drive.path, (DESTINATION, "Verify"), &no_options())?;
     contains_all(&failed("Verify", &verifying)?, &["btrfs rescue zero-log"])?;
     // The way out.
     scenario.unplug()?;

@@ -7,9 +7,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_dbus::{DriveProperties, DriveState};
-use butterdock_tests::{Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, error_name, no_options, run, under_load};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::{DESTINATION, JOB};
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, Sandbox, ShownDrive, TIMEOUT, error_name, no_options, run, under_load,
+};
 use zbus::OwnedObjectPath;
 
 const PATTERN: &[u8] = b"a pattern that stands nowhere else on the drive!";
@@ -50,7 +52,7 @@ impl Scenario {
         let (image, count) = (images.into_iter().next().context("one")?, disks.len());
         let scenario = Self { _disks: disks, image, fixture };
         // A filesystem of several devices is one drive.
-        let is_complete = |is: &DriveProperties| is.label == "Blue" && is.devices.len() == count;
+        let is_complete = |is: &ShownDrive| is.label == "Blue" && is.devices.len() == count;
         scenario.fixture.one("all of it", is_complete)?;
         let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
         scenario.fixture.call(&drive, "Enrol", &no_options())?;
@@ -83,13 +85,13 @@ impl Scenario {
 
     /// From now on the kernel scrubs so slowly that there is time to look.
     fn slow_down(&self) -> Result<()> {
-        let uuid = self.drive()?.properties.filesystem_uuid;
+        let uuid = self.drive()?.properties.filesystem_uuid.clone();
         let limit = Path::new("/sys/fs/btrfs").join(uuid).join("devinfo/1/scrub_speed_max");
         Ok(fs::write(limit, "2m")?)
     }
 
     fn verify(&self) -> Result<String> {
-        let call = self.fixture.client.call(&self.drive()?.path, (DRIVE, "Verify"), &no_options())?;
+        let call = self.fixture.client.call(&self.drive()?.path, (DESTINATION, "Verify"), &no_options())?;
         Ok(call.body().deserialize::<OwnedObjectPath>()?.to_string())
     }
 

@@ -187,8 +187,9 @@ fn judge(method: &Method, answer: zbus::Result<Message>) -> Result<String> {
     };
     let own = ErrorName::ALL.iter().any(|known| known.as_str() == name) || name == INVALID_ARGS;
     // A job may be forgotten, and a drive another one, between the walk and the call.
-    let goes = [interface::JOB, interface::DRIVE].contains(&method.interface.as_str());
-    let gone = goes && name == "org.freedesktop.DBus.Error.UnknownObject";
+    let goes = [interface::JOB, interface::DRIVE, interface::DESTINATION].contains(&method.interface.as_str());
+    let unknown = ["UnknownObject", "UnknownInterface"];
+    let gone = goes && unknown.iter().any(|end| name == format!("org.freedesktop.DBus.Error.{end}"));
     let standard = ["UnknownInterface", "UnknownProperty", "PropertyReadOnly", "UnknownObject", "UnknownMethod"];
     let standard = standard.iter().any(|end| name == format!("org.freedesktop.DBus.Error.{end}"));
     let is_own = interface::ALL.contains(&method.interface.as_str());

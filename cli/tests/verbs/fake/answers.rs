@@ -7,12 +7,12 @@ use std::os::fd;
 use std::sync::Arc;
 
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{drive_path, job_path, volume_path};
 use butterdock_dbus::{
-    BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, MountRow, Options,
-    Problem, ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, UnpinOptions,
-    Warning, no_options,
+    BackupOptions, BackupRow, DriveHealth, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, MountRow,
+    Options, Problem, ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, SnapshotsOfMachine, StreamRow,
+    SubvolumeRow, UnpinOptions, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -26,9 +26,10 @@ pub(crate) const STEERING: &str = "bad\u{1b}[2Jname";
 /// The volumes; `old` is not mounted.
 const NAMES: &[&str] = &["tank", "old", STEERING];
 
-/// The volumes; an enrolled drive; one that is not enrolled, has no serial number and shares its label with the third one.
+/// The volumes; an enrolled drive, and one that is away; one that is not enrolled, has no serial number and shares its label with
+/// the last one.
 pub(super) fn objects() -> BTreeMap<String, Object> {
-    let object = |path: String, of, given: &[_]| (path, (of, contract::properties(of, given)));
+    let object = |path: String, of, given: &[_]| (path, Object::from([(of, contract::properties(of, given))]));
     let manager = [("Version", "0.0.0".into()), ("Features", vec!["played"].into())];
     let attic = [
         ("Label", "Attic".into()),
@@ -42,8 +43,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         ("State", "locked".into()),
         ("Enrolled", true.into()),
         ("Encrypted", true.into()),
-        ("LastBackup", STARTED.into()),
-        ("Backups", vec!["home"].into()),
+        ("Health", DriveHealth { device_errors: Some(7), verified: Some(STARTED), verify_errors: Some(0) }.into()),
         ("Note", "sdb1 has the serial number \"WX11\" instead of \"WX10\"".into()),
     ];
     let clone = |device: &'static str, model: &'static str| {
@@ -56,16 +56,42 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
             ("Size", 4096_u64.into()),
             ("State", "present".into()),
             ("MountedByOthers", true.into()),
-            ("Problem", problem.into()),
+            ("Problems", vec![plain(problem)].into()),
         ]
     };
+    let lost = [
+        ("Label", "Lost".into()),
+        ("Names", vec!["gone", "Lost"].into()),
+        ("Size", (1_u64 << 40).into()),
+        ("State", "away".into()),
+        ("Enrolled", true.into()),
+        ("LastSeen", STARTED.into()),
+    ];
     let drive = |id: &str, given: &[_]| object(drive_path(id).to_string(), DRIVE, given);
+    let destination = |name: &'static str, state: &'static str, more: &[_]| {
+        let given = [("Name", name.into()), ("Kind", "drive".into()), ("State", state.into())];
+        contract::properties(DESTINATION, &[&given, more].concat())
+    };
     let mut all = BTreeMap::from([
         object(ROOT.to_owned(), MANAGER, &manager),
         drive("3f2a", &attic),
+        drive("gone", &lost),
         drive("9a11", &clone("sdc1", "")),
         drive("9a22", &clone("sdd1", STEERING)),
     ]);
+    let of_attic = [
+        ("Free", (1_u64 << 40).into()),
+        ("LastBackup", STARTED.into()),
+        ("Backups", vec!["home"].into()),
+        ("NextRun", STARTED.into()),
+        ("Origins", vec![by("this-machine", None, 12), by("other-machine", Some("1a2b3c4d"), 3)].into()),
+    ];
+    let of_lost = [("Problems", vec![plain("the last backup \"home\" to this drive failed: it is slow")].into())];
+    let destinations =
+        [("3f2a", destination("Attic", "locked", &of_attic)), ("gone", destination("Lost", "away", &of_lost))];
+    for (id, properties) in destinations {
+        all.get_mut(drive_path(id).as_str()).expect("a drive").insert(DESTINATION, properties);
+    }
     for name in NAMES {
         let mounted = *name != "old";
         let (size, free) = if mounted { (4_u64 << 40, 3_u64 << 39) } else { (0, 0) };
@@ -74,6 +100,17 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         all.extend([object(volume_path(name).to_string(), VOLUME, &given)]);
     }
     all
+}
+
+/// Snapshots that a machine made.
+fn by(origin: &str, machine: Option<&str>, snapshots: u64) -> SnapshotsOfMachine {
+    let (origin, machine) = (Some(origin.to_owned()), machine.map(str::to_owned));
+    SnapshotsOfMachine { origin, machine, snapshots, newest: Some(STARTED) }
+}
+
+/// A problem without parameters.
+fn plain(english: &str) -> Problem {
+    Problem { code: "drive".to_owned(), params: ProblemParams::default(), english: english.to_owned() }
 }
 
 impl Service {
@@ -97,13 +134,8 @@ impl Service {
                 answer(call, &newest)
             }
             (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
-            (MANAGER, "ForgetDrive") => {
-                let (drive, _): (String, Options) = given.deserialize().expect("as in the XML");
-                let none = || Error::new(ErrorName::NotFound, format!("no drive {drive:?} is enrolled"));
-                if drive == "gone" { answer(call, &()) } else { Err(none()) }
-            }
-            (MANAGER, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
-            (MANAGER, "TrustClock") | (DRIVE, "Forget") => answer(call, &()),
+            (DESTINATION, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
+            (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
             (VOLUME, "ListSubvolumes") => subvolumes(call, object),
             (DRIVE, "Unlock") => {
@@ -117,10 +149,10 @@ impl Service {
             (DRIVE, "Mount") => answer(call, &"/run/butterdock/drives/x"),
             (DRIVE, "SafelyRemove") if object != "3f2a" => Err(Error::new(ErrorName::Busy, "the drive is in use")),
             (DRIVE, "SafelyRemove") => self.on_drive(call, object, "remove", "", vec![]).await,
-            (DRIVE, "Backup") if object != "3f2a" => {
+            (DESTINATION, "Backup") if object != "3f2a" => {
                 Err(Error::new(ErrorName::NotAuthorized, "you may not back up to it"))
             }
-            (DRIVE, "Backup") => {
+            (DESTINATION, "Backup") => {
                 let BackupOptions { backup: chosen, full, new_source } = BackupOptions::from_options(&options)?;
                 let why = match (full, new_source) {
                     (true, _) => "full, because it was requested",
@@ -134,7 +166,7 @@ impl Service {
                 }
                 first
             }
-            (DRIVE, "Verify") => {
+            (DESTINATION, "Verify") => {
                 // As while a person types a password: the answer comes after more signals than a connection holds.
                 self.signals_of_another_job(500).await;
                 self.on_drive(call, object, "verify", "", vec![]).await
@@ -143,12 +175,12 @@ impl Service {
                 let path = (object == "9a22").then(|| b"/media/anna/My disk\x1b[2J".to_vec());
                 answer(call, &vec![MountRow { path }])
             }
-            (DRIVE, "ListSnapshots") => answer(call, &snapshots()),
+            (DESTINATION, "ListSnapshots") => answer(call, &snapshots()),
             (DRIVE, "ListStreams") => {
                 let name = b"mon\x1b[2J\xff.send".to_vec();
                 answer(call, &vec![StreamRow { name, size: 7, subvolume: b"mon".to_vec(), ..StreamRow::default() }])
             }
-            (DRIVE, "Restore") => {
+            (DESTINATION, "Restore") => {
                 RestoreOptions::from_options(&options)?;
                 let (_, volume, _): (String, String, Options) = given.deserialize().expect("as in the XML");
                 self.on_drive(call, object, "restore", "", vec![("Volume", volume_path(&volume).into())]).await

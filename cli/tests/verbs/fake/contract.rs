@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use butterdock_dbus::introspection;
+use butterdock_dbus::{Problem, introspection};
 use zbus::wire::Signature;
 use zbus::{ObjectPath, OwnedVariant, Variant};
 use zbus_xml::{Arg, ArgDirection, Interface, Node};
@@ -58,6 +58,9 @@ fn empty(of: &Signature) -> Variant<'static> {
         "t" => 0_u64.into(),
         "s" => "".into(),
         "as" => Vec::<String>::new().into(),
+        "a{sv}" => HashMap::<String, Variant<'_>>::new().into(),
+        "aa{sv}" => Vec::<HashMap<String, Variant<'_>>>::new().into(),
+        "a(sa{sv}s)" => Vec::<Problem>::new().into(),
         "o" => ObjectPath::from_static_str_unchecked("/").into(),
         other => panic!("no property has had the type {other} so far"),
     }

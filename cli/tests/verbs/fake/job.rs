@@ -104,7 +104,7 @@ impl Service {
     }
 
     fn remember(&self, id: Uuid, path: &str, result: &str, error: Option<(&str, &str)>) {
-        let properties = self.objects.lock().expect("unpoisoned")[path].1.clone();
+        let properties = self.objects.lock().expect("unpoisoned")[path][JOB].clone();
         let mut job = JobProperties::default();
         properties.iter().for_each(|(name, value)| job.set(name, value).expect("as in the XML"));
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -126,7 +126,7 @@ impl Service {
 
     pub(super) async fn cancel(&self, path: &str, call: &Message) -> Answer {
         let job = Arc::clone(&self.jobs.lock().expect("unpoisoned")[path]);
-        if !bool::try_from(self.property(path, "Cancelable")).expect("a truth value") {
+        if !bool::try_from(self.property(path, JOB, "Cancelable")).expect("a truth value") {
             return Err(Error::new(ErrorName::Failed, "the job has ended already"));
         }
         job.cancelled.notify_one();

@@ -76,8 +76,8 @@ impl Fake {
     }
 }
 
-/// An object: its interface and the properties of it.
-type Object = (&'static str, Properties);
+/// An object: its interfaces, each with its properties.
+type Object = HashMap<&'static str, Properties>;
 
 #[derive(Debug)]
 struct Service {
@@ -125,12 +125,12 @@ impl Service {
                 (answer(&call, &self.managed()), "a{oa{sa{sv}}}".to_owned())
             }
             ("org.freedesktop.DBus.Properties", "Get") => {
-                let (_, name): (&str, &str) = given.deserialize().expect("an interface and a name");
-                (answer(&call, &self.property(path, name)), "v".to_owned())
+                let (of, name): (&str, &str) = given.deserialize().expect("an interface and a name");
+                (answer(&call, &self.property(path, of, name)), "v".to_owned())
             }
             ("org.freedesktop.DBus.Introspectable", "Introspect") => {
-                let of = self.objects.lock().expect("unpoisoned").get(path).map_or(interface::JOB, |(of, _)| of);
-                (answer(&call, &contract::xml(of)), "s".to_owned())
+                let of = self.objects.lock().expect("unpoisoned").get(path).and_then(|of| of.keys().next().copied());
+                (answer(&call, &contract::xml(of.unwrap_or(interface::JOB))), "s".to_owned())
             }
             _ => match contract::method(interface, member) {
                 Some((arguments, wanted)) if given.signature().to_string_no_parens() == arguments => {
@@ -167,26 +167,26 @@ impl Service {
     fn managed(&self) -> HashMap<ObjectPath<'static>, HashMap<&'static str, Properties>> {
         let objects = self.objects.lock().expect("unpoisoned");
         let path = |path: &String| ObjectPath::try_from(path.clone()).expect("a path");
-        objects.iter().map(|(at, (of, all))| (path(at), HashMap::from([(*of, all.clone())]))).collect()
+        objects.iter().map(|(at, object)| (path(at), object.clone())).collect()
     }
 
-    fn property(&self, path: &str, name: &str) -> OwnedVariant {
-        self.objects.lock().expect("unpoisoned")[path].1[name].clone()
+    fn property(&self, path: &str, interface: &str, name: &str) -> OwnedVariant {
+        self.objects.lock().expect("unpoisoned")[path][interface][name].clone()
     }
 
     /// Adds an object.
     async fn add(&self, path: &str, of: &'static str, properties: Properties) {
-        let added = HashMap::from([(of, properties.clone())]);
-        self.objects.lock().expect("unpoisoned").insert(path.to_owned(), (of, properties));
+        let added = HashMap::from([(of, properties)]);
+        self.objects.lock().expect("unpoisoned").insert(path.to_owned(), added.clone());
         let path = ObjectPath::try_from(path).expect("a path");
         self.signal(ROOT, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", &(path, added)).await;
     }
 
-    /// Changes properties of an object.
+    /// Changes properties of an object with one interface.
     async fn change(&self, path: &str, changes: &[(&'static str, Variant<'static>)]) {
         let of = {
             let mut objects = self.objects.lock().expect("unpoisoned");
-            let (of, properties) = objects.get_mut(path).expect("an object");
+            let (of, properties) = objects.get_mut(path).expect("an object").iter_mut().next().expect("an interface");
             contract::change(properties, changes);
             *of
         };

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use butterdock_btrfs::Errno;
 use butterdock_btrfs::file::{Mode, OFlag, clone_range, open_beneath, stat};
-use butterdock_btrfs::filesystem::{DeviceErrors, device_errors, device_info, info, is_btrfs, open_top, sync};
+use butterdock_btrfs::filesystem::{
+    DeviceErrors, all_device_errors, device_errors, device_info, info, is_btrfs, open_top, sync,
+};
 use butterdock_btrfs::names::make_dir;
 use butterdock_btrfs::scrub::{Repair, Scrubbed, cancel, progress, scrub};
 use butterdock_btrfs::space::space;
@@ -62,6 +64,8 @@ fn a_damaged_block_moves_the_counter_of_its_device() {
     let errors = device_errors(volume.root(), 1).unwrap();
     assert!(errors.corruption > 0);
     assert_eq!((errors.write, errors.read, errors.flush, errors.generation), (0, 0, 0, 0));
+    assert_eq!(errors.total(), errors.corruption);
+    assert_eq!(all_device_errors(volume.root()), Ok(vec![(1, errors)]));
 }
 
 #[test]

@@ -5,14 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use butterdock_btrfs::extents::{ExtentKind, FileExtent, file_extents};
 use butterdock_btrfs::filesystem::{self, DeviceErrors};
+use butterdock_btrfs::roots;
 use butterdock_btrfs::search::TreeSearch;
-use butterdock_btrfs::{Errno, Error as Fault, roots};
 
 use crate::apply::{Ranges, Written};
 use crate::error::{Cause, Error};
-
-/// No filesystem has more devices; bounds the loop for a damaged `max_id`.
-const DEVICES: u64 = 4096;
 
 /// The error counters of each device at one time.
 #[derive(Debug)]
@@ -23,21 +20,8 @@ pub(crate) struct Health {
 impl Health {
     /// Reads the counters.
     pub(crate) fn read(fd: impl AsFd) -> Result<Self, Error> {
-        let ask = |fault| Error::call("read the device error counters", fault);
-        let info = filesystem::info(&fd).map_err(ask)?;
-        let mut devices = Vec::new();
-        for id in 0..=info.max_id.min(DEVICES) {
-            // Reading the counters of a missing device makes the kernel log a warning; this call does not.
-            if filesystem::device_info(&fd, id).map_err(ask)?.is_none() {
-                continue;
-            }
-            match filesystem::device_errors(&fd, id) {
-                Ok(errors) => devices.push((id, errors)),
-                Err(Fault { errno: Errno::ENODEV, .. }) => {}
-                Err(fault) => return Err(ask(fault)),
-            }
-        }
-        Ok(Self { devices })
+        let devices = filesystem::all_device_errors(fd);
+        Ok(Self { devices: devices.map_err(|fault| Error::call("read the device error counters", fault))? })
     }
 
     /// Compares the counters with those of now: a write or flush that failed since may be one of this run.

@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use butterdock_btrfs::filesystem::DeviceErrors;
 use nix::unistd::{Uid, User};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::block_device::BlockDevice;
@@ -50,6 +52,17 @@ pub(crate) trait MountEvents: Debug + Send {
     /// # Errors
     /// Changes are not reported any more.
     fn changed(&mut self) -> Waiting<'_, io::Result<()>>;
+}
+
+/// What the filesystem of a mounted drive says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Readings {
+    /// Bytes that are free; 0 unknown.
+    #[serde(default)]
+    pub free: u64,
+    /// The errors that the counters of its devices have counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_errors: Option<u64>,
 }
 
 /// The block devices of a machine, and what is done with them. All but [`Self::events`] and [`Self::mount_events`] block as long
@@ -109,8 +122,8 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// The mount that a directory was reached through, as `mounts::unique_id` has it; 0 where the kernel does not tell.
     fn mount_id(&self, root: &File) -> u64;
 
-    /// The bytes that are free; 0 where the filesystem does not tell.
-    fn free(&self, root: &File) -> u64;
+    /// What the filesystem says of itself.
+    fn readings(&self, root: &File) -> Readings;
 
     /// Writes everything to the drive. Answers false where the filesystem became read-only after an error.
     ///
@@ -230,8 +243,13 @@ impl Devices for SystemDevices {
         butterdock_btrfs::mounts::unique_id(root)
     }
 
-    fn free(&self, root: &File) -> u64 {
-        rustix::fs::fstatvfs(root).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+    fn readings(&self, root: &File) -> Readings {
+        let free = rustix::fs::fstatvfs(root).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
+        let errors = butterdock_btrfs::filesystem::all_device_errors(root).ok();
+        let total = |devices: Vec<(u64, DeviceErrors)>| {
+            devices.iter().map(|(_, errors)| errors.total()).fold(0, u64::saturating_add)
+        };
+        Readings { free, device_errors: errors.map(total) }
     }
 
     fn write_out(&self, root: &File) -> Result<bool> {

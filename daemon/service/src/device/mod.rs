@@ -32,7 +32,7 @@ mod text;
 #[cfg(test)]
 pub(crate) use block_device::Partition;
 pub(crate) use block_device::{BlockDevice, Bus, Content, Mapping};
-pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, SystemDevices};
+pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, Readings, SystemDevices};
 pub(crate) use error::{Error, Part, Result, Sentence};
 pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Access, Filesystem, Log, ReadOnly, Source, unsupported};

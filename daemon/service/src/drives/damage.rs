@@ -32,6 +32,9 @@ pub(crate) struct VerifyResult {
 /// that the next backups could build on count as damaged if the damage was not located: a later snapshot is not one of them.
 pub(super) fn record(enrolment: &mut Enrolment, result: &VerifyResult, now: u64) {
     let VerifyResult { blocks, files, subvolumes, elsewhere, is_partial } = result;
+    if !is_partial {
+        enrolment.verified = now;
+    }
     let earlier = enrolment.damage.take().filter(|_| *is_partial);
     if *blocks == 0 {
         enrolment.damage = earlier;
@@ -101,7 +104,7 @@ mod tests {
         let again: Enrolment = serde_json::from_value(serde_json::to_value(&blue).expect("written")).expect("read");
         assert_eq!(again, blue, "a restart forgets it");
         record(&mut blue, &VerifyResult::default(), 6);
-        assert_eq!((problem(&blue), damaged(&blue)), (None, Vec::new()));
+        assert_eq!((problem(&blue), damaged(&blue), blue.verified), (None, Vec::new(), 6));
     }
 
     #[test]
@@ -110,7 +113,7 @@ mod tests {
         record(&mut blue, &found(), 5);
         let before = blue.damage.clone();
         record(&mut blue, &VerifyResult { is_partial: true, ..VerifyResult::default() }, 6);
-        assert_eq!(blue.damage, before);
+        assert_eq!((blue.damage.clone(), blue.verified), (before, 5));
         let more =
             VerifyResult { blocks: 3, files: 1, subvolumes: vec![Identity([4; 16])], is_partial: true, ..found() };
         record(&mut blue, &more, 7);

@@ -219,10 +219,10 @@ fn write_token(
         if let Some(before) = token::begin(&root, &mut plan.enrolment, register)? {
             set_unreadable_aside(register, before);
         }
-        Ok(devices.free(&root))
+        Ok(devices.readings(&root))
     });
     match begun {
-        Ok(free) => Ok((Proved { mounted, free, unwritable: None }, plan)),
+        Ok(readings) => Ok((Proved { mounted, readings, unwritable: None }, plan)),
         Err(error) => {
             // Perhaps it was not written yet; without a token it means nothing.
             if let Err(error) = register.forget(plan.enrolment.id) {

@@ -3,18 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::types::{BackupStatus, Condition, DriveProperties, EnrolOptions, Error, Problem};
+use crate::types::{BackupStatus, Condition, DriveState, EnrolOptions, Error, Problem};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
-use super::problem::{busy, no_such_drive};
+use super::problem::{away, busy, failed, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
 use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, kept_shared, review, rows, secret};
 use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::destination_list::DestinationList;
 use crate::device::Devices;
 use crate::enrolment::{Enrolment, EnrolmentStore};
 use crate::hooks::{Event, Hooks, Kind};
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     /// Changes when a source may have appeared.
     pub(super) sources: watch::Sender<()>,
     pub(super) hooks: Hooks,
+    pub(super) destinations: DestinationList,
     pub(super) operations: BlockingQueues<DriveId>,
     pub(super) reads: BlockingQueues<DriveId>,
     /// The service ends.
@@ -56,7 +58,7 @@ impl DriveManager {
     pub(crate) async fn start(
         config: &Config,
         (devices, clock): (Arc<dyn Devices>, Clock),
-        hooks: Hooks,
+        (hooks, destinations): (Hooks, DestinationList),
         supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<PlugEvent>)> {
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
@@ -64,10 +66,12 @@ impl DriveManager {
         let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
         let mut events = devices.events().context("cannot listen to udev")?;
-        let (manager, plugged) = Self::new(config, (devices, clock), hooks, register, enrolments);
+        let (manager, plugged) = Self::new(config, (devices, clock), (hooks, destinations), register, enrolments);
         manager.look_at_mounts().await;
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);
+        // Without a device nothing else shows the drives that are away.
+        manager.review();
         supervisor.start("follows udev", |pulse| review::follow(events, manager.clone(), pulse));
         Ok((manager, plugged))
     }
@@ -76,7 +80,7 @@ impl DriveManager {
     pub(super) fn new(
         config: &Config,
         (devices, clock): (Arc<dyn Devices>, Clock),
-        hooks: Hooks,
+        (hooks, destinations): (Hooks, DestinationList),
         register: EnrolmentStore,
         enrolments: Vec<Enrolment>,
     ) -> (Self, mpsc::UnboundedReceiver<PlugEvent>) {
@@ -92,6 +96,7 @@ impl DriveManager {
             plugs,
             sources: watch::Sender::new(()),
             hooks,
+            destinations,
             operations: drive_lock::operations(),
             reads: drive_lock::reads(),
             ending: AtomicBool::new(false),
@@ -100,25 +105,14 @@ impl DriveManager {
         (manager, received)
     }
 
-    /// The drives that are shown now; the channel of each closes when it goes.
+    /// The drives that are shown now, enrolled ones also while they are away; the channel of each closes when it goes.
     pub fn drives(&self) -> Vec<watch::Receiver<Drive>> {
         self.lock().shown.values().map(watch::Sender::subscribe).collect()
     }
 
-    /// The drive, where it is shown.
+    /// The drive, attached or away, where it is shown.
     pub fn drive(&self, id: &DriveId) -> Option<Drive> {
         self.lock().shown.get(id).map(|shown| shown.borrow().clone())
-    }
-
-    /// What is known of it, attached or away; of one that is away its label alone. None where there is no such drive.
-    pub fn properties(&self, id: &DriveId) -> Option<DriveProperties> {
-        let table = self.lock();
-        let away = || {
-            let enrolment = table.enrolment(id)?;
-            let (label, names) = (enrolment.label().to_owned(), enrolment.names());
-            Some(DriveProperties { label, names, enrolled: true, ..DriveProperties::default() })
-        };
-        table.shown.get(id).map(|shown| shown.borrow().is.clone()).or_else(away)
     }
 
     /// Changes whenever [`Self::drives`] has one that it did not have.
@@ -308,7 +302,18 @@ impl DriveManager {
     /// Waits for the lock of an attached drive.
     pub(super) async fn lock_drive(&self, id: &DriveId) -> Result<DriveLockGuard, Error> {
         let lock: Option<DriveLock> = self.lock().entries.get(id).map(|entry| entry.lock.clone());
-        lock.ok_or_else(|| no_such_drive(id))?.acquire().await
+        lock.ok_or_else(|| self.not_attached(id))?.acquire().await
+    }
+
+    /// The error for a drive that is not attached.
+    pub(crate) fn not_attached(&self, id: &DriveId) -> Error {
+        let Some(drive) = self.drive(id).filter(|drive| drive.state == DriveState::Away) else {
+            return no_such_drive(id);
+        };
+        match drive.problems.iter().find(|problem| matches!(problem, Problem::EnrolmentUnreadable { .. })) {
+            Some(problem) => failed(problem.to_string()),
+            None => away(&drive.label),
+        }
     }
 
     /// Ends the lock, and reviews the table.

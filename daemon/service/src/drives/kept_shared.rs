@@ -129,6 +129,18 @@ impl DriveManager {
         }
     }
 
+    /// Records that an enrolled drive was attached until now.
+    pub(super) async fn note_unplugged(&self, id: &DriveId) {
+        let now = self.0.clock.micros();
+        let written = self.write_down(id, move |enrolment| {
+            enrolment.last_seen = now;
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "cannot record when the drive was unplugged: {error}");
+        }
+    }
+
     async fn give_up(&self, id: &DriveId, backups: BTreeSet<String>, by_command: bool) -> Result<(), Error> {
         self.write_down(id, move |enrolment| {
             for backup in backups {

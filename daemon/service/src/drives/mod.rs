@@ -1,7 +1,8 @@
 //! The drives: which are attached, what they are, and what is going on with each. What is done with a drive the policy decides.
 //!
 //! ```text
-//! udev → review → table → policy's decisions ┬→ shown   a watch channel for each drive; it closes when the drive goes
+//! udev → review → table → policy's decisions ┬→ shown   a watch channel for each drive; it closes when the drive goes, or is
+//!                                            │          forgotten; an enrolled drive that is away is shown too
 //!                                            └→ the next step with a drive: unlock, mount, begin the backups of its plug
 //! bus, jobs → handle → the step → table
 //! ```
@@ -13,7 +14,7 @@
 //! * `mounting` (and unlocking), `enrolling`, `erasing`, `release` are what can be done; `mount` makes the system calls.
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
 //!   of one that has no btrfs and is only read.
-//! * `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
+//! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
 //!   logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
 //!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups;
 //!   `unbegun` finds those that a plug did not begin.
@@ -35,6 +36,7 @@ mod lease;
 mod mount;
 mod mounting;
 mod not_done;
+mod origins;
 mod other_mounts;
 mod problem;
 mod records;
@@ -54,6 +56,7 @@ use tokio::sync::watch;
 
 use crate::backups::PairUuids;
 use crate::policy;
+use crate::types::DestinationId;
 
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
@@ -93,6 +96,18 @@ impl From<&policy::DriveId> for DriveId {
             policy::DriveId::Enrolled(enrolment) => Self::from(*enrolment),
             policy::DriveId::Device(name, count) => Self(format!("{name}-{count}")),
         }
+    }
+}
+
+impl From<&DriveId> for DestinationId {
+    fn from(id: &DriveId) -> Self {
+        Self(id.0.clone())
+    }
+}
+
+impl From<&DestinationId> for DriveId {
+    fn from(id: &DestinationId) -> Self {
+        Self(id.0.clone())
     }
 }
 

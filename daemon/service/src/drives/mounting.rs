@@ -196,7 +196,7 @@ impl DriveManager {
         plan: Plan,
         known: impl FnOnce(&mut DriveEntry),
     ) -> Arc<Mount> {
-        let Proved { mounted, free, unwritable } = proved;
+        let Proved { mounted, readings, unwritable } = proved;
         let Plan { enrolment, nodes, under, disks, luks, sources: _ } = plan;
         let mount = Arc::new(Mount { mounted, nodes, under, luks, gone: watch::Sender::new(false) });
         let mut table = self.lock();
@@ -207,10 +207,10 @@ impl DriveManager {
         if unwritable.is_none() && !table.set_condition(enrolment.id, Condition::Sound).is_sound() {
             self.write_soon(id);
         }
+        table.readings.insert(enrolment.id, readings);
         let entry = table.entries.entry(id.clone()).or_insert_with(DriveEntry::new);
         entry.mount = Some(Arc::clone(&mount));
         entry.disks = disks;
-        entry.free = free;
         entry.problem.clear();
         entry.unwritable = unwritable;
         known(entry);

@@ -83,13 +83,15 @@ impl DriveManager {
         if last.is_none_or(|last| last <= seconds) && !table.not_done.on(enrolled).contains_key(backup) {
             table.not_done.set(enrolled, backup, attempt);
         }
+        drop(table);
+        self.review();
     }
 
     /// A backup that was asked for did not become a job: it is a problem, also for the hooks.
     pub(crate) fn backup_not_begun(&self, id: &DriveId, backup: &str, attempt: Attempt) {
         let reason = attempt.reason.clone();
         tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the backup \"{backup}\" does not begin: {reason}");
-        let label = self.properties(id).map(|drive| drive.label).unwrap_or_default();
+        let label = self.drive(id).map(|drive| drive.label.clone()).unwrap_or_default();
         let event = Event::of(Kind::BackupFailed, id.as_str(), &label);
         let error = Some(attempt.error);
         self.0.hooks.tell(Event { backup: backup.to_owned(), error, message: reason, ..event });

@@ -139,6 +139,12 @@ pub(super) fn no_such_drive(id: &DriveId) -> Error {
     )
 }
 
+/// For a caller that needs an enrolled drive of this label, which is away.
+pub(super) fn away(label: &str) -> Error {
+    let text = format!("the drive \"{}\" is not attached; plug it in, then try again", label.escape_debug());
+    Error::new(ErrorCode::DeviceGone, text)
+}
+
 pub(super) fn failed(text: impl Into<String>) -> Error {
     Error::new(ErrorCode::Failed, text)
 }

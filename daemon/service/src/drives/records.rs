@@ -184,6 +184,8 @@ impl DriveManager {
                 enrolment.not_done = table.not_done.on(enrolled);
                 enrolment.condition = table.condition(enrolled);
                 enrolment.left_out = table.left_out.get(&enrolled).cloned().unwrap_or_default();
+                enrolment.readings = table.readings.get(&enrolled).copied().unwrap_or_default();
+                enrolment.origins = table.origins.get(&enrolled).cloned().unwrap_or_default();
             })?;
             Ok(refused)
         });
@@ -217,6 +219,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, Reading};
     use crate::config::Config;
+    use crate::destination_list::DestinationList;
     use crate::drives::table::DriveEntry;
     use crate::enrolment::{EnrolmentStore, Member};
     use crate::hooks::Hooks;
@@ -234,12 +237,12 @@ mod tests {
         let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
         register.write(&enrolment).expect("written");
         let id = DriveId::from(enrolment.id);
-        let hooks = Hooks::start(None, ()).expect("a thread");
+        let (hooks, destinations) = (Hooks::start(None, ()).expect("a thread"), DestinationList::default());
         let devices = std::sync::Arc::new(crate::device::SystemDevices);
         let reading = Reading { wall: 1_795_378_500, boot: 1, boot_id: Uuid::nil(), synchronised: None };
         let clock = Clock::of(move || reading);
         let (manager, _plugged) =
-            DriveManager::new(&Config::default(), (devices, clock), hooks, register, vec![enrolment]);
+            DriveManager::new(&Config::default(), (devices, clock), (hooks, destinations), register, vec![enrolment]);
         manager.lock().entries.insert(id.clone(), DriveEntry::new());
         let guard = manager.lock_drive(&id).await.expect("free");
         let begun = tokio::time::Instant::now();

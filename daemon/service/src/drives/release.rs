@@ -195,6 +195,7 @@ impl DriveManager {
         self.entry(id, |entry| entry.released = true);
         if let Some(mount) = &leaving.mount {
             self.renew_token(id, mount).await;
+            self.count_snapshots(id, mount).await;
             let written = written_and_unmounted(self, id, mount).await;
             let was_kept = self.entry(id, |entry| match &written {
                 Ok(_) => {
@@ -305,8 +306,15 @@ impl DriveManager {
 
 /// Returns whether it was still writable when unmounted.
 async fn written_and_unmounted(manager: &DriveManager, id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
-    let same = Arc::clone(mount);
-    let is_writable = blocking(manager, id, move || same.mounted.write_out()).await?;
+    let (same, devices) = (Arc::clone(mount), Arc::clone(&manager.0.devices));
+    let written = blocking(manager, id, move || {
+        let is_writable = same.mounted.write_out()?;
+        Ok((is_writable, same.mounted.root().map(|root| devices.readings(&root)).ok()))
+    });
+    let (is_writable, readings) = written.await?;
+    if let (Some(enrolled), Some(readings)) = (id.enrolment(), readings) {
+        manager.lock().readings.insert(enrolled, readings);
+    }
     let mut gone = mount.gone.subscribe();
     if !is_writable && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
         return Err(Error::new(ErrorCode::DeviceGone, PULLED));

@@ -75,9 +75,8 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
     let shown = table.shown.get(&id).map(|shown| shown.borrow().clone());
     let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
     let known = known(enrolment, rule.name.as_str());
-    // A drive that is away is not shown, and has what is written down of it.
-    let away = || shown::of_these_backups(table, enrolment, [rule.name.as_str()]);
-    let mut problems = shown.map_or_else(away, |drive| drive.is.problems);
+    let mut problems = shown.map(|drive| drive.is.problems).unwrap_or_default();
+    problems.extend(shown::of_backups(table, enrolment, [rule.name.as_str()]));
     problems.retain(|problem| problem.concerns(rule.name.as_str()));
     if let Err(sentence) = &known {
         problems.insert(0, Problem::RecordUnreadable { sentence: sentence.clone() });

@@ -1,12 +1,12 @@
-//! The public properties of a drive.
+//! The public properties of a drive, and of the destination that an enrolled one is.
 
-use crate::types::{DriveProperties, DriveState, Problem};
+use crate::types::{DestinationKind, DestinationProperties, DriveHealth, DriveProperties, DriveState, Problem};
 
 use super::DriveId;
 use super::table::{DriveEntry, DriveTable, goes};
 use super::{damage, replaced};
 use crate::config::Config;
-use crate::device::{BlockDevice, Bus, Finding};
+use crate::device::{BlockDevice, Bus, Finding, Readings};
 use crate::enrolment::{Enrolment, Member};
 use crate::policy::{Action, Decision};
 
@@ -58,7 +58,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         | Action::Mount(_)
         | Action::Backup => entry.problem(),
     };
-    let of_backups = enrolment.map(|enrolment| of_backups(table, enrolment)).unwrap_or_default();
+    let lasting = enrolment.map(|enrolment| lasting(table, enrolment)).unwrap_or_default();
     let unreadable = table
         .unreadable_problem()
         .filter(|_| enrolment.is_none() && devices.iter().any(|device| table.is_claimed(device)));
@@ -75,7 +75,6 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         devices: outer_devices.iter().map(|facts| facts.name().to_owned()).collect(),
         device_count: device_count(table, &outer_devices, enrolment),
         size: size(&outer_devices, enrolment),
-        free: entry.free,
         filesystem_type: content.map(|content| content.kind.clone()).unwrap_or_default(),
         filesystem_uuid: enrolment
             .map(|enrolment| enrolment.filesystem.to_string())
@@ -84,13 +83,109 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
         mounted_by_others: !table.mounts_over(&devices).is_empty(),
-        problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(unreadable).chain(of_backups).collect(),
+        problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(unreadable).chain(lasting).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
-        last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
-        backups: enrolment.map(|enrolment| backups(&table.config, enrolment)).unwrap_or_default(),
+        last_seen: enrolment.map_or(0, Enrolment::attached_last),
+        health: enrolment.map(|enrolment| health(table, enrolment)).unwrap_or_default(),
     };
     Drive { id, is }
+}
+
+/// An enrolled drive that is not attached, as it is recorded; none if it is not enrolled. `unwritable`: why it took no writes.
+pub(super) fn away(table: &DriveTable, id: &DriveId, unwritable: String) -> Option<Drive> {
+    let Some(enrolment) = table.enrolment(id) else { return unreadable(table, id) };
+    let label = enrolment.label().to_owned();
+    let is = DriveProperties {
+        names: names(id, &label, Some(enrolment)),
+        label,
+        serial: enrolment.members.first().map(|member| member.serial.clone()).unwrap_or_default(),
+        device_count: enrolment.members.len() as u64,
+        size: size(&[], Some(enrolment)),
+        filesystem_type: "btrfs".to_owned(),
+        filesystem_uuid: enrolment.filesystem.to_string(),
+        encrypted: enrolment.members.iter().any(|member| member.luks.is_some()),
+        state: DriveState::Away,
+        problems: of_drive(unwritable).into_iter().chain(lasting(table, enrolment)).collect(),
+        enrolled: true,
+        last_seen: enrolment.attached_last(),
+        health: health(table, enrolment),
+        ..DriveProperties::default()
+    };
+    Some(Drive { id: id.clone(), is })
+}
+
+/// An enrolled drive whose record cannot be read: only its id is known.
+fn unreadable(table: &DriveTable, id: &DriveId) -> Option<Drive> {
+    let problem = table.unreadable_problem()?;
+    id.enrolment().filter(|id| table.unreadable.files.contains_key(id))?;
+    let is = DriveProperties {
+        names: vec![id.as_str().to_owned()],
+        state: DriveState::Away,
+        problems: vec![problem],
+        enrolled: true,
+        ..DriveProperties::default()
+    };
+    Some(Drive { id: id.clone(), is })
+}
+
+/// A drive that the service switched off, or that became read-only: it can be unplugged, and may be there all the same. `before`
+/// is how it was shown, `away` how it is shown later.
+pub(super) fn safe(before: &Drive, away: Option<Drive>, unwritable: String) -> Drive {
+    let (problems, last_seen) = away
+        .map_or_else(|| (of_drive(unwritable).into_iter().collect(), 0), |away| (away.is.problems, away.is.last_seen));
+    let is = DriveProperties {
+        device: String::new(),
+        disk: String::new(),
+        devices: Vec::new(),
+        note: String::new(),
+        mounted_by_others: false,
+        state: DriveState::Safe,
+        problems,
+        last_seen,
+        ..before.is.clone()
+    };
+    Drive { id: before.id.clone(), is }
+}
+
+fn readings(table: &DriveTable, enrolment: &Enrolment) -> Readings {
+    table.readings.get(&enrolment.id).copied().unwrap_or_default()
+}
+
+/// What is known of its health.
+fn health(table: &DriveTable, enrolment: &Enrolment) -> DriveHealth {
+    // Older records have no time of a verify but that of the damage that it found.
+    let found = enrolment.damage.as_ref().map(|damage| (damage.found, damage.blocks));
+    let verified = Some(enrolment.verified).filter(|time| *time != 0).or_else(|| Some(found?.0));
+    DriveHealth {
+        verified,
+        verify_errors: verified.map(|_| found.map_or(0, |(_, blocks)| blocks)),
+        device_errors: readings(table, enrolment).device_errors,
+    }
+}
+
+/// The destination that the drive is; none if it is not enrolled.
+pub(super) fn destination(table: &DriveTable, drive: &Drive) -> Option<DestinationProperties> {
+    if !drive.enrolled {
+        return None;
+    }
+    let enrolment = table.enrolment(&drive.id);
+    let backups = enrolment.map(|enrolment| backups(&table.config, enrolment)).unwrap_or_default();
+    let of_backups = enrolment.map(|one| of_backups(table, one, backups.iter().map(String::as_str)));
+    Some(DestinationProperties {
+        id: (&drive.id).into(),
+        name: drive.label.clone(),
+        kind: DestinationKind::Drive,
+        state: drive.state.into(),
+        problems: drive.problems.iter().cloned().chain(of_backups.into_iter().flatten()).collect(),
+        free: enrolment.map(|one| readings(table, one).free).unwrap_or_default(),
+        size: drive.size,
+        last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
+        next_run: 0,
+        overdue: false,
+        backups,
+        origins: enrolment.and_then(|one| table.origins.get(&one.id)).cloned().unwrap_or_default(),
+    })
 }
 
 /// Its devices without the mappings over containers, which have neither serial nor bus; what came first is the first.
@@ -136,23 +231,20 @@ pub(super) fn of_drive(sentence: String) -> Option<Problem> {
     (!sentence.is_empty()).then_some(Problem::Drive { sentence })
 }
 
-/// What is wrong with its data and its backups: lost writes, damage, those that did not run, and the snapshots on it.
-pub(super) fn of_backups(table: &DriveTable, enrolment: &Enrolment) -> Vec<Problem> {
-    let backups = backups(&table.config, enrolment);
-    of_these_backups(table, enrolment, backups.iter().map(String::as_str))
+/// What stays wrong with it while it is away and after a restart: lost writes, and damage.
+fn lasting(table: &DriveTable, enrolment: &Enrolment) -> Vec<Problem> {
+    let condition = Some(table.condition(enrolment.id)).filter(|condition| !condition.is_sound());
+    condition.map(Problem::Unsound).into_iter().chain(damage::problem(enrolment)).collect()
 }
 
-/// The same for some of them.
-pub(super) fn of_these_backups<'b>(
+/// What is wrong with these backups on it: those that did not run, and their snapshots on it.
+pub(super) fn of_backups<'b>(
     table: &DriveTable,
     enrolment: &Enrolment,
     backups: impl IntoIterator<Item = &'b str> + Clone,
 ) -> Vec<Problem> {
-    let condition = Some(table.condition(enrolment.id)).filter(|condition| !condition.is_sound());
     let not_done = table.not_done.problems(enrolment.id, backups.clone());
-    let replaced = replaced::problem(enrolment, backups);
-    let of_drive = condition.map(Problem::Unsound).into_iter().chain(damage::problem(enrolment));
-    of_drive.chain(not_done).chain(replaced).collect()
+    not_done.into_iter().chain(replaced::problem(enrolment, backups)).collect()
 }
 
 fn state(entry: &DriveEntry, encrypted: bool, open: bool) -> DriveState {

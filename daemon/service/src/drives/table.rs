@@ -17,10 +17,10 @@ use super::problem::Unwritable;
 use super::{Drive, DriveId};
 use crate::backups::SourceProblem;
 use crate::config::{BackupRule, Config, Schedule};
-use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, mapping_name};
+use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
 use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
-use crate::types::{Condition, Problem};
+use crate::types::{Condition, Problem, SnapshotsOfMachine};
 
 /// How long a drive without devices is shown as safe, after it was switched off or became read-only: only a person sees whether
 /// it is still plugged in, and what is wrong with it is shown.
@@ -51,6 +51,10 @@ pub(super) struct DriveTable {
     pub(super) unreadable: Unreadable,
     /// How many subvolumes below the source the last run of each backup left out, by enrolment.
     pub(super) left_out: BTreeMap<Uuid, BTreeMap<String, u64>>,
+    /// What its filesystem said of itself when it was used last, by enrolment.
+    pub(super) readings: BTreeMap<Uuid, Readings>,
+    /// Which machines made the snapshots on it when it was used last, by enrolment.
+    pub(super) origins: BTreeMap<Uuid, Vec<SnapshotsOfMachine>>,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -100,8 +104,6 @@ pub(super) struct DriveEntry {
     pub(super) mounted_unseen: bool,
     /// The devices at the last automatic attempt; the same set is not retried.
     pub(super) tried: Vec<PathBuf>,
-    /// Bytes; 0 unknown.
-    pub(super) free: u64,
 }
 
 /// Disks: the node of each, and the kernel's count of disks.
@@ -147,7 +149,6 @@ impl DriveEntry {
             unwritable: None,
             mounted_unseen: false,
             tried: Vec::new(),
-            free: 0,
         }
     }
 
@@ -198,8 +199,12 @@ impl DriveEntry {
 
     /// What is wrong with it; empty where nothing is.
     pub(super) fn problem(&self) -> String {
-        let unwritable = || self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default().to_owned();
-        if self.problem.is_empty() { unwritable() } else { self.problem.clone() }
+        if self.problem.is_empty() { self.lasting_problem() } else { self.problem.clone() }
+    }
+
+    /// What stays wrong with it when it is unplugged; empty where nothing does.
+    pub(super) fn lasting_problem(&self) -> String {
+        self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default().to_owned()
     }
 
     /// Whether devices were missing when it was mounted last.
@@ -221,6 +226,8 @@ impl DriveTable {
         let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
         let left_out = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.left_out.clone())).collect();
         let conditions = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.condition)).collect();
+        let origins = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.origins.clone())).collect();
+        let readings = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.readings)).collect();
         Self {
             config,
             enrolments,
@@ -236,6 +243,8 @@ impl DriveTable {
             conditions,
             unreadable: Unreadable::default(),
             left_out,
+            readings,
+            origins,
         }
     }
 
@@ -255,6 +264,8 @@ impl DriveTable {
         self.not_done.forget(enrolled);
         self.conditions.remove(&enrolled);
         self.left_out.remove(&enrolled);
+        self.readings.remove(&enrolled);
+        self.origins.remove(&enrolled);
     }
 
     /// When the first drive without devices is shown no more.

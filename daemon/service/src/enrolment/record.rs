@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::device::BlockDevice;
-use crate::types::{Attempt, Condition};
+use crate::device::{BlockDevice, Readings};
+use crate::types::{Attempt, Condition, SnapshotsOfMachine};
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
 /// each backup it remembers the newest shared snapshot alone.
@@ -63,9 +63,18 @@ pub(crate) struct Enrolment {
     /// How its last use ended, until it is mounted and takes writes.
     #[serde(default, skip_serializing_if = "Condition::is_sound")]
     pub condition: Condition,
-    /// When it was last seen attached, to the hour; 0 in older records.
+    /// When it was last seen attached: when it was unplugged, and every hour; 0 in older records.
     #[serde(default)]
     pub last_seen: u64,
+    /// What its filesystem said of itself when it was used last.
+    #[serde(default)]
+    pub readings: Readings,
+    /// Which machines made the snapshots on it when it was used last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<SnapshotsOfMachine>,
+    /// When the last verify of all its devices ended; 0 never, and in older records.
+    #[serde(default)]
+    pub verified: u64,
     /// The backups whose shared snapshot beside the source was given up, until the next one; true by a command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given_up: BTreeMap<String, bool>,
@@ -139,6 +148,9 @@ impl Enrolment {
             damage: None,
             condition: Condition::Sound,
             last_seen: now,
+            readings: Readings::default(),
+            origins: Vec::new(),
+            verified: 0,
             given_up: BTreeMap::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! task waits for its end: a [`BlockingQueue`](crate::blocking::BlockingQueue) and a [`Closer`](crate::blocking::Closer) hold the
 //! clock under test. So a step of a simulated drive takes no time, however long it takes.
 
+mod away;
 mod enrolling;
 mod identity;
 mod not_done;
@@ -39,7 +40,7 @@ use crate::drives::{Drive, DriveId, DriveManager, Need};
 use crate::jobs::{Job, Look, OpenDirectories};
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
-use crate::types::{BackupOptions, DriveState, EnrolOptions, Error, JobState, Problem};
+use crate::types::{BackupOptions, DestinationProperties, DriveState, EnrolOptions, Error, JobState};
 use crate::worker::{Order, Report, SimulatedWorker, Spawner, WorkerError};
 
 /// Longer than every timeout of the service, and than a safe drive is shown.
@@ -214,8 +215,15 @@ impl Fixture {
         self.drives().drive(id).map(|drive| drive.state)
     }
 
+    /// What is wrong with a drive, and with the backups to it.
     fn problem(&self, id: &DriveId) -> String {
-        self.drives().drive(id).map(|drive| drive.problem()).unwrap_or_default()
+        let destination = self.destination(id).map(|destination| destination.problem());
+        destination.or_else(|| Some(self.drives().drive(id)?.problem())).unwrap_or_default()
+    }
+
+    /// The destination that an enrolled drive is.
+    fn destination(&self, id: &DriveId) -> Option<DestinationProperties> {
+        self.service.destinations().get(&id.into())
     }
 
     /// Waits until nothing happens any more for now.
@@ -289,10 +297,10 @@ impl Fixture {
             // A drive without backups is mounted when it is plugged in, and stays mounted.
             let is_kept = entry.is_kept
                 || is_by_hand
-                || shown.backups.is_empty()
+                || self.destination(&shown.id).is_none_or(|destination| destination.backups.is_empty())
                 || self.config.drives.on_finish == OnFinish::Keep;
             // That a backup did not run is no reason to leave it mounted.
-            let has_reason = is_kept || shown.problems.iter().any(|of| !matches!(of, Problem::NotDone { .. }));
+            let has_reason = is_kept || !shown.problems.is_empty();
             assert!(!is_mounted || has_reason, "it is not released, and nothing says why: {shown:?} {entry:?}");
             assert!(!is_unlocked || is_mounted || has_reason, "it is left unlocked: {shown:?} {entry:?}");
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::simulated::Step;
-use crate::types::BackupStatus;
+use crate::types::{BackupStatus, Problem};
 
 /// The row of a backup to the drive.
 async fn row(fixture: &Fixture, backup: &str) -> BackupStatus {
@@ -179,7 +179,7 @@ fn a_request_of_which_one_backup_cannot_begin_says_so() {
         let id = fixture.enrol(&drive).await;
         plug(&fixture, &drive, &id).await;
         let job =
-            fixture.service.back_up(id.clone(), None, BackupOptions::default(), 0).await.expect("the first begins");
+            fixture.service.back_up(&(&id).into(), None, BackupOptions::default(), 0).await.expect("the first begins");
         assert_eq!(job.job.borrow().about.backup.as_deref(), Some("home"));
         fixture.quiet().await;
         assert_eq!(codes(&fixture, "etc").await, ["backup-not-begun"]);

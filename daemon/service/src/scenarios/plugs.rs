@@ -344,7 +344,7 @@ fn a_backup_right_after_another_program_unmounts_begins() {
         fixture.devices.set_mounted_elsewhere(&drive, true);
         fixture.quiet().await;
         fixture.devices.set_mounted_elsewhere_unnoticed(&drive, false);
-        fixture.service.back_up(id.clone(), None, BackupOptions::default(), 0).await.expect("taken");
+        fixture.service.back_up(&(&id).into(), None, BackupOptions::default(), 0).await.expect("taken");
         fixture.quiet().await;
         // And that of the plug.
         assert_eq!(fixture.ends(), [JobState::Succeeded; 2]);

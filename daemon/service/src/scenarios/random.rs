@@ -230,13 +230,13 @@ impl World {
                 });
             }
             (Action::BackUp, Some(id)) => self.call(action, move |fixture| async move {
-                drop(fixture.service.back_up(id, None, BackupOptions::default(), 0).await);
+                drop(fixture.service.back_up(&(&id).into(), None, BackupOptions::default(), 0).await);
             }),
             (Action::Verify, Some(id)) => self.call(action, move |fixture| async move {
-                drop(fixture.service.verify(id, 0).await);
+                drop(fixture.service.verify(&(&id).into(), 0).await);
             }),
             (Action::List, Some(id)) => self.call(action, move |fixture| async move {
-                drop(fixture.service.list_snapshots(id).await);
+                drop(fixture.service.list_snapshots(&(&id).into()).await);
             }),
             (Action::Lease, Some(id)) => {
                 let seconds = chance.below(30);

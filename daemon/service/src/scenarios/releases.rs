@@ -64,7 +64,7 @@ fn a_listing_of_a_drive_at_rest_leaves_it_safe() {
         let (fixture, id) = enrolled(&drive).await;
         back_up(&fixture, &drive, &id).await;
         // No simulated drive has snapshots.
-        drop(fixture.service.list_snapshots(id.clone()).await);
+        drop(fixture.service.list_snapshots(&(&id).into()).await);
         fixture.settle().await;
         assert_eq!(fixture.state(&id), Some(DriveState::Safe));
         fixture.check_at_rest(&[drive]);
@@ -99,8 +99,8 @@ fn safely_remove_ends_looks_first() {
         fixture.quiet().await;
         assert_eq!(
             (removed.job.borrow().state, fixture.state(&id)),
-            (JobState::Succeeded, None),
-            "shown for ten minutes"
+            (JobState::Succeeded, Some(DriveState::Away)),
+            "shown as safe for ten minutes"
         );
         fixture.check_at_rest(&[drive]);
     });
@@ -191,7 +191,7 @@ fn a_drive_is_pulled_while_a_job_runs() {
         sleep(Duration::from_secs(100)).await;
         fixture.devices.pull(&drive);
         fixture.quiet().await;
-        assert_eq!((fixture.ends()[0], fixture.state(&id)), (JobState::Failed, None));
+        assert_eq!((fixture.ends()[0], fixture.state(&id)), (JobState::Failed, Some(DriveState::Away)));
         fixture.check_at_rest(&[drive]);
     });
 }
@@ -213,7 +213,7 @@ fn a_drive_that_is_switched_off_is_shown_as_safe_for_ten_minutes() {
         sleep(Duration::from_secs(500)).await;
         assert_eq!(fixture.state(&id), Some(DriveState::Safe));
         sleep(Duration::from_secs(200)).await;
-        assert_eq!(fixture.state(&id), None);
+        assert_eq!(fixture.state(&id), Some(DriveState::Away));
         fixture.check_at_rest(&[drive]);
     });
 }
@@ -231,7 +231,7 @@ fn a_drive_that_lost_a_users_writes_is_not_safe() {
                 fixture.drives().mount(&id).await.expect("mounted");
                 drive.write("letter");
             } else {
-                fixture.service.back_up(id.clone(), None, BackupOptions::default(), 0).await.expect("taken");
+                fixture.service.back_up(&(&id).into(), None, BackupOptions::default(), 0).await.expect("taken");
                 sleep(Duration::from_secs(1)).await;
             }
             fixture.devices.become_read_only(&drive);

@@ -84,14 +84,14 @@ fn what_a_source_keeps_for_a_drive_is_given_up_by_a_command() {
     run(async {
         let source = Source::backed_up().await;
         source.fixture.take_tasks();
-        source.fixture.service.unpin(&source.id, Some("etc")).await.expect_err("another backup");
-        source.fixture.service.unpin(&source.id, None).await.expect("given up");
+        source.fixture.service.unpin(&(&source.id).into(), Some("etc")).await.expect_err("another backup");
+        source.fixture.service.unpin(&(&source.id).into(), None).await.expect("given up");
         let pruned = source.fixture.take_tasks();
         assert_eq!(pruned.len(), 1, "{pruned:?}");
         assert_eq!((pruned[0].source_pruning, pruned[0].pins.len()), (SourcePruning::Rule, 0));
         assert_eq!(pruned[0].given_up, [Identity::NONE]);
         assert!(source.row().await.note.is_some_and(|note| note.contains("butterdock unpin")));
-        source.fixture.service.unpin(&source.id, None).await.expect_err("nothing is kept any more");
+        source.fixture.service.unpin(&(&source.id).into(), None).await.expect_err("nothing is kept any more");
         source.back_up().await;
         let tasks = source.fixture.take_tasks();
         assert_eq!(tasks[0].given_up_because, Some(GivenUp::Command));
@@ -114,7 +114,7 @@ fn a_left_over_snapshot_is_pinned_until_its_renamed_backup_has_run() {
             source.fixture.reload(&renamed).await;
             assert_eq!(pinned(), 1, "the first run of the renamed backup builds on it");
             if is_unpinned {
-                source.fixture.service.unpin(&source.id, Some("home")).await.expect("it is freed");
+                source.fixture.service.unpin(&(&source.id).into(), Some("home")).await.expect("it is freed");
                 assert_eq!(pinned(), 0);
             }
             source.back_up().await;

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::device::simulated::Step;
+use crate::types::Problem;
 
 /// Unlocks it where it is encrypted: a release locks it.
 async fn unlock(fixture: &Fixture, id: &DriveId) {
@@ -48,7 +49,7 @@ fn a_write_protected_drive_is_listed_and_verified() {
         assert!(error.to_string().contains("write-protected"), "{error}");
         lease.close().await;
         assert_eq!(fixture.state(&id), Some(DriveState::Safe));
-        fixture.service.verify(id.clone(), 0).await.expect("taken");
+        fixture.service.verify(&(&id).into(), 0).await.expect("taken");
         sleep(Duration::from_secs(60)).await;
         assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Succeeded));
         fixture.drives().lease(&id, Need::Write).await.expect_err("it cannot be written");
@@ -184,7 +185,7 @@ fn a_verify_without_a_missing_disk_clears_no_damage() {
         let (fixture, id) = enrolled(&drive).await;
         let verify = async |lost| {
             *lock(&fixture.found) = Found { lost, ..Found::default() };
-            fixture.service.verify(id.clone(), 0).await.expect("taken");
+            fixture.service.verify(&(&id).into(), 0).await.expect("taken");
             sleep(Duration::from_secs(60)).await;
         };
         let is_damaged = || fixture.problem(&id).contains("a verify found damage on the drive");

@@ -21,6 +21,8 @@ pub enum DriveState {
     Busy,
     /// It can be unplugged; nothing is lost.
     Safe,
+    /// Enrolled, and not attached.
+    Away,
 }
 
 /// How the last use of a drive ended: what is worse comes later.
@@ -108,8 +110,6 @@ pub struct DriveProperties {
     pub device_count: u64,
     /// Bytes that all its devices have.
     pub size: u64,
-    /// Bytes that were free when it was last mounted here; 0 unknown.
-    pub free: u64,
     /// `btrfs`, `ext4` …; empty where it is unknown or locked.
     pub filesystem_type: String,
     /// The filesystem's UUID; empty where it is unknown.
@@ -120,16 +120,27 @@ pub struct DriveProperties {
     pub state: DriveState,
     /// Whether another program has it mounted.
     pub mounted_by_others: bool,
-    /// What is wrong with it, and with its backups.
+    /// What is wrong with it; what is wrong with its backups is a problem of the destination.
     pub problems: Vec<Problem>,
     /// What changed about it without being a problem, for a person; empty where nothing did.
     pub note: String,
     /// Whether it belongs to this machine.
     pub enrolled: bool,
-    /// When the last backup to it succeeded; 0 never.
-    pub last_backup: u64,
-    /// The names of the configured backups that go to it.
-    pub backups: Vec<String>,
+    /// When an enrolled one was attached last, as far as that is recorded; 0 of another.
+    pub last_seen: u64,
+    /// What is known of its health.
+    pub health: DriveHealth,
+}
+
+/// What is known of the health of an enrolled drive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DriveHealth {
+    /// When the last verify of all its devices ended, in microseconds since 1970.
+    pub verified: Option<u64>,
+    /// The blocks that verifies found without a good copy.
+    pub verify_errors: Option<u64>,
+    /// The errors that the counters of its devices had counted when it was used last.
+    pub device_errors: Option<u64>,
 }
 
 impl DriveProperties {

@@ -1,11 +1,15 @@
 //! The plain types of the service's API; front ends such as the D-Bus server map them.
 
+mod destination;
 mod drive;
 mod error;
 mod job;
 mod problem;
 
-pub use drive::{Condition, DriveProperties, DriveState, EnrolOptions};
+pub use destination::{
+    DestinationId, DestinationKind, DestinationProperties, DestinationState, Maker, SnapshotsOfMachine,
+};
+pub use drive::{Condition, DriveHealth, DriveProperties, DriveState, EnrolOptions};
 pub use error::{Error, ErrorCode};
 pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource};
 pub use problem::{Attempt, AttemptEnd, Problem};

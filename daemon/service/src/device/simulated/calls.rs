@@ -124,8 +124,8 @@ impl Devices for SimulatedDevices {
         0
     }
 
-    fn free(&self, _root: &File) -> u64 {
-        SIZE / 2
+    fn readings(&self, _root: &File) -> Readings {
+        Readings { free: SIZE / 2, device_errors: Some(3) }
     }
 
     fn write_out(&self, root: &File) -> Result<bool> {

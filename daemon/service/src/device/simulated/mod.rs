@@ -24,7 +24,7 @@ use drive::{Disk, device, folder};
 use state::{Action, Attached, Effect, Fault, Slot, State};
 
 use super::block_device::{BlockDevice, Bus, Content, Mapping};
-use super::devices::{DeviceEvents, Devices, Event, MountEvents, Waiting};
+use super::devices::{DeviceEvents, Devices, Event, MountEvents, Readings, Waiting};
 use super::error::{Error, Result};
 use super::luks::{Secret, mapping_name};
 use super::mount::{Access, Filesystem, Log, ReadOnly, Source};

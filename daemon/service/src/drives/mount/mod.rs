@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::device::{Access, Devices, Error, Filesystem, Log, Part, Result, Sentence, Source, Superblock};
+use crate::device::{Access, Devices, Error, Filesystem, Log, Part, Readings, Result, Sentence, Source, Superblock};
 use crate::enrolment::token::{self, Unrenewed};
 use crate::enrolment::{Enrolment, EnrolmentStore};
 use crate::types::ErrorCode;
@@ -56,8 +56,8 @@ pub(super) fn mount(
 #[derive(Debug)]
 pub(super) struct Proved {
     pub(super) mounted: Mounted,
-    /// Bytes; 0 unknown.
-    pub(super) free: u64,
+    /// What its filesystem says of itself.
+    pub(super) readings: Readings,
     /// Why it takes no writes, where it takes none.
     pub(super) unwritable: Option<Unwritable>,
 }
@@ -84,13 +84,13 @@ pub(super) fn mount_and_prove(
         Ok(mounted) => {
             let visited = mounted.root().and_then(|root| {
                 let unrenewed = token::visit(&root, enrolment, store)?;
-                Ok((devices.free(&root), unrenewed))
+                Ok((devices.readings(&root), unrenewed))
             });
             match visited {
-                Ok((free, None)) => return Ok(Proved { mounted, free, unwritable: None }),
-                Ok((free, Some(Unrenewed::Drive(error)))) if Unwritable::of(&error) == Unwritable::Full => {
+                Ok((readings, None)) => return Ok(Proved { mounted, readings, unwritable: None }),
+                Ok((readings, Some(Unrenewed::Drive(error)))) if Unwritable::of(&error) == Unwritable::Full => {
                     tracing::warn!("{error}");
-                    return Ok(Proved { mounted, free, unwritable: Some(Unwritable::Full) });
+                    return Ok(Proved { mounted, readings, unwritable: Some(Unwritable::Full) });
                 }
                 Ok((_, Some(Unrenewed::Drive(error)))) => {
                     // The kernel allows nothing on a filesystem that failed to write; mounted anew it is read.
@@ -134,10 +134,10 @@ fn prove(mounted: Mounted, enrolment: &Enrolment, store: &EnrolmentStore, unwrit
     let unwritable = if mounted.log == Log::Skipped { unwritable.without_log() } else { unwritable };
     let proved = mounted.root().and_then(|root| {
         token::prove(&root, enrolment, store)?;
-        Ok(mounted.devices.free(&root))
+        Ok(mounted.devices.readings(&root))
     });
     match proved {
-        Ok(free) => Ok(Proved { mounted, free, unwritable: Some(unwritable) }),
+        Ok(readings) => Ok(Proved { mounted, readings, unwritable: Some(unwritable) }),
         Err(error) => {
             mounted.undo();
             Err(error)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::types::{Condition, DriveState, Error, Problem};
+use crate::types::{Condition, DestinationKind, DestinationProperties, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::drive_lock::clean_up;
 use super::handle::DriveManager;
 use super::journal::Entry;
 use super::other_mounts::UNSEEN_CHECK;
-use super::problem::{PULLED, Unwritable, failed, for_caller, no_such_drive};
+use super::problem::{PULLED, failed, for_caller, no_such_drive};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
@@ -33,6 +33,8 @@ struct Next {
     plugged: Vec<(DriveId, Vec<String>, watch::Receiver<bool>)>,
     /// Their plug ended, and its backups never began.
     unbegun: Vec<Unbegun>,
+    /// Enrolled, and not attached any more.
+    unplugged: Vec<DriveId>,
     /// Their release failed with other devices.
     releases: Vec<DriveId>,
     /// Something is shown that was not.
@@ -48,7 +50,13 @@ struct Next {
 impl DriveManager {
     /// After every event and every step.
     pub(super) fn review(&self) {
-        let next = look(&mut self.lock());
+        let next = {
+            let mut table = self.lock();
+            let next = look(&mut table);
+            // While the table is locked, so that the later of two reviews is shown last.
+            self.0.destinations.set(DestinationKind::Drive, destinations(&table));
+            next
+        };
         for entry in &next.log {
             entry.log();
             self.0.hooks.tell(entry.event());
@@ -89,6 +97,10 @@ impl DriveManager {
             let manager = self.clone();
             // Why it cannot be read is in the journal.
             tokio::spawn(async move { drop(manager.probe(&device).await) });
+        }
+        for id in next.unplugged {
+            let manager = self.clone();
+            tokio::spawn(async move { manager.note_unplugged(&id).await });
         }
         if next.arrived {
             self.0.arrived.send_replace(());
@@ -200,7 +212,8 @@ fn look(table: &mut DriveTable) -> Next {
     next.plugged.iter().for_each(|(id, _, _)| table.reserve(id));
     table.journal.keep(&there);
     next.unbegun = unbegun::of_ended(table, &there);
-    mark_absent(table, &there);
+    next.unplugged = mark_absent(table, &there);
+    next.arrived |= show_away(table, &there);
     let orphans = table.orphans();
     next.stale = orphans.difference(&table.stale).copied().collect();
     table.stale = orphans;
@@ -302,52 +315,65 @@ fn show(table: &mut DriveTable, drive: Drive) -> bool {
     true
 }
 
-/// A drive without devices is not shown, unless the service switched it off a while ago or it became read-only, and it was
-/// neither forgotten nor plugged in again under another id since.
-fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
+/// A drive without devices is away, unless the service switched it off a while ago or it became read-only, and it was
+/// neither forgotten nor plugged in again under another id since: then it is shown as safe. Returns the enrolled drives that have
+/// just been unplugged.
+fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> Vec<DriveId> {
     let now = Instant::now();
-    let absent: Vec<DriveId> = table.entries.keys().filter(|id| !there.contains(*id)).cloned().collect();
-    let of_backups: BTreeMap<DriveId, Vec<Problem>> =
-        absent.iter().filter_map(|id| Some((id.clone(), shown::of_backups(table, table.enrolment(id)?)))).collect();
     let conditions: BTreeMap<DriveId, Condition> =
-        absent.iter().map(|id| (id.clone(), table.condition_of(id))).collect();
+        table.entries.keys().map(|id| (id.clone(), table.condition_of(id))).collect();
     let DriveTable { enrolments, entries, shown, .. } = table;
     let filesystem = |id: &DriveId| shown.get(id).map(|drive| drive.borrow().filesystem_uuid.clone());
     let attached: BTreeSet<String> = there.iter().filter_map(filesystem).filter(|uuid| !uuid.is_empty()).collect();
+    let mut unplugged = Vec::new();
     for (id, entry) in entries.iter_mut().filter(|(id, _)| !there.contains(*id)) {
+        let is_enrolled = id.enrolment().is_some_and(|id| enrolments.iter().any(|other| other.id == id));
+        if !entry.absent && is_enrolled {
+            unplugged.push(id.clone());
+        }
         entry.absent = true;
-        let is_forgotten = id.enrolment().is_some_and(|id| enrolments.iter().all(|other| other.id != id));
+        let is_forgotten = id.enrolment().is_some() && !is_enrolled;
         let is_back = shown.get(id).is_some_and(|drive| attached.contains(&drive.borrow().filesystem_uuid));
         entry.safe.take_if(|_| is_forgotten || is_back);
         let condition = conditions.get(id).copied().unwrap_or_default();
-        if entry.expires(condition).is_some_and(|at| at > now) {
-            if let Some(shown) = shown.get(id) {
-                let unwritable = entry.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default();
-                let of_drive = shown::of_drive(unwritable.to_owned());
-                let of_backups = of_backups.get(id).into_iter().flatten().cloned();
-                let problems: Vec<Problem> = of_drive.into_iter().chain(of_backups).collect();
-                shown.send_if_modified(|drive| {
-                    let other = !drive.is.device.is_empty() || drive.is.problems != problems;
-                    drive.is.device.clear();
-                    drive.is.disk.clear();
-                    drive.is.devices.clear();
-                    drive.is.note.clear();
-                    drive.is.state = DriveState::Safe;
-                    drive.is.problems = problems;
-                    other
-                });
-            }
-        } else {
+        if entry.expires(condition).is_none_or(|at| at <= now) {
             // Also while something is being done with it, or its expiry would be due again at once.
             entry.safe = None;
-            // udev removes a drive being switched off before its release is recorded; the review after that decides.
-            if !(entry.released && entry.lock.taken()) {
-                shown.remove(id);
-            }
         }
     }
     entries.retain(|_, entry| !entry.absent || entry.safe.is_some() || entry.lock.taken() || entry.leased > 0);
-    shown.retain(|id, _| entries.contains_key(id));
+    unplugged
+}
+
+/// Shows the drives without devices: enrolled ones as away, and those that can be unplugged as safe. Others are not shown any
+/// more. Returns whether one was not shown.
+fn show_away(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> bool {
+    let enrolled = table.enrolments.iter().map(|enrolment| enrolment.id).chain(table.unreadable.files.keys().copied());
+    let known: BTreeSet<DriveId> = enrolled.map(DriveId::from).chain(table.shown.keys().cloned()).collect();
+    let mut arrived = false;
+    for id in known.difference(there) {
+        let (entry, before) = (table.entries.get(id), table.shown.get(id));
+        // udev removes a drive being switched off before its release is recorded; the review after that decides.
+        if before.is_some() && entry.is_some_and(|entry| entry.released && entry.lock.taken()) {
+            continue;
+        }
+        let unwritable = entry.map(DriveEntry::lasting_problem).unwrap_or_default();
+        let safe = before.filter(|_| entry.is_some_and(|entry| entry.safe.is_some()));
+        let now = match (safe, shown::away(table, id, unwritable.clone())) {
+            (Some(before), away) => Some(shown::safe(&before.borrow(), away, unwritable)),
+            (None, away) => away,
+        };
+        match now {
+            Some(drive) => arrived |= show(table, drive),
+            None => drop(table.shown.remove(id)),
+        }
+    }
+    arrived
+}
+
+/// The destinations that the shown drives are.
+fn destinations(table: &DriveTable) -> Vec<DestinationProperties> {
+    table.shown.values().filter_map(|drive| shown::destination(table, &drive.borrow())).collect()
 }
 
 /// Detaches the mount of an unplugged drive, and closes its containers when they are no longer in use.

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Config;
-use crate::device::{BlockDevice, Bus, Content, DeviceTable, Event, Mapping, mapping_name};
+use crate::device::{BlockDevice, Bus, Content, DeviceTable, Event, Mapping, Readings, mapping_name};
 use crate::enrolment::{Enrolment, Member};
+use crate::types::{DriveHealth, DriveState};
 
 /// A USB disk with filesystem 10 on its device 11.
 fn disk() -> BlockDevice {
@@ -207,13 +208,53 @@ fn safe(is_switched_off: bool) -> (DriveTable, DriveId) {
 }
 
 #[test]
-fn a_safe_drive_that_is_unplugged_is_not_shown() {
+fn a_safe_drive_that_is_unplugged_is_away() {
     let (mut table, id) = safe(false);
+    let shown = table.shown[&id].subscribe();
     let devices = std::mem::take(&mut table.devices);
-    look(&mut table);
-    assert!(table.shown.is_empty() && table.entries.is_empty(), "{:?}", table.shown);
+    assert_eq!(look(&mut table).unplugged, std::slice::from_ref(&id));
+    assert_eq!((shown.borrow().state, table.entries.is_empty()), (DriveState::Away, true));
+    assert!(look(&mut table).unplugged.is_empty(), "unplugged once");
     table.devices = devices;
-    assert_eq!((look(&mut table).steps, table.shown[&id].borrow().state), (vec![id.clone()], DriveState::Present));
+    let next = look(&mut table);
+    assert_eq!((next.steps, next.arrived, shown.borrow().state), (vec![id], false, DriveState::Present));
+}
+
+#[test]
+fn an_enrolled_drive_that_is_away_is_shown_as_recorded() {
+    let mut table = table(true);
+    table.devices = DeviceTable::default();
+    (table.enrolments[0].last_seen, table.enrolments[0].last_backup) = (9, 8);
+    let id = DriveId::from(table.enrolments[0].id);
+    let readings = Readings { free: 400, device_errors: Some(2) };
+    table.readings.insert(table.enrolments[0].id, readings);
+    let next = look(&mut table);
+    assert!(next.arrived && next.unplugged.is_empty() && table.entries.is_empty());
+    let shown = table.shown[&id].borrow().clone();
+    assert_eq!((shown.label.as_str(), shown.serial.as_str(), shown.device.as_str()), ("Blue", "S", ""));
+    assert_eq!((shown.state, shown.enrolled, shown.size, shown.last_seen), (DriveState::Away, true, 1000, 9));
+    let health = DriveHealth { device_errors: Some(2), ..DriveHealth::default() };
+    assert_eq!(shown.health, health, "it was never verified");
+    let [destination] = destinations(&table).try_into().expect("one");
+    assert_eq!((destination.id, destination.name.as_str()), ((&id).into(), "Blue"));
+    assert_eq!((destination.free, destination.last_backup, destination.state), (400, 8, DriveState::Away.into()));
+    table.enrolments.clear();
+    look(&mut table);
+    assert!(table.shown.is_empty() && destinations(&table).is_empty(), "it is forgotten");
+}
+
+#[test]
+fn an_unreadable_record_has_a_destination_by_which_it_is_forgotten() {
+    let mut table = table(false);
+    let id = Uuid::from_u128(77);
+    table.unreadable.files.insert(id, "it is damaged".to_owned());
+    assert!(look(&mut table).arrived);
+    let [destination] = destinations(&table).try_into().expect("one");
+    assert_eq!(destination.id, (&DriveId::from(id)).into());
+    assert!(destination.problem().contains("butterdock forget"), "{destination:?}");
+    table.unreadable.files.clear();
+    look(&mut table);
+    assert!(destinations(&table).is_empty());
 }
 
 #[test]
@@ -281,5 +322,5 @@ async fn a_safe_drive_expires_once_while_it_is_locked() {
     assert_eq!(table.entries[&id].expires(Condition::Sound), None, "it is due again at once");
     drop(guard);
     look(&mut table);
-    assert!(table.entries.is_empty() && table.shown.is_empty());
+    assert_eq!((table.entries.len(), table.shown[&id].borrow().state), (0, DriveState::Away));
 }

@@ -1,0 +1,226 @@
+//! `org.butterdock.Butterdock1.Destination`: where backups go, of every kind.
+
+use std::sync::Arc;
+
+use butterdock_dbus::names::interface::DESTINATION;
+use butterdock_dbus::path::{destination_path, drive_path};
+use butterdock_dbus::{
+    BackupOptions, Error, Options, Problem, RestoreOptions, SnapshotRow, SnapshotsOfMachine, UnpinOptions, no_options,
+};
+use butterdock_service::drives::DriveId;
+use butterdock_service::jobs::JobHandle;
+use butterdock_service::{DestinationId, DestinationKind, DestinationProperties};
+use tokio::sync::watch;
+use zbus::message::Header;
+use zbus::{OwnedObjectPath, Variant, interface};
+
+use super::authority::Question;
+use super::mapping::{self, ForCaller as _, destination_kind, destination_state, snapshot_row};
+use super::object_publisher::PublishedObject;
+use super::server::BusServer;
+
+/// A destination on the bus: on the object of an enrolled drive, or on its own.
+#[derive(Debug)]
+pub(super) struct DestinationObject {
+    server: Arc<BusServer>,
+    destination: watch::Receiver<DestinationProperties>,
+}
+
+impl PublishedObject for DestinationObject {
+    type State = DestinationProperties;
+
+    const INTERFACE: &'static str = DESTINATION;
+
+    fn new(server: Arc<BusServer>, destination: watch::Receiver<DestinationProperties>) -> Self {
+        Self { server, destination }
+    }
+
+    fn path(destination: &DestinationProperties) -> OwnedObjectPath {
+        match destination.kind {
+            DestinationKind::Drive => drive_path(destination.id.as_str()),
+            DestinationKind::Volume => destination_path(destination.id.as_str()),
+        }
+    }
+
+    /// Names every field, so that the compiler requires a new one here.
+    fn changing(destination: &DestinationProperties) -> Vec<(&'static str, Variant<'static>)> {
+        let DestinationProperties {
+            id: _,
+            name,
+            kind: _,
+            state,
+            problems,
+            free,
+            size,
+            last_backup,
+            next_run,
+            overdue,
+            backups,
+            origins,
+        } = destination.clone();
+        vec![
+            ("Name", name.into()),
+            ("State", destination_state(state).as_str().to_owned().into()),
+            ("Problems", problems.iter().map(mapping::problem).collect::<Vec<_>>().into()),
+            ("Free", free.into()),
+            ("Size", size.into()),
+            ("LastBackup", last_backup.into()),
+            ("NextRun", next_run.into()),
+            ("Overdue", overdue.into()),
+            ("Backups", backups.into()),
+            ("Origins", origins.into_iter().map(mapping::origin).collect::<Vec<_>>().into()),
+        ]
+    }
+}
+
+impl DestinationObject {
+    fn now(&self) -> watch::Ref<'_, DestinationProperties> {
+        self.destination.borrow()
+    }
+
+    fn id(&self) -> DestinationId {
+        self.now().id.clone()
+    }
+
+    /// A name for password dialogs.
+    fn title(&self) -> String {
+        let DestinationProperties { id, name, kind, .. } = self.now().clone();
+        match kind {
+            DestinationKind::Drive => {
+                let drive = self.server.service.drives().drive(&DriveId::from(&id));
+                drive.map_or(name, |drive| mapping::drive(drive.is).title())
+            }
+            DestinationKind::Volume => name,
+        }
+    }
+
+    fn question(&self, method: &'static str) -> Question {
+        let id = self.id();
+        Question::new(DESTINATION, method).about("destination", &self.title()).about("destination_id", id.as_str())
+    }
+
+    /// For a method without options and further details.
+    async fn allowed(&self, method: &'static str, options: &Options, header: &Header<'_>) -> Result<u32, Error> {
+        no_options(options)?;
+        let question = self.question(method);
+        Ok(self.server.authority.allow(header, &question).await?.uid)
+    }
+
+    /// The path of an accepted job.
+    async fn published(&self, taken: Result<JobHandle, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
+        self.server.publish_job(taken.for_caller()?).await
+    }
+}
+
+#[interface(name = "org.butterdock.Butterdock1.Destination", introspection_docs = false)]
+impl DestinationObject {
+    #[zbus(out_args("job"))]
+    async fn backup(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
+        let request = BackupOptions::from_options(&options)?;
+        let question = self.question("Backup").with(&options);
+        let uid = self.server.authority.allow(&header, &question).await?.uid;
+        let BackupOptions { backup, full, new_source } = request;
+        let options = butterdock_service::BackupOptions { full, new_source };
+        self.published(self.server.service.back_up(&self.id(), backup.as_deref(), options, uid).await).await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn verify(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
+        let uid = self.allowed("Verify", &options, &header).await?;
+        self.published(self.server.service.verify(&self.id(), uid).await).await
+    }
+
+    #[zbus(out_args("snapshots"))]
+    async fn list_snapshots(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<SnapshotRow>, Error> {
+        self.allowed("ListSnapshots", &options, &header).await?;
+        let found = self.server.service.list_snapshots(&self.id()).await.for_caller()?;
+        Ok(found.into_iter().map(snapshot_row).collect())
+    }
+
+    #[zbus(out_args("job"))]
+    async fn restore(
+        &self,
+        snapshot: String,
+        volume: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let request = RestoreOptions::from_options(&options)?;
+        let question = self.question("Restore").about("volume", &volume).with(&options);
+        let uid = self.server.authority.allow(&header, &question).await?.uid;
+        let volume = self.server.service.volume(&volume).for_caller()?;
+        let restored = self.server.service.restore(&self.id(), &snapshot, volume, request.name, uid).await;
+        self.published(restored).await
+    }
+
+    async fn forget(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        self.allowed("Forget", &options, &header).await?;
+        self.server.service.forget(&self.id()).await.for_caller()
+    }
+
+    async fn unpin(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        let UnpinOptions { backup } = UnpinOptions::from_options(&options)?;
+        let question = self.question("Unpin").with(&options);
+        self.server.authority.allow(&header, &question).await?;
+        self.server.service.unpin(&self.id(), backup.as_deref()).await.for_caller()
+    }
+
+    #[zbus(property)]
+    fn name(&self) -> String {
+        self.now().name.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> String {
+        destination_kind(self.now().kind).as_str().to_owned()
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        destination_state(self.now().state).as_str().to_owned()
+    }
+
+    #[zbus(property)]
+    fn problems(&self) -> Vec<Problem> {
+        self.now().problems.iter().map(mapping::problem).collect()
+    }
+
+    #[zbus(property)]
+    fn free(&self) -> u64 {
+        self.now().free
+    }
+
+    #[zbus(property)]
+    fn size(&self) -> u64 {
+        self.now().size
+    }
+
+    #[zbus(property)]
+    fn last_backup(&self) -> u64 {
+        self.now().last_backup
+    }
+
+    #[zbus(property)]
+    fn next_run(&self) -> u64 {
+        self.now().next_run
+    }
+
+    #[zbus(property)]
+    fn overdue(&self) -> bool {
+        self.now().overdue
+    }
+
+    #[zbus(property)]
+    fn backups(&self) -> Vec<String> {
+        self.now().backups.clone()
+    }
+
+    #[zbus(property)]
+    fn origins(&self) -> Vec<SnapshotsOfMachine> {
+        self.now().origins.iter().cloned().map(mapping::origin).collect()
+    }
+}
