@@ -5,21 +5,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::{Client, Service, memory};
+use butterdock_tests::{Client, Sandbox, Service, Setup, memory};
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::endless;
 
 const FOLLOWERS: usize = 20;
 const QUEUED: usize = 50;
+const DRIVES: usize = 40;
+const BACKUPS: usize = 200;
 const CALLS: usize = 500;
 const CANCELS: usize = 20;
 
 /// What was measured; times with the shortest first.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    /// `GetManagedObjects` on an idle service.
+    /// `GetManagedObjects` on an idle service that knows forty drives, which are away, and two hundred backups.
     pub(crate) at_rest: Vec<Duration>,
-    /// `GetManagedObjects` while two jobs run, fifty wait and twenty clients follow everything.
+    /// The same while two jobs run, fifty wait and twenty clients follow everything.
     pub(crate) under_load: Vec<Duration>,
     /// Cancel of a job at work.
     pub(crate) cancel_at_work: Vec<Duration>,
@@ -30,7 +34,10 @@ pub(crate) struct Calls {
 }
 
 pub(crate) fn run() -> Result<Calls> {
-    let fixture = Service::with(&["tank", "pool"], "")?;
+    let sandbox = Sandbox::new()?;
+    let settings = drives_and_backups(&sandbox)?;
+    let setup = Setup { volumes: &["tank", "pool"], settings: &settings, ..Setup::default() };
+    let fixture = Service::in_sandbox(sandbox, &setup)?;
     let client = fixture.client()?;
     let at_rest = objects(&client)?;
     let cancel_at_work = cancels(&client, true)?;
@@ -55,6 +62,26 @@ pub(crate) fn run() -> Result<Calls> {
     }
     drop(followers);
     Ok(Calls { at_rest, under_load, cancel_at_work, cancel_silent, resident_kib })
+}
+
+/// Records of enrolled drives, which are away; the settings of backups to them.
+fn drives_and_backups(sandbox: &Sandbox) -> Result<String> {
+    let records = sandbox.join("state/drives");
+    std::fs::create_dir_all(&records)?;
+    let uuid = |kind: u128, number: usize| Uuid::from_u128((kind << 64) | number as u128).to_string();
+    for drive in 0..DRIVES {
+        let member = json!({ "device": uuid(1, drive), "serial": format!("WX{drive}"), "size": 2_u64 << 40 });
+        let record = json!({
+            "version": 2, "id": uuid(2, drive), "label": format!("Drive {drive}"), "filesystem": uuid(3, drive),
+            "members": [member], "nonce": uuid(4, drive), "enrolled": 1_700_000_000_000_000_u64,
+        });
+        std::fs::write(records.join(format!("{}.json", uuid(2, drive))), record.to_string())?;
+    }
+    let backup = |number: usize| {
+        let drive = number % DRIVES;
+        format!("[[backup]]\nname = \"backup-{number}\"\nsource = \"/srv/{number}\"\ndrives = [\"Drive {drive}\"]\n")
+    };
+    Ok((0..BACKUPS).map(backup).collect())
 }
 
 /// Clients that follow everything, as long as this lives.

@@ -42,7 +42,7 @@ pub(crate) fn markdown(pairs: &[PairedRun], rest: &Rest, calls: &Calls) -> Resul
             idle <= 12 << 10,
         ),
         row(
-            "GetManagedObjects, 2 jobs run, 50 wait, 20 clients follow: p99",
+            "GetManagedObjects, 40 drives, 200 backups, 2 jobs run, 50 wait, 20 clients follow: p99",
             &format!(
                 "{} (median {}, longest {}; at rest {})",
                 shown(p99),
