@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 const NAME: &str = "org.butterdock.Butterdock1";
 /// In the order of the page.
-const INTERFACES: [&str; 5] = ["Manager", "Volume", "Drive", "Destination", "Job"];
+const INTERFACES: [&str; 6] = ["Manager", "Volume", "Drive", "Destination", "Backup", "Job"];
 
 fn main() -> Result<()> {
     for watched in ["build.rs", "man_page.rs", "xml"] {

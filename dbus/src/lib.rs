@@ -2,7 +2,8 @@
 //! `butterdock`.
 //!
 //! - [`names`], [`path`]: the bus name, the interfaces; building and parsing object paths.
-//! - [`ManagerProxy`], [`DriveProxy`], [`DestinationProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
+//! - [`ManagerProxy`], [`DriveProxy`], [`DestinationProxy`], [`BackupProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and
+//!   signals.
 //! - [`ReceiveOptions`], [`JobState`], [`BackupRow`], [`HistoryEntry`] …: their arguments and results, typed.
 //! - [`ErrorName`], [`Error`]: errors.
 //! - [`authority`]: permissions; the polkit file and the table in `README.md` are made from it.
@@ -42,6 +43,7 @@
 //! UTF-8.
 
 pub mod authority;
+mod backup;
 mod destination;
 mod drive;
 mod error;
@@ -56,6 +58,7 @@ mod proxy;
 mod volume;
 mod word;
 
+pub use backup::{BackupProperties, RunOptions};
 pub use destination::{
     BackupOptions, DestinationKind, DestinationProperties, DestinationState, RestoreOptions, SnapshotOrigin,
     SnapshotRow, SnapshotsOfMachine, UnpinOptions,
@@ -71,7 +74,8 @@ pub use options::{Options, none as no_options};
 pub use problem::{Problem, ProblemParams};
 pub use property::WrongProperty;
 pub use proxy::{
-    Completed, CompletedArgs, CompletedStream, DestinationProxy, DriveProxy, JobProxy, ManagerProxy, VolumeProxy,
+    BackupProxy, Completed, CompletedArgs, CompletedStream, DestinationProxy, DriveProxy, JobProxy, ManagerProxy,
+    VolumeProxy,
 };
 pub use volume::{SUBVOLUMES_MAX, SubvolumeRow, VolumeProperties};
 pub use word::UnknownWord;

@@ -17,6 +17,9 @@ pub const DRIVES: &str = "/org/butterdock/Butterdock1/drives/";
 /// The prefix of the paths of destinations that are no drives. The destination of an enrolled drive is on the drive's object.
 pub const DESTINATIONS: &str = "/org/butterdock/Butterdock1/destinations/";
 
+/// The prefix of the paths of backups.
+pub const BACKUPS: &str = "/org/butterdock/Butterdock1/backups/";
+
 /// The prefix of the paths of jobs.
 pub const JOBS: &str = "/org/butterdock/Butterdock1/jobs/";
 
@@ -35,8 +38,10 @@ pub mod interface {
     pub const DRIVE: &str = "org.butterdock.Butterdock1.Drive";
     /// On the object of each enrolled drive, and on each object below [`super::DESTINATIONS`]: where backups go.
     pub const DESTINATION: &str = "org.butterdock.Butterdock1.Destination";
+    /// On each object below [`super::BACKUPS`]: a configured backup.
+    pub const BACKUP: &str = "org.butterdock.Butterdock1.Backup";
     /// All of them.
-    pub const ALL: [&str; 5] = [MANAGER, VOLUME, JOB, DRIVE, DESTINATION];
+    pub const ALL: [&str; 6] = [MANAGER, VOLUME, JOB, BACKUP, DRIVE, DESTINATION];
 }
 
 /// The commented XML of `xml/`, one file for each interface.
@@ -51,8 +56,10 @@ pub mod introspection {
     pub const DRIVE: &str = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
     /// `org.butterdock.Butterdock1.Destination`.
     pub const DESTINATION: &str = include_str!("../xml/org.butterdock.Butterdock1.Destination.xml");
+    /// `org.butterdock.Butterdock1.Backup`.
+    pub const BACKUP: &str = include_str!("../xml/org.butterdock.Butterdock1.Backup.xml");
     /// All of them, in the order of [`interface::ALL`](super::interface::ALL).
-    pub const ALL: [&str; 5] = [MANAGER, VOLUME, JOB, DRIVE, DESTINATION];
+    pub const ALL: [&str; 6] = [MANAGER, VOLUME, JOB, BACKUP, DRIVE, DESTINATION];
 }
 
 #[cfg(test)]
@@ -65,5 +72,6 @@ mod tests {
         assert_eq!(ROOT, format!("/{}", BUS_NAME.replace('.', "/")));
         assert_eq!((VOLUMES, JOBS), (&*format!("{ROOT}/volumes/"), &*format!("{ROOT}/jobs/")));
         assert_eq!((DRIVES, DESTINATIONS), (&*format!("{ROOT}/drives/"), &*format!("{ROOT}/destinations/")));
+        assert_eq!(BACKUPS, format!("{ROOT}/backups/"));
     }
 }

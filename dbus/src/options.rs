@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use zbus::OwnedVariant;
+use zbus::{ObjectPath, OwnedObjectPath, OwnedVariant};
 
 use crate::error::Error;
 
@@ -43,6 +43,12 @@ pub(crate) fn number(key: &str, value: &OwnedVariant) -> Result<u64, Error> {
 /// `s`.
 pub(crate) fn text(key: &str, value: &OwnedVariant) -> Result<String, Error> {
     <&str>::try_from(value).map(str::to_owned).map_err(|_wrong| wrong_type(key, "s", value))
+}
+
+/// `o`.
+pub(crate) fn object_path(key: &str, value: &OwnedVariant) -> Result<OwnedObjectPath, Error> {
+    let path = value.downcast_ref::<&ObjectPath<'_>>();
+    path.map(|path| path.to_owned().into()).map_err(|_wrong| wrong_type(key, "o", value))
 }
 
 /// The name of a subvolume or file without a path, `ay` or `s`. Some bindings end `ay` with a NUL; it is removed.

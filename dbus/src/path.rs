@@ -1,13 +1,14 @@
-//! Object paths of volumes, drives, destinations and jobs: built from a name or an id, and parsed.
+//! Object paths of volumes, drives, destinations, backups and jobs: built from a name or an id, and parsed.
 //!
 //! A path element contains only ASCII letters, digits and `_`. A volume's name is encoded as systemd encodes names
 //! (`sd_bus_path_encode`): every other byte, `_`, and a digit at the beginning become `_` and two hex digits; an empty name
-//! becomes `_`. The ids of drives and destinations are encoded in the same way. A job's id is a UUID with `_` in place of `-`.
+//! becomes `_`. The ids of drives and destinations and the names of backups are encoded in the same way. A job's id is a UUID with
+//! `_` in place of `-`.
 
 use uuid::Uuid;
 use zbus::{ObjectPath, OwnedObjectPath};
 
-use crate::names::{DESTINATIONS, DRIVES, JOBS, VOLUMES};
+use crate::names::{BACKUPS, DESTINATIONS, DRIVES, JOBS, VOLUMES};
 
 /// The value of a path property that names no object.
 pub const NONE: &str = "/";
@@ -47,6 +48,18 @@ pub fn destination_path(id: &str) -> OwnedObjectPath {
 #[must_use]
 pub fn destination_id(path: &str) -> Option<String> {
     path.strip_prefix(DESTINATIONS).map_or_else(|| drive_id(path), decode)
+}
+
+/// The path of the backup with this configured name.
+#[must_use]
+pub fn backup_path(name: &str) -> OwnedObjectPath {
+    path(format!("{BACKUPS}{}", encode(name)))
+}
+
+/// The name of the backup at this path; `None` if it is not the path of a backup.
+#[must_use]
+pub fn backup_name(path: &str) -> Option<String> {
+    decode(path.strip_prefix(BACKUPS)?)
 }
 
 /// The path of a job.
@@ -135,6 +148,8 @@ mod tests {
             assert_eq!(volume_name(path.as_str()), None);
         }
         assert_eq!(drive_id(NONE), None);
+        let path = backup_path("my home");
+        assert_eq!((backup_name(path.as_str()).as_deref(), drive_id(path.as_str())), (Some("my home"), None));
     }
 
     #[test]

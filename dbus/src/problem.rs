@@ -18,6 +18,10 @@ pub struct Problem {
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type, Variant, OwnedVariant)]
 #[zbus(signature = "a{sv}")]
 pub struct ProblemParams {
+    /// The id of the destination, in the problems of a backup.
+    pub destination: Option<String>,
+    /// The label of the drive.
+    pub label: Option<String>,
     /// The name of the backup.
     pub backup: Option<String>,
     /// The names of the backups.

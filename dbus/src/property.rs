@@ -1,9 +1,10 @@
 //! Properties of objects, read from `GetManagedObjects` and `InterfacesAdded`, updated by `PropertiesChanged`: for clients
 //! that follow many objects at once.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
-use zbus::{ObjectPath, Variant};
+use zbus::{ObjectPath, OwnedObjectPath, Variant};
 
 use crate::destination::SnapshotsOfMachine;
 use crate::drive::DriveHealth;
@@ -26,6 +27,8 @@ pub(crate) enum Field<'a> {
     Health(&'a mut DriveHealth),
     Origins(&'a mut Vec<SnapshotsOfMachine>),
     Path(&'a mut String),
+    Paths(&'a mut Vec<String>),
+    NumbersByPath(&'a mut HashMap<String, u64>),
     Word(SetWord<'a>),
 }
 
@@ -55,6 +58,14 @@ impl Field<'_> {
             Self::Health(field) => *field = Variant::from(value.try_to_owned().ok()?).try_into().ok()?,
             Self::Problems(field) => *field = Variant::from(value.try_to_owned().ok()?).try_into().ok()?,
             Self::Path(field) => value.downcast_ref::<&ObjectPath<'_>>().ok()?.as_str().clone_into(field),
+            Self::Paths(field) => {
+                let paths: Vec<OwnedObjectPath> = value.try_clone().ok()?.try_into().ok()?;
+                *field = paths.iter().map(ToString::to_string).collect();
+            }
+            Self::NumbersByPath(field) => {
+                let numbers: HashMap<OwnedObjectPath, u64> = value.try_clone().ok()?.try_into().ok()?;
+                *field = numbers.iter().map(|(path, number)| (path.to_string(), *number)).collect();
+            }
             Self::Word(set) => set(value.downcast_ref::<&str>().ok()?)?,
         }
         Some(())

@@ -295,6 +295,66 @@ pub trait Destination {
     fn origins(&self) -> zbus::Result<Vec<SnapshotsOfMachine>>;
 }
 
+/// A configured backup.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Backup",
+    default_service = "org.butterdock.Butterdock1",
+    assume_defaults = false
+)]
+pub trait Backup {
+    /// Runs this backup, due or not; returns the first job. The options are [`RunOptions`](crate::RunOptions).
+    #[zbus(allow_interactive_auth)]
+    fn run(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// The configured name.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// Whether it may run.
+    #[zbus(property)]
+    fn enabled(&self) -> zbus::Result<bool>;
+
+    /// The paths of its destinations, attached or away.
+    #[zbus(property)]
+    fn destinations(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+
+    /// When it begins by itself.
+    #[zbus(property)]
+    fn schedule(&self) -> zbus::Result<Vec<String>>;
+
+    /// Whether it would run on one of its destinations now, or when that is plugged in.
+    #[zbus(property)]
+    fn due(&self) -> zbus::Result<bool>;
+
+    /// When its schedule begins it next, in microseconds since 1970; 0 if no time is scheduled.
+    #[zbus(property)]
+    fn next_run(&self) -> zbus::Result<u64>;
+
+    /// The time of the last success by the path of the destination, in microseconds since 1970.
+    #[zbus(property)]
+    fn last_good(&self) -> zbus::Result<HashMap<OwnedObjectPath, u64>>;
+
+    /// Whether its last success is too long ago.
+    #[zbus(property)]
+    fn overdue(&self) -> zbus::Result<bool>;
+
+    /// What is wrong with it, and with its destinations as far as that concerns it.
+    #[zbus(property)]
+    fn problems(&self) -> zbus::Result<Vec<Problem>>;
+
+    /// How many subvolumes below the source the last run left out.
+    #[zbus(property)]
+    fn left_out(&self) -> zbus::Result<u64>;
+
+    /// How many snapshots it has beside its source.
+    #[zbus(property)]
+    fn source_snapshots(&self) -> zbus::Result<u64>;
+
+    /// Bytes of data that deleting all of them would free; 0 if unknown.
+    #[zbus(property)]
+    fn source_held(&self) -> zbus::Result<u64>;
+}
+
 /// One piece of work with progress and an end.
 #[proxy(
     interface = "org.butterdock.Butterdock1.Job",

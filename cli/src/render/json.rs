@@ -316,6 +316,10 @@ pub(crate) struct BackupObject<'a> {
 struct ProblemObject<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     backup: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<&'a [String]>,
@@ -336,9 +340,12 @@ struct ProblemObject<'a> {
 
 impl<'a> ProblemObject<'a> {
     fn new(problem: &'a Problem) -> Self {
-        let ProblemParams { backup, backups, error, reason, time, blocks, files, snapshots } = &problem.params;
+        let ProblemParams { destination, label, backup, backups, error, reason, time, blocks, files, snapshots } =
+            &problem.params;
         Self {
             code: &problem.code,
+            destination: destination.as_deref(),
+            label: label.as_deref(),
             backup: backup.as_deref(),
             backups: backups.as_deref(),
             error: error.as_deref(),

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use butterdock_dbus::{
-    DestinationProxy, DriveProxy, Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy, path,
+    BackupProxy, DestinationProxy, DriveProxy, Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy,
+    path,
 };
 use zbus::connection::Builder;
 use zbus::fdo::{DBusProxy, ObjectManagerProxy};
@@ -86,6 +87,12 @@ impl Service {
         }
         let message = format!("there is no volume {name:?}");
         Err(Error::new(ErrorName::NotFound, message).into())
+    }
+
+    /// The backup with this name in the configuration.
+    pub(crate) async fn backup(&self, name: &str) -> Result<BackupProxy<'_>, Failure> {
+        let builder = BackupProxy::builder(&self.bus).path(path::backup_path(name));
+        Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
     /// The drive at this path.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 
-use butterdock_dbus::{BackupOptions, BackupRow, ListBackupsOptions};
+use butterdock_dbus::{BackupOptions, BackupRow, ListBackupsOptions, RunOptions};
 use serde::Serialize;
+use zbus::ObjectPath;
 
 use super::watch;
 use crate::args::Backup;
@@ -101,17 +102,25 @@ pub(crate) async fn run(service: &Service, out: Output, wanted: &Backup) -> Resu
     let objects = service.objects().await?;
     // With the option the name of a backup is given already.
     let rows = if backup.is_none() { service.manager().await?.list_backups(HashMap::new()).await? } else { Vec::new() };
-    let (destinations, backup) = match meant(&objects, &rows, target)? {
-        Meant::Destination(destination) => (vec![destination], backup.clone()),
-        Meant::Backup(destinations) => (destinations, Some(target.clone())),
-    };
-    let options = BackupOptions { backup, full: *full, new_source: *new_source };
-    on_each(out, destinations, async |id| {
-        let destination = service.destination(&objects.destination_path(&id)).await?;
-        let call = async { Ok(destination.backup(options.to_options()).await?) };
-        watch::start(service, out, *detach, "", call).await
-    })
-    .await
+    let (full, new_source) = (*full, *new_source);
+    match meant(&objects, &rows, target)? {
+        Meant::Destination(id) => {
+            let options = BackupOptions { backup: backup.clone(), full, new_source };
+            let destination = service.destination(&objects.destination_path(&id)).await?;
+            let call = async { Ok(destination.backup(options.to_options()).await?) };
+            watch::start(service, out, *detach, "", call).await
+        }
+        Meant::Backup(destinations) => {
+            let backup = service.backup(target).await?;
+            on_each(out, destinations, async |id| {
+                let destination = ObjectPath::try_from(objects.destination_path(&id)).ok().map(Into::into);
+                let options = RunOptions { destination, full, new_source };
+                let call = async { Ok(backup.run(options.to_options()).await?) };
+                watch::start(service, out, *detach, "", call).await
+            })
+            .await
+        }
+    }
 }
 
 /// What the argument of `backup` means.

@@ -28,6 +28,7 @@
 //! 9. The scheduler adds the job to the history in memory, queues the record to be written, sets the job's last state, and has
 //!    the volume looked at. A power cut right after can lose the record on disk.
 
+mod backup_list;
 mod backups;
 mod blocking;
 pub mod catalogue;
@@ -65,7 +66,8 @@ pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;
 pub use types::{
-    Attempt, AttemptEnd, BackupOptions, BackupStatus, Condition, DestinationId, DestinationKind, DestinationProperties,
-    DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult,
-    JobState, Maker, Problem, SECRET_MAX, SUBVOLUMES_MAX, SnapshotsOfMachine, TotalSource, Warning,
+    Attempt, AttemptEnd, BackupDestination, BackupOptions, BackupProperties, BackupStatus, Condition, DestinationId,
+    DestinationKind, DestinationProperties, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
+    Error, ErrorCode, JobKind, JobResult, JobState, Maker, PlacedProblem, Problem, SECRET_MAX, SUBVOLUMES_MAX,
+    SnapshotsOfMachine, TotalSource, Warning,
 };

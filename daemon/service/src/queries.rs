@@ -13,7 +13,7 @@ use crate::destinations::{Destination as _, DriveDestination, close, no_descript
 use crate::drives::{DriveId, Need, NeedingDrive};
 use crate::jobs::{Estimated, HeldSpace, SourceSpace};
 use crate::service::Service;
-use crate::types::{BackupStatus, DestinationId, Error, ErrorCode, Problem, Warning};
+use crate::types::{BackupProperties, BackupStatus, DestinationId, Error, ErrorCode, Problem, Warning};
 
 pub use crate::backups::{MadeBy, SnapshotOnDrive};
 
@@ -85,6 +85,19 @@ impl Service {
             all.iter_mut().for_each(|backup| backup.warnings.push(warning.clone()));
         }
         all
+    }
+
+    /// Looks at all backups, for those who follow them: the configuration, the records of the drives, their problems, and the
+    /// space of the sources.
+    pub(crate) fn look_at_backups(&self) {
+        let backups = self.0.manager.backups_with_rules().into_iter().map(|(rule, mut rows)| {
+            rows.iter_mut().for_each(|row| self.enter_space(row));
+            let (name, schedule) = (rule.name.as_str().to_owned(), rule.schedule.words());
+            let mut backup = BackupProperties { name, enabled: true, schedule, ..BackupProperties::default() };
+            backup.take_in(rows);
+            backup
+        });
+        self.0.backup_list.update(backups.collect());
     }
 
     /// Enters what is known of the space of the source.

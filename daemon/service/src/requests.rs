@@ -106,20 +106,84 @@ impl Service {
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.about(drive.clone())?;
         let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), options, uid).await;
-        let mut jobs = Vec::new();
-        let mut refused = Vec::new();
-        for (backup, taken) in begun {
-            match taken {
-                Ok(job) => jobs.push(job),
-                Err(error) => refused.push((backup, error)),
+        let begun = begun.into_iter().map(|(backup, taken)| {
+            let what = format!("the backup \"{}\"", backup.escape_debug());
+            BegunBackup { drive: drive.clone(), backup, what, taken }
+        });
+        self.first_job(begun.collect(), uid).unwrap_or_else(|| {
+            let text = "this destination has no such backup; butterdock backups lists the backups";
+            Err(Error::new(ErrorCode::NotFound, text))
+        })
+    }
+
+    /// Runs a backup on one of its destinations, or on each that is attached; answers with the first job.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such backup, it has no destination, or the one is not its destination; `DeviceGone`: none is
+    /// attached; `Busy`.
+    pub async fn run_backup(
+        &self,
+        backup: &str,
+        destination: Option<&DestinationId>,
+        options: BackupOptions,
+        uid: u32,
+    ) -> Result<JobHandle, Error> {
+        let not_found = |text: &str| Err(Error::new(ErrorCode::NotFound, text));
+        let Some((_, rows)) =
+            self.0.manager.backups_with_rules().into_iter().find(|(rule, _)| rule.name.as_str() == backup)
+        else {
+            return not_found("this backup no longer exists; butterdock backups lists the backups");
+        };
+        let mut destinations: Vec<_> =
+            rows.into_iter().filter_map(|row| Some((DriveId(row.drive?), row.drive_label?, row.attached?))).collect();
+        if destinations.is_empty() {
+            return not_found("the backup has no enrolled drive; enrol one, or correct drives in the configuration");
+        }
+        if let Some(only) = destination {
+            destinations.retain(|(id, _, _)| id.as_str() == only.as_str());
+        }
+        if destinations.is_empty() {
+            return not_found("the backup does not go there; butterdock backups lists where it goes");
+        }
+        destinations.retain(|(_, _, is_attached)| *is_attached);
+        let mut begun = Vec::new();
+        for (drive, label, _) in destinations {
+            let what = format!("the drive \"{}\"", label.escape_debug());
+            for (backup, taken) in self.begin_each(&drive, vec![backup.to_owned()], options, uid).await {
+                begun.push(BegunBackup { drive: drive.clone(), backup, what: what.clone(), taken });
             }
         }
-        let Some(first) = jobs.into_iter().next() else { return Err(all_refused(&refused)) };
-        // The answer is a job: nothing else says why the others did not begin.
-        for (backup, error) in refused.iter().filter(|(backup, _)| !self.is_running(&drive, backup)) {
-            self.not_begun(&drive, backup, uid, error);
+        self.first_job(begun, uid).unwrap_or_else(|| {
+            let text = match destination {
+                Some(_) => "the drive is not attached; plug it in",
+                None => "no drive of the backup is attached; plug one in (butterdock backups lists them)",
+            };
+            Err(Error::new(ErrorCode::DeviceGone, text))
+        })
+    }
+
+    /// The first of these that became a job; the error of all if none did, and nothing if there is none.
+    fn first_job(&self, begun: Vec<BegunBackup>, uid: u32) -> Option<Result<JobHandle, Error>> {
+        let mut first = None;
+        let mut refused = Vec::new();
+        for BegunBackup { drive, backup, what, taken } in begun {
+            match taken {
+                Ok(job) => {
+                    first.get_or_insert(job);
+                }
+                Err(error) => refused.push((drive, backup, what, error)),
+            }
         }
-        Ok(first)
+        let Some(first) = first else {
+            let refused: Vec<(String, Error)> = refused.into_iter().map(|(_, _, what, error)| (what, error)).collect();
+            return all_refused(&refused).map(Err);
+        };
+        // The answer is a job: nothing else says why the others did not begin.
+        for (drive, backup, _, error) in refused.iter().filter(|(drive, backup, _, _)| !self.is_running(drive, backup))
+        {
+            self.not_begun(drive, backup, uid, error);
+        }
+        Some(Ok(first))
     }
 
     /// Whether this backup to this drive is an unfinished job.
@@ -265,17 +329,23 @@ impl Service {
     }
 }
 
-/// Why none of these backups began; each is named where there are several.
-fn all_refused(refused: &[(String, Error)]) -> Error {
+/// A backup of a request that began on a drive, or did not.
+struct BegunBackup {
+    drive: DriveId,
+    backup: String,
+    /// How an error names it among several.
+    what: String,
+    taken: Result<JobHandle, Error>,
+}
+
+/// Why none of these began; each is named where there are several.
+fn all_refused(refused: &[(String, Error)]) -> Option<Error> {
     match refused {
-        [] => {
-            Error::new(ErrorCode::NotFound, "this destination has no such backup; butterdock backups lists the backups")
-        }
-        [(_, only)] => only.clone(),
+        [] => None,
+        [(_, only)] => Some(only.clone()),
         [(_, first), ..] => {
-            let sentences =
-                refused.iter().map(|(backup, error)| format!("the backup \"{}\": {error}", backup.escape_debug()));
-            Error::new(first.code(), sentences.collect::<Vec<_>>().join("; "))
+            let sentences = refused.iter().map(|(what, error)| format!("{what}: {error}"));
+            Some(Error::new(first.code(), sentences.collect::<Vec<_>>().join("; ")))
         }
     }
 }

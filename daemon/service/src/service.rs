@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::backup_list::BackupList;
 use crate::blocking::local;
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
@@ -19,7 +20,7 @@ use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Heartbeat, Supervisor};
-use crate::types::{Attempt, AttemptEnd, BackupOptions, Error, ErrorCode, JobState};
+use crate::types::{Attempt, AttemptEnd, BackupOptions, BackupProperties, Error, ErrorCode, JobState};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 
@@ -30,6 +31,8 @@ const SOURCE_CHECK: Duration = Duration::from_secs(60);
 /// A backup of a plug that has not begun after this time is shown as a problem; other jobs may have to end before.
 const PLUG_PATIENCE: Duration = Duration::from_secs(300);
 const PLUG_RETRY: Duration = Duration::from_secs(1);
+/// The shortest time between two looks at all backups: each reads the records of all drives.
+const BACKUPS_GAP: Duration = Duration::from_millis(200);
 
 /// What the service uses of the machine; tests simulate it.
 #[derive(Debug)]
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
     hooks: Hooks,
     supervisor: Supervisor,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
+    pub(crate) backup_list: BackupList,
     sources: ConfigFiles,
     /// Held while the configuration is read.
     config: Mutex<Config>,
@@ -116,8 +120,14 @@ impl Service {
         let followed = clock.clone();
         supervisor.start("follows the clocks", |pulse| follow_clocks(followed, pulse));
         let config = Mutex::new(config);
-        let service =
-            Self(Arc::new(Shared { jobs, manager, destinations, clock, hooks, supervisor, volumes, sources, config }));
+        let backup_list = BackupList::default();
+        let shared =
+            Shared { jobs, manager, destinations, clock, hooks, supervisor, volumes, backup_list, sources, config };
+        let service = Self(Arc::new(shared));
+        // So that the first caller finds them.
+        service.look_at_backups();
+        let states = service.clone();
+        service.0.supervisor.start("follows backups", |heartbeat| follow_backups(states, heartbeat));
         let spaces = service.clone();
         service.0.supervisor.start("follows the space of sources", |pulse| follow_source_space(spaces, pulse));
         let plugs = service.clone();
@@ -160,6 +170,18 @@ impl Service {
     #[must_use]
     pub fn clock(&self) -> &ClockKeeper {
         &self.0.clock
+    }
+
+    /// The configured backups; the channel of each closes when it is not configured any more.
+    #[must_use]
+    pub fn backup_states(&self) -> Vec<watch::Receiver<BackupProperties>> {
+        self.0.backup_list.channels()
+    }
+
+    /// Changes whenever [`Self::backup_states`] has others.
+    #[must_use]
+    pub fn backups_changed(&self) -> watch::Receiver<()> {
+        self.0.backup_list.changed()
     }
 
     /// The configured volumes, as they are now and as they change.
@@ -210,6 +232,7 @@ impl Service {
         manager.configured(&config);
         tracing::info!("the configuration was read again: {} volumes", configured.len());
         volumes.send_replace(configured);
+        self.look_at_backups();
         *current = config;
         Ok(())
     }
@@ -317,6 +340,24 @@ async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
         }
     }
     drop(reservation);
+}
+
+/// Looks at the backups after every change of what their states are made from.
+async fn follow_backups(service: Service, mut heartbeat: Heartbeat) -> anyhow::Error {
+    let (mut reviewed, mut spaces) = (service.0.manager.reviewed(), service.0.jobs.source_spaces_changed());
+    loop {
+        service.look_at_backups();
+        heartbeat.during(sleep(BACKUPS_GAP)).await;
+        let changed = async {
+            tokio::select! {
+                reviewed = reviewed.changed() => reviewed.is_ok(),
+                spaces = spaces.changed() => spaces.is_ok(),
+            }
+        };
+        if !heartbeat.during(changed).await {
+            return anyhow!("its channel is closed");
+        }
+    }
 }
 
 /// The backups whose last job failed, or was interrupted because the service was killed. Such a service has not recorded that with

@@ -9,7 +9,7 @@ use butterdock_dbus::{
 };
 use butterdock_service::drives::DriveId;
 use butterdock_service::jobs::JobHandle;
-use butterdock_service::{DestinationId, DestinationKind, DestinationProperties};
+use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service};
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, Variant, interface};
@@ -36,10 +36,7 @@ impl PublishedObject for DestinationObject {
     }
 
     fn path(destination: &DestinationProperties) -> OwnedObjectPath {
-        match destination.kind {
-            DestinationKind::Drive => drive_path(destination.id.as_str()),
-            DestinationKind::Volume => destination_path(destination.id.as_str()),
-        }
+        path_of_destination(&destination.id, destination.kind)
     }
 
     /// Names every field, so that the compiler requires a new one here.
@@ -82,21 +79,11 @@ impl DestinationObject {
         self.now().id.clone()
     }
 
-    /// A name for password dialogs.
-    fn title(&self) -> String {
-        let DestinationProperties { id, name, kind, .. } = self.now().clone();
-        match kind {
-            DestinationKind::Drive => {
-                let drive = self.server.service.drives().drive(&DriveId::from(&id));
-                drive.map_or(name, |drive| mapping::drive(drive.is).title())
-            }
-            DestinationKind::Volume => name,
-        }
-    }
-
     fn question(&self, method: &'static str) -> Question {
         let id = self.id();
-        Question::new(DESTINATION, method).about("destination", &self.title()).about("destination_id", id.as_str())
+        Question::new(DESTINATION, method)
+            .about("destination", &destination_title(&self.server.service, &self.now()))
+            .about("destination_id", id.as_str())
     }
 
     /// For a method without options and further details.
@@ -109,6 +96,26 @@ impl DestinationObject {
     /// The path of an accepted job.
     async fn published(&self, taken: Result<JobHandle, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
         self.server.publish_job(taken.for_caller()?).await
+    }
+}
+
+/// The path of a destination: that of the drive if it is one.
+pub(super) fn path_of_destination(id: &DestinationId, kind: DestinationKind) -> OwnedObjectPath {
+    match kind {
+        DestinationKind::Drive => drive_path(id.as_str()),
+        DestinationKind::Volume => destination_path(id.as_str()),
+    }
+}
+
+/// A name for password dialogs.
+pub(super) fn destination_title(service: &Service, destination: &DestinationProperties) -> String {
+    let DestinationProperties { id, name, kind, .. } = destination;
+    match kind {
+        DestinationKind::Drive => {
+            let drive = service.drives().drive(&DriveId::from(id));
+            drive.map_or_else(|| name.clone(), |drive| mapping::drive(drive.is).title())
+        }
+        DestinationKind::Volume => name.clone(),
     }
 }
 

@@ -11,8 +11,8 @@ use butterdock_service::jobs::{Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
 use butterdock_service::{
     Attempt, BackupStatus, DestinationKind, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
-    Error, ErrorCode, JobKind, JobResult, JobState, MadeBy, Maker, Problem, SnapshotOnDrive, SnapshotsOfMachine,
-    TotalSource, Warning,
+    Error, ErrorCode, JobKind, JobResult, JobState, MadeBy, Maker, PlacedProblem, Problem, SnapshotOnDrive,
+    SnapshotsOfMachine, TotalSource, Warning,
 };
 use uuid::Uuid;
 
@@ -214,6 +214,7 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
         note,
         warnings,
         source_snapshots,
+        left_out: _,
         source_held,
     } = backup;
     let warnings: Vec<contract::Warning> = warnings.into_iter().map(warning).collect();
@@ -272,6 +273,18 @@ pub(super) fn problem(problem: &Problem) -> contract::Problem {
         | Problem::WouldFail { .. } => contract::ProblemParams::default(),
     };
     contract::Problem { code: problem.code().to_owned(), params, english: problem.to_string() }
+}
+
+/// A problem of a backup. The sentence about one of its destinations begins with the label of that.
+pub(super) fn placed_problem(placed: &PlacedProblem) -> contract::Problem {
+    let PlacedProblem { destination, problem } = placed;
+    let mut problem = self::problem(problem);
+    if let Some((id, label)) = destination {
+        problem.english = format!("the drive \"{}\": {}", label.escape_debug(), problem.english);
+        problem.params.destination = Some(id.to_string());
+        problem.params.label = Some(label.clone());
+    }
+    problem
 }
 
 fn warning(warning: Warning) -> contract::Warning {

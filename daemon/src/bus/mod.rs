@@ -1,9 +1,9 @@
 //! The service on the bus: the API `org.butterdock.Butterdock1` of the crate butterdock-dbus. No decision is made
 //! here.
 //!
-//! * `manager`, `volume`, `drive`, `destination`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
+//! * `manager`, `volume`, `drive`, `destination`, `backup`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
 //!   the caller may, call the service, return. Other calls do not wait for a password prompt.
-//! * `object_publisher` follows the drives and destinations of the service, `publisher` its jobs and volumes. They publish them: `InterfacesAdded`, `PropertiesChanged`
+//! * `object_publisher` follows the drives, destinations and backups of the service, `publisher` its jobs and volumes. They publish them: `InterfacesAdded`, `PropertiesChanged`
 //!   (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
 //! * `mapping` translates the types of the service into those of the contract.
 //! * `authority` decides who may call, by the table of the contract; `polkit` makes one call to polkit.
@@ -16,6 +16,7 @@
 
 mod admission;
 mod authority;
+mod backup;
 mod budget;
 mod callers;
 mod calls;

@@ -49,9 +49,14 @@ impl<O: PublishedObject> Default for ObjectPublisher<O> {
 }
 
 impl<O: PublishedObject> ObjectPublisher<O> {
-    /// Publishes those of all objects that are not published yet.
+    /// Publishes those of all objects that are not published yet. The others are removed when this returns.
     pub(super) async fn catch_up(&mut self, server: &Arc<BusServer>, all: Vec<watch::Receiver<O::State>>) {
-        self.tasks.retain(|_, (_, task)| !task.is_finished());
+        let is_gone = |known: &watch::Receiver<_>| !all.iter().any(|state| state.same_channel(known));
+        let gone: Vec<_> = self.tasks.extract_if(|_, (known, _)| is_gone(known)).collect();
+        for (_, (_, task)) in gone {
+            // Its channel is closed.
+            task.await.unwrap_or_default();
+        }
         for state in all {
             let before = state.borrow().clone();
             let path = O::path(&before);

@@ -18,6 +18,7 @@ use zbus::names::WellKnownName;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
+use super::backup::BackupObject;
 use super::callers::Callers;
 use super::destination::DestinationObject;
 use super::drive::DriveObject;
@@ -41,6 +42,7 @@ pub(crate) struct BusServer {
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
     drives: Mutex<ObjectPublisher<DriveObject>>,
     destinations: Mutex<ObjectPublisher<DestinationObject>>,
+    backups: Mutex<ObjectPublisher<BackupObject>>,
     /// The jobs that are published. Locked while one is added, so that a concurrent request finds it published.
     jobs: Mutex<HashSet<Uuid>>,
     /// The number of published jobs without a published end.
@@ -84,6 +86,7 @@ impl BusServer {
             volumes: Mutex::default(),
             drives: Mutex::default(),
             destinations: Mutex::default(),
+            backups: Mutex::default(),
             jobs: Mutex::default(),
             unfinished: watch::Sender::new(0),
             tasks: std::sync::Mutex::default(),
@@ -99,13 +102,15 @@ impl BusServer {
         // Subscribe before listing, so that none is missed.
         let (drives, begun) = (self.service.drives().appearing(), self.service.jobs().begun());
         let destinations = self.service.destinations().appearing();
-        let configured = self.service.volumes();
+        let (configured, backups) = (self.service.volumes(), self.service.backups_changed());
         self.publish_volumes().await?;
         self.publish_drives().await;
+        self.publish_backups().await;
         publisher::publish_jobs(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
         self.spawn(publisher::follow_volumes(Arc::clone(self), configured));
         self.spawn(follow_drives(Arc::clone(self), drives));
         self.spawn(follow_drives(Arc::clone(self), destinations));
+        self.spawn(follow_backups(Arc::clone(self), backups));
         self.spawn(publisher::follow_jobs(Arc::clone(self), begun));
         Ok(())
     }
@@ -150,6 +155,11 @@ impl BusServer {
     pub(super) async fn publish_drives(self: &Arc<Self>) {
         self.drives.lock().await.catch_up(self, self.service.drives().drives()).await;
         self.destinations.lock().await.catch_up(self, self.service.destinations().all()).await;
+    }
+
+    /// Publishes the configured backups and no others.
+    pub(super) async fn publish_backups(self: &Arc<Self>) {
+        self.backups.lock().await.catch_up(self, self.service.backup_states()).await;
     }
 
     /// Publishes a job until the service forgets it; a second call only returns its path.
@@ -206,6 +216,13 @@ impl BusServer {
         // Forget tasks that have ended.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task)
+    }
+}
+
+/// Publishes the configured backups, until the service ends.
+async fn follow_backups(server: Arc<BusServer>, mut changed: watch::Receiver<()>) {
+    while changed.changed().await.is_ok() {
+        server.publish_backups().await;
     }
 }
 

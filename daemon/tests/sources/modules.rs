@@ -20,6 +20,7 @@ const PROGRAM: Table = &[
 ];
 
 const SERVICE: Table = &[
+    ("backup_list", &["types"]),
     ("backups", &["configured"]),
     ("blocking", &[]),
     ("catalogue", &[]),
@@ -102,6 +103,7 @@ const SERVICE: Table = &[
     (
         "service",
         &[
+            "backup_list",
             "blocking",
             "catalogue",
             "clock",

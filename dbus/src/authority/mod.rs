@@ -8,7 +8,7 @@
 mod action;
 
 use crate::names::BUS_NAME;
-use crate::names::interface::{DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
+use crate::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 
 pub use action::{ACTIONS, Action, ActionRow, Allow, policy};
 
@@ -23,7 +23,8 @@ pub struct Row {
     pub rule: Rule,
     /// The details that polkit's rules can look up: `volume` is the volume's configured name, `job` the job's id, `drive`
     /// the drive's [title](crate::DriveProperties::title), `drive_id` its id, `destination` and `destination_id` those of a
-    /// destination, which are the same if it is a drive. A job without a drive has no `drive`: then
+    /// destination, which are the same if it is a drive (of several, separated by commas), `backup` the configured name of a
+    /// backup. A job without a drive has no `drive`: then
     /// `action.lookup("drive")` is undefined, not empty.
     pub details: &'static [&'static str],
 }
@@ -68,7 +69,7 @@ pub enum Rule {
 const RECEIVE: Rule = Rule::Unless { usual: Action::Receive, option: "name", with: Action::ReceiveAnywhere };
 
 const ENROL: Rule = Rule::Unless { usual: Action::Enrol, option: "format", with: Action::Format };
-const BACKUP: Rule = Rule::Unless { usual: Action::Backup, option: "new_source", with: Action::Manage };
+const RUN_BACKUPS: Rule = Rule::Unless { usual: Action::Backup, option: "new_source", with: Action::Manage };
 const LIST_BACKUPS: Rule = Rule::AnybodyWithout { option: "estimate", with: Action::Estimate };
 
 /// The details of a call about a drive.
@@ -99,6 +100,7 @@ pub const TABLE: &[Row] = &[
         details: A_JOB,
     },
     Row { interface: JOB, method: "GetErrorDetails", rule: Rule::Starter { others: Action::Manage }, details: A_JOB },
+    Row { interface: BACKUP, method: "Run", rule: RUN_BACKUPS, details: &["backup", "destination", "destination_id"] },
     Row { interface: DRIVE, method: "Enrol", rule: ENROL, details: A_DRIVE },
     Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },
     Row { interface: DRIVE, method: "Mount", rule: Rule::Action(Action::Mount), details: A_DRIVE },
@@ -108,7 +110,7 @@ pub const TABLE: &[Row] = &[
     // Names of files are not public.
     Row { interface: DRIVE, method: "ListStreams", rule: Rule::Action(Action::Import), details: A_DRIVE },
     Row { interface: DRIVE, method: "Import", rule: Rule::Action(Action::Import), details: A_DRIVE_AND_A_VOLUME },
-    Row { interface: DESTINATION, method: "Backup", rule: BACKUP, details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "Backup", rule: RUN_BACKUPS, details: A_DESTINATION },
     Row { interface: DESTINATION, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DESTINATION },
     // Names of snapshots are not public.
     Row {

@@ -7,13 +7,16 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::authority::{TABLE, row};
 use butterdock_dbus::introspection;
 use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
-use butterdock_tests::{Client, Object, Service, Stalled, butterdockd, introspected_objects, members, tank};
+use butterdock_dbus::path::backup_path;
+use butterdock_tests::{Client, Object, Service, Stalled, TANK, butterdockd, introspected_objects, members, tank};
 use zbus::{OwnedObjectPath, OwnedVariant};
 use zbus_xml::Node;
 
-/// A service with a job on it, so that there is an object of every kind.
+const BACKUP: &str = "[[backup]]\nname = \"home\"\nsource = \"/nonexistent\"\ndrives = []\n";
+
+/// A service with a job and a backup on it, so that there is an object of every kind but a drive.
 fn fixture() -> Result<(Service, Client, Stalled)> {
-    let service = Service::start()?;
+    let service = Service::with(&[TANK], BACKUP)?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
     Ok((service, client, stalled))
@@ -23,7 +26,7 @@ fn fixture() -> Result<(Service, Client, Stalled)> {
 fn the_live_introspection_is_that_of_the_committed_xml() -> Result<()> {
     let (_service, client, stalled) = fixture()?;
     let live = introspected_objects(&client)?;
-    let places = [ROOT.to_owned(), tank(), stalled.job.to_string()];
+    let places = [ROOT.to_owned(), tank(), stalled.job.to_string(), backup_path("home").to_string()];
     for ((text, name), path) in introspection::ALL.into_iter().zip(interface::ALL).zip(places) {
         let node = Node::from_reader(text.as_bytes())?;
         let committed = members(node.interfaces().first().context("an interface")?);
@@ -50,8 +53,9 @@ fn live_objects_have_only_committed_interfaces() -> Result<()> {
             found.insert((path.clone(), name));
         }
     }
-    let [manager, volume, job, _drive, _destination] = interface::ALL.map(str::to_owned);
-    let expected = [(ROOT.to_owned(), manager), (tank(), volume), (stalled.job.to_string(), job)];
+    let [manager, volume, job, backup, _drive, _destination] = interface::ALL.map(str::to_owned);
+    let home = backup_path("home").to_string();
+    let expected = [(ROOT.to_owned(), manager), (tank(), volume), (stalled.job.to_string(), job), (home, backup)];
     ensure!(found == BTreeSet::from(expected), "{found:#?}");
     Ok(())
 }
@@ -101,7 +105,7 @@ fn the_built_page_shows_every_live_member() -> Result<()> {
     let page = fs::read_to_string(&built).with_context(|| built.display().to_string())?;
     // As a reader sees it: without fonts and escapes.
     let page = page.replace(r"\fB", "").replace(r"\fI", "").replace(r"\fR", "").replace(r"\-", "-");
-    let service = Service::start()?;
+    let service = Service::with(&[TANK], BACKUP)?;
     let client = service.client()?;
     let _stalled = Stalled::start(&client, "sub")?;
     let mut seen = 0;

@@ -1,6 +1,7 @@
 //! The API of the running service: its messages on the bus, permissions, introspection, other clients, the command line.
 
 mod authorization;
+mod backup_objects;
 mod cli;
 mod cli_exit_statuses;
 mod clients;

@@ -7,12 +7,12 @@ use std::os::fd;
 use std::sync::Arc;
 
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
-use butterdock_dbus::path::{drive_path, job_path, volume_path};
+use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
 use butterdock_dbus::{
     BackupOptions, BackupRow, DriveHealth, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, MountRow,
-    Options, Problem, ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, SnapshotsOfMachine, StreamRow,
-    SubvolumeRow, UnpinOptions, Warning, no_options,
+    Options, Problem, ProblemParams, ReceiveOptions, RestoreOptions, RunOptions, SnapshotRow, SnapshotsOfMachine,
+    StreamRow, SubvolumeRow, UnpinOptions, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -92,6 +92,9 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
     for (id, properties) in destinations {
         all.get_mut(drive_path(id).as_str()).expect("a drive").insert(DESTINATION, properties);
     }
+    for name in ["home", "photos", "etc"] {
+        all.extend([object(backup_path(name).to_string(), BACKUP, &[("Name", name.into()), ("Enabled", true.into())])]);
+    }
     for name in NAMES {
         let mounted = *name != "old";
         let (size, free) = if mounted { (4_u64 << 40, 3_u64 << 39) } else { (0, 0) };
@@ -121,7 +124,7 @@ impl Service {
             Some(Variant::Dict(options)) => Options::try_from(options.try_clone().expect("cloned")).expect("options"),
             _ => Options::new(),
         };
-        if !["Receive", "ListBackups", "Unpin", "Enrol", "Backup", "Restore", "Import"].contains(&method.1) {
+        if !["Receive", "ListBackups", "Unpin", "Enrol", "Backup", "Run", "Restore", "Import"].contains(&method.1) {
             no_options(&options)?;
         }
         match method {
@@ -154,17 +157,21 @@ impl Service {
             }
             (DESTINATION, "Backup") => {
                 let BackupOptions { backup: chosen, full, new_source } = BackupOptions::from_options(&options)?;
-                let why = match (full, new_source) {
-                    (true, _) => "full, because it was requested",
-                    (false, true) => "full, because it is a new source",
-                    (false, false) => "full, because it is the first",
-                };
-                let note = vec![("Note", why.into())];
+                let note = vec![("Note", why(full, new_source).into())];
                 let first = self.on_drive(call, object, "backup", chosen.as_deref().unwrap_or("home"), note).await;
                 if chosen.is_none() {
                     drop(self.on_drive(call, object, "backup", "root", vec![]).await?);
                 }
                 first
+            }
+            (BACKUP, "Run") => {
+                let RunOptions { destination, full, new_source } = RunOptions::from_options(&options)?;
+                let only = destination.and_then(|path| destination_id(path.as_str())).expect("the command names one");
+                if only != "3f2a" {
+                    return Err(Error::new(ErrorName::NotAuthorized, "you may not back up to it"));
+                }
+                let note = vec![("Note", why(full, new_source).into())];
+                self.on_drive(call, &only, "backup", object, note).await
             }
             (DESTINATION, "Verify") => {
                 // As while a person types a password: the answer comes after more signals than a connection holds.
@@ -247,6 +254,15 @@ impl Service {
     }
 }
 
+/// The note of a backup.
+fn why(full: bool, new_source: bool) -> &'static str {
+    match (full, new_source) {
+        (true, _) => "full, because it was requested",
+        (false, true) => "full, because it is a new source",
+        (false, false) => "full, because it is the first",
+    }
+}
+
 fn backups(estimate: bool) -> Vec<BackupRow> {
     let row = |drive: &str, label: &str, last| BackupRow {
         name: "home".to_owned(),
@@ -264,6 +280,8 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
     let problem = "no drive is enrolled for it".to_owned();
     let warning = Warning { code: "clock-ahead".to_owned(), english: "the clock is ahead\u{1b}[2J".to_owned() };
     let params = ProblemParams {
+        destination: Some("3f2a".to_owned()),
+        label: Some("Attic".to_owned()),
         backup: Some("photos".to_owned()),
         backups: Some(vec!["photos".to_owned()]),
         error: Some("org.butterdock.Butterdock1.Error.Failed".to_owned()),

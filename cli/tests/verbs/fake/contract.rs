@@ -62,6 +62,9 @@ fn empty(of: &Signature) -> Variant<'static> {
         "aa{sv}" => Vec::<HashMap<String, Variant<'_>>>::new().into(),
         "a(sa{sv}s)" => Vec::<Problem>::new().into(),
         "o" => ObjectPath::from_static_str_unchecked("/").into(),
+        "ao" => Vec::<ObjectPath<'_>>::new().into(),
+        "a{ot}" => HashMap::<ObjectPath<'_>, u64>::new().into(),
+        "a(sa{sv}s)" => Vec::<Problem>::new().into(),
         other => panic!("no property has had the type {other} so far"),
     }
 }

@@ -79,6 +79,18 @@ pub enum Schedule {
     Manual,
 }
 
+impl Schedule {
+    /// The words for it in the configuration.
+    #[must_use]
+    pub fn words(self) -> Vec<String> {
+        let word = match self {
+            Self::OnPlug => "on-plug",
+            Self::Manual => "manual",
+        };
+        vec![word.to_owned()]
+    }
+}
+
 /// The name of a backup: the names of its snapshots begin with it, so it is one visible part of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]

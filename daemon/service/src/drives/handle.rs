@@ -14,7 +14,7 @@ use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, kept_shared, review,
 use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{BackupRule, Config};
 use crate::destination_list::DestinationList;
 use crate::device::Devices;
 use crate::enrolment::{Enrolment, EnrolmentStore};
@@ -251,7 +251,17 @@ impl DriveManager {
 
     /// What is due, and when was the last good one.
     pub(crate) fn backups(&self) -> Vec<BackupStatus> {
-        rows::rows(&self.lock())
+        rows::rows(&self.lock()).into_iter().flat_map(|(_, rows)| rows).collect()
+    }
+
+    /// The same, the rows of each backup with its rule.
+    pub(crate) fn backups_with_rules(&self) -> Vec<(BackupRule, Vec<BackupStatus>)> {
+        rows::rows(&self.lock()).into_iter().map(|(rule, rows)| (rule.clone(), rows)).collect()
+    }
+
+    /// Changes after every event and every step with a drive.
+    pub(crate) fn reviewed(&self) -> watch::Receiver<()> {
+        self.0.reviewed.subscribe()
     }
 
     /// From now on it goes by this configuration.

@@ -27,18 +27,17 @@ impl DriveManager {
     }
 }
 
-/// A row for each backup and enrolled drive that it goes to; one without a drive for a backup that goes to none.
-pub(super) fn rows(table: &DriveTable) -> Vec<BackupStatus> {
-    let mut rows = Vec::new();
-    for rule in &table.config.backups {
-        let before = rows.len();
+/// Each backup, with a row for each enrolled drive that it goes to; one row without a drive if it goes to none.
+pub(super) fn rows(table: &DriveTable) -> Vec<(&BackupRule, Vec<BackupStatus>)> {
+    let rows = |rule| {
         let drives = table.enrolments.iter().filter(|enrolment| goes(rule, enrolment));
-        rows.extend(drives.map(|enrolment| row(table, rule, enrolment)));
-        if rows.len() == before {
+        let mut rows: Vec<BackupStatus> = drives.map(|enrolment| row(table, rule, enrolment)).collect();
+        if rows.is_empty() {
             rows.push(BackupStatus { problems: vec![Problem::NoDrive], ..named(rule) });
         }
-    }
-    rows
+        (rule, rows)
+    };
+    table.config.backups.iter().map(rows).collect()
 }
 
 /// What is remembered of a backup on the drive.
@@ -81,6 +80,7 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
     if let Err(sentence) = &known {
         problems.insert(0, Problem::RecordUnreadable { sentence: sentence.clone() });
     }
+    let left_out = table.left_out.get(&enrolment.id).and_then(|of_it| of_it.get(rule.name.as_str())).copied();
     let last = known.as_ref().ok().and_then(SharedRecord::newest).and_then(|newest| u64::try_from(newest.time).ok());
     BackupStatus {
         due: rule.schedule == Schedule::OnPlug,
@@ -92,16 +92,18 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         problems,
         note: kept_shared::because(enrolment, rule.name.as_str())
             .map(|why| format!("full transfer, because {}", FullReason::GivenUp(why))),
-        warnings: left_out(table, rule, enrolment).into_iter().collect(),
+        left_out,
+        // Without names: all users may see it.
+        warnings: left_out
+            .and_then(|count| {
+                Warning::left_out(
+                    LeftOut { count, include: rule.nested == Nested::Include, ..LeftOut::default() }.sentence(false),
+                )
+            })
+            .into_iter()
+            .collect(),
         ..named(rule)
     }
-}
-
-/// What the last run left out, without names: everybody may see it.
-fn left_out(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> Option<Warning> {
-    let count = *table.left_out.get(&enrolment.id)?.get(rule.name.as_str())?;
-    let include = rule.nested == Nested::Include;
-    Warning::left_out(LeftOut { count, include, ..LeftOut::default() }.sentence(false))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
@@ -69,6 +70,11 @@ impl Jobs {
     /// The space of the source of a backup, if it was looked at.
     pub(crate) fn source_space(&self, backup: &str) -> Option<SourceSpace> {
         self.queries.sources.spaces.of(backup)
+    }
+
+    /// Changes when [`Self::source_space`] may have another answer.
+    pub(crate) fn source_spaces_changed(&self) -> watch::Receiver<()> {
+        self.queries.sources.spaces.changed()
     }
 
     /// Looks at the source of a backup. With `prune`, its snapshots are pruned by the rule even if it has enough space. A job that

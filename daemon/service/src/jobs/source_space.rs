@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backups::BackupEvent;
@@ -60,11 +61,19 @@ impl HeldSpace {
 pub(super) struct SourceSpaces {
     all: Arc<Mutex<BTreeMap<String, SourceSpace>>>,
     looks: Arc<BlockingQueues<String>>,
+    /// Changes when the free space, or what the snapshots hold, may be another.
+    changed: watch::Sender<()>,
 }
 
 impl SourceSpaces {
     pub(super) fn new() -> Self {
-        Self { all: Arc::default(), looks: Arc::new(BlockingQueues::new("look at source", 1)) }
+        let looks = Arc::new(BlockingQueues::new("look at source", 1));
+        Self { all: Arc::default(), looks, changed: watch::Sender::new(()) }
+    }
+
+    /// Changes when what is known of a source may be something else.
+    pub(super) fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// The thread that may block while it looks at the source of a backup.
@@ -94,12 +103,14 @@ impl SourceSpaces {
             }
             (true, true) | (false, false) => {}
         }
+        self.changed.send_replace(());
         *known
     }
 
     /// Notes what its snapshots hold.
     pub(super) fn note_held(&self, backup: &str, held: HeldSpace) {
         self.lock().entry(backup.to_owned()).or_default().held = Some(held);
+        self.changed.send_replace(());
     }
 
     /// Notes whether it is unknown what the drives need. Returns whether that has changed.
@@ -117,6 +128,7 @@ impl SourceSpaces {
     /// Forgets a source that is not there.
     pub(super) fn forget(&self, backup: &str) {
         self.lock().remove(backup);
+        self.changed.send_replace(());
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SourceSpace>> {

@@ -5,6 +5,7 @@
 //! clock under test. So a step of a simulated drive takes no time, however long it takes.
 
 mod away;
+mod backup_states;
 mod enrolling;
 mod identity;
 mod not_done;

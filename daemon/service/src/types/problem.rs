@@ -139,6 +139,20 @@ impl Problem {
         }
     }
 
+    /// Whether it is wrong on every destination of the backup.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        match self {
+            Self::NoDrive | Self::EnrolmentUnreadable { .. } | Self::SourceLowSpace { .. } => true,
+            Self::Drive { .. }
+            | Self::Damaged { .. }
+            | Self::SnapshotsReplaced { .. }
+            | Self::NotDone { .. }
+            | Self::RecordUnreadable { .. }
+            | Self::WouldFail { .. } => false,
+        }
+    }
+
     /// Several problems in one sentence; empty if there is none.
     #[must_use]
     pub fn sentence(problems: &[Self]) -> String {
