@@ -47,7 +47,7 @@ pub(crate) enum Verb {
     },
 
     /// List the finished jobs, newest first
-    History,
+    History(History),
 
     /// List the volumes
     Volumes,
@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     Backup(Backup),
 
     /// Make a drive safe to unplug; returns when it is
-    SafelyRemove(OnDrive),
+    SafelyRemove(SafelyRemove),
 
     /// Check all data on a drive against its checksums, and watch the job
     Verify(OnDrive),
@@ -195,6 +195,37 @@ pub(crate) struct OnDrive {
     /// Print the job's id and return without waiting for its end
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Arguments of `safely-remove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SafelyRemove {
+    #[command(flatten)]
+    pub(crate) on: OnDrive,
+
+    /// Wait for the job that runs on the drive; no other begins on it, and queued ones end when the drive is safe
+    #[arg(long)]
+    pub(crate) when_idle: bool,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct History {
+    /// List up to this many jobs, 1 to 1000 (default: 200)
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) limit: Option<u64>,
+
+    /// List only jobs that ended before this time: 2026-11-22, "2026-11-22 17:30" in local time, or a time as in JSON
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<String>,
+
+    /// List only jobs on this drive: its id or its label; it need not be attached
+    #[arg(long, value_name = "DRIVE")]
+    pub(crate) drive: Option<String>,
+
+    /// List only jobs of the backup with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backup: Option<String>,
 }
 
 /// Arguments of `restore`.

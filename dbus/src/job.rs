@@ -82,6 +82,21 @@ word! {
 }
 
 word! {
+    /// Why a job began.
+    Trigger {
+        /// A drive was plugged in or enrolled.
+        Plug = "plug",
+        /// The time of the backup's schedule has come.
+        Schedule = "schedule",
+        /// A user asked for it.
+        User = "user",
+    }
+    other
+        /// A reason of a later version.
+        Other
+}
+
+word! {
     /// The source of a job's total.
     TotalSource {
         /// There is no total; it is 0.
@@ -107,9 +122,15 @@ pub struct JobProperties {
     pub volume: String,
     /// The path of its drive; [`path::NONE`] without one. Constant.
     pub drive: String,
+    /// The label of its drive at the request; empty without one. Constant.
+    pub drive_label: String,
+    /// The path of the destination of backups that it writes to or reads from; [`path::NONE`] without one. Constant.
+    pub destination: String,
     /// The name of the configured backup; empty unless the kind is `backup`. Constant.
-    pub backup: String,
-    /// The user who started it. Constant.
+    pub backup_name: String,
+    /// Why it began. Constant.
+    pub trigger: Trigger,
+    /// The user who started it; root unless the trigger is `user`. Constant.
     pub started_by_uid: u32,
     /// The time of the request, in microseconds since 1970. Constant.
     pub start_time: u64,
@@ -153,7 +174,10 @@ impl Default for JobProperties {
             kind: JobKind::Receive,
             volume: path::NONE.to_owned(),
             drive: path::NONE.to_owned(),
-            backup: String::new(),
+            drive_label: String::new(),
+            destination: path::NONE.to_owned(),
+            backup_name: String::new(),
+            trigger: Trigger::User,
             started_by_uid: 0,
             start_time: 0,
             state: JobState::Queued,
@@ -188,7 +212,10 @@ impl JobProperties {
             "State" => Field::from(&mut self.state),
             "Volume" => Field::Path(&mut self.volume),
             "Drive" => Field::Path(&mut self.drive),
-            "Backup" => Field::Text(&mut self.backup),
+            "DriveLabel" => Field::Text(&mut self.drive_label),
+            "Destination" => Field::Path(&mut self.destination),
+            "BackupName" => Field::Text(&mut self.backup_name),
+            "Trigger" => Field::from(&mut self.trigger),
             "StartedByUid" => Field::Uid(&mut self.started_by_uid),
             "StartTime" => Field::Number(&mut self.start_time),
             "Progress" => Field::Double(&mut self.progress),

@@ -64,11 +64,14 @@ pub use destination::{
     SnapshotRow, SnapshotsOfMachine, UnpinOptions,
 };
 pub use drive::{
-    DriveHealth, DriveProperties, DriveState, EnrolOptions, ImportOptions, MountRow, SECRET_MAX, StreamRow,
+    DriveHealth, DriveProperties, DriveState, EnrolOptions, ImportOptions, MountRow, SECRET_MAX, SafelyRemoveOptions,
+    StreamRow,
 };
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
-pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource};
-pub use manager::{BackupRow, HistoryEntry, ListBackupsOptions, ReceiveOptions, Warning};
+pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource, Trigger};
+pub use manager::{
+    BackupRow, HISTORY_MAX, HISTORY_PAGE, HistoryEntry, ListBackupsOptions, ListHistoryOptions, ReceiveOptions, Warning,
+};
 pub use names::introspection;
 pub use options::{Options, none as no_options};
 pub use problem::{Problem, ProblemParams};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zbus::{DeserializeDict, SerializeDict, Type, Variant};
 
 use crate::error::Error;
-use crate::options::{Options, bare_name, boolean, number, unknown};
+use crate::options::{Options, bare_name, boolean, number, text, unknown};
 use crate::problem::Problem;
 
 /// The options of `Manager.Receive` and `Volume.Receive`.
@@ -108,6 +108,64 @@ impl ListBackupsOptions {
     }
 }
 
+/// The options of `Manager.ListHistory`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListHistoryOptions {
+    /// `before`, `t`: only jobs that ended before this time, in microseconds since 1970.
+    pub before: Option<u64>,
+    /// `limit`, `t`: up to this many entries (default: [`HISTORY_PAGE`]).
+    pub limit: Option<u64>,
+    /// `destination`, `s`: only jobs on the destination or drive with this id.
+    pub destination: Option<String>,
+    /// `backup`, `s`: only jobs of the backup with this name.
+    pub backup: Option<String>,
+}
+
+/// The number of entries of `ListHistory` without the option `limit`.
+pub const HISTORY_PAGE: u64 = 200;
+/// The highest `limit` of `ListHistory`.
+pub const HISTORY_MAX: u64 = 1000;
+
+impl ListHistoryOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["before", "limit", "destination", "backup"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key, a wrong type, or a limit that is 0 or too high.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "before" => read.before = Some(number(key, value)?),
+                "limit" => read.limit = Some(limit(number(key, value)?)?),
+                "destination" => read.destination = Some(text(key, value)?),
+                "backup" => read.backup = Some(text(key, value)?),
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        let numbers = [("before", self.before), ("limit", self.limit)];
+        let texts = [("destination", &self.destination), ("backup", &self.backup)];
+        let numbers = numbers.into_iter().filter_map(|(key, number)| Some((key, Variant::from(number?))));
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Variant::from(text.as_deref()?))));
+        numbers.chain(texts).collect()
+    }
+}
+
+fn limit(limit: u64) -> Result<u64, Error> {
+    if (1..=HISTORY_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Error::InvalidArgs(format!("the option limit is 1 to {HISTORY_MAX}, and {limit} is not; ask for more pages")))
+}
+
 /// A row of `ListBackups`: one configured backup and one of its drives. It contains no file names.
 ///
 /// A backup without an enrolled drive has one row without a drive. Readers ignore unknown keys.
@@ -172,11 +230,15 @@ pub struct HistoryEntry {
     pub drive: Option<String>,
     /// That drive's label at the time.
     pub drive_label: Option<String>,
+    /// The id of the destination of backups that it wrote to or read from, if it had one.
+    pub destination: Option<String>,
     /// The name of the configured backup, for a job of the kind `backup`.
     pub backup: Option<String>,
     /// A remark in English, for example the reason for a full transfer.
     pub note: Option<String>,
-    /// The user who started it.
+    /// A word of [`Trigger`](crate::Trigger); missing for jobs of earlier versions.
+    pub trigger: Option<String>,
+    /// The user who started it; root unless the trigger is `user`.
     pub started_by_uid: u32,
     /// The time of the request, in microseconds since 1970.
     pub start_time: u64,
@@ -223,6 +285,20 @@ mod tests {
     fn list_backups_options_round_trip() {
         for sent in [ListBackupsOptions::default(), ListBackupsOptions { estimate: true }] {
             assert_eq!(ListBackupsOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        }
+    }
+
+    #[test]
+    fn list_history_options_round_trip_and_the_limit_is_bounded() {
+        let text = |text: &str| Some(text.to_owned());
+        let all =
+            ListHistoryOptions { before: Some(7), limit: Some(1), destination: text("3f2a"), backup: text("home") };
+        for sent in [ListHistoryOptions::default(), all] {
+            assert_eq!(ListHistoryOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        }
+        for limit in [0, HISTORY_MAX + 1, u64::MAX] {
+            let read = ListHistoryOptions::from_options(&owned([("limit", limit.into())]));
+            assert!(complaint(read).contains("1 to 1000"));
         }
     }
 

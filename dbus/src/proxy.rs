@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use zbus::{Fd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
+use crate::authority::Permission;
 use crate::destination::{DestinationKind, DestinationState, SnapshotRow, SnapshotsOfMachine};
 use crate::drive::{DriveHealth, DriveState, MountRow, StreamRow};
 use crate::error::Error;
-use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource};
+use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource, Trigger};
 use crate::manager::{BackupRow, HistoryEntry};
 use crate::problem::Problem;
 use crate::volume::SubvolumeRow;
@@ -32,8 +33,12 @@ pub trait Manager {
         options: HashMap<&str, Variant<'_>>,
     ) -> Result<OwnedObjectPath, Error>;
 
-    /// The finished jobs, newest first. There are no options yet.
+    /// A page of the finished jobs, newest first. The options are [`ListHistoryOptions`](crate::ListHistoryOptions).
     fn list_history(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<HistoryEntry>, Error>;
+
+    /// Whether the caller may do what each action guards, by the action's id without the prefix of the service; opens no password
+    /// dialog. There are no options yet.
+    fn get_permissions(&self, options: HashMap<&str, Variant<'_>>) -> Result<HashMap<String, Permission>, Error>;
 
     /// The configured backups, one row for each backup and drive. The options are
     /// [`ListBackupsOptions`](crate::ListBackupsOptions); an estimate may take minutes.
@@ -110,7 +115,7 @@ pub trait Drive {
     #[zbus(allow_interactive_auth)]
     fn mount(&self, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
 
-    /// Makes the drive safe to unplug; returns the job. There are no options yet.
+    /// Makes the drive safe to unplug; returns the job. The options are [`SafelyRemoveOptions`](crate::SafelyRemoveOptions).
     #[zbus(allow_interactive_auth)]
     fn safely_remove(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
 
@@ -386,11 +391,23 @@ pub trait Job {
     #[zbus(property(emits_changed_signal = "const"))]
     fn drive(&self) -> zbus::Result<OwnedObjectPath>;
 
+    /// The label of its drive at the request; empty without one.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn drive_label(&self) -> zbus::Result<String>;
+
+    /// The destination of backups that it writes to or reads from; [`path::NONE`](crate::path::NONE) without one.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn destination(&self) -> zbus::Result<OwnedObjectPath>;
+
     /// The name of the configured backup; empty unless the kind is `backup`.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn backup(&self) -> zbus::Result<String>;
+    fn backup_name(&self) -> zbus::Result<String>;
 
-    /// The user who started it.
+    /// Why it began.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn trigger(&self) -> zbus::Result<Trigger>;
+
+    /// The user who started it; root unless the trigger is `user`.
     #[zbus(property(emits_changed_signal = "const"))]
     fn started_by_uid(&self) -> zbus::Result<u32>;
 

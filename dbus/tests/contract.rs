@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use butterdock_dbus::authority::{TABLE, markdown, policy};
 use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
-    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, ReceiveOptions, RestoreOptions, SECRET_MAX,
-    SUBVOLUMES_MAX, UnpinOptions, introspection,
+    BackupOptions, EnrolOptions, HISTORY_MAX, HISTORY_PAGE, ImportOptions, ListBackupsOptions, ListHistoryOptions,
+    ReceiveOptions, RestoreOptions, RunOptions, SECRET_MAX, SUBVOLUMES_MAX, SafelyRemoveOptions, UnpinOptions,
+    introspection,
 };
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 
@@ -76,7 +77,10 @@ fn the_xml_documents_every_option() {
     for (xml, method, keys) in [
         (introspection::MANAGER, "Receive", ReceiveOptions::KEYS),
         (introspection::MANAGER, "ListBackups", ListBackupsOptions::KEYS),
+        (introspection::MANAGER, "ListHistory", ListHistoryOptions::KEYS),
+        (introspection::BACKUP, "Run", RunOptions::KEYS),
         (introspection::DRIVE, "Enrol", EnrolOptions::KEYS),
+        (introspection::DRIVE, "SafelyRemove", SafelyRemoveOptions::KEYS),
         (introspection::DRIVE, "Import", ImportOptions::KEYS),
         (introspection::DESTINATION, "Backup", BackupOptions::KEYS),
         (introspection::DESTINATION, "Restore", RestoreOptions::KEYS),
@@ -217,4 +221,5 @@ fn the_documentation_has_the_limits_of_the_code() {
     assert!(volume.contains(&format!("Lists up to {SUBVOLUMES_MAX}")));
     assert!(manual.contains(&format!("up to {SUBVOLUMES_MAX} of them")));
     assert!(drive.contains(&format!("up to {SECRET_MAX} bytes")));
+    assert!(introspection::MANAGER.contains(&format!("1 to {HISTORY_MAX} (default: {HISTORY_PAGE})")));
 }

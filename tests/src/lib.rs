@@ -37,5 +37,5 @@ pub use processes::{Memory, descriptors, memory, workers};
 pub use python::{Flood, answer, as_nobody, as_user, python};
 pub use recorder::{Event, Moment, RecordedMessage, Recorder, Recording};
 pub use scenario::{Row, Scenario, contains_all, snapshots, word};
-pub use service::{Service, Setup, TANK, tank};
+pub use service::{HOME, Service, Setup, TANK, tank};
 pub use streams::{Feed, Load, Stalled, file_of, small, unfinished};

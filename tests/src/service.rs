@@ -15,6 +15,9 @@ use crate::{
 /// The configured name of the usual volume.
 pub const TANK: &str = "tank";
 
+/// A backup without a drive, for the configuration.
+pub const HOME: &str = "[[backup]]\nname = \"home\"\nsource = \"/nonexistent\"\ndrives = []\n";
+
 /// The object path of [`TANK`].
 #[must_use]
 pub fn tank() -> String {

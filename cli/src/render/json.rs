@@ -2,7 +2,7 @@
 
 use butterdock_dbus::{
     BackupRow, DriveHealth, HistoryEntry, Problem, ProblemParams, SnapshotRow, SnapshotsOfMachine, StreamRow,
-    SubvolumeRow, VolumeProperties,
+    SubvolumeRow, VolumeProperties, path,
 };
 use serde::Serialize;
 
@@ -32,7 +32,10 @@ pub(crate) struct JobObject {
     kind: String,
     volume: Option<String>,
     drive: Option<String>,
+    drive_label: Option<String>,
+    destination: Option<String>,
     backup: Option<String>,
+    trigger: String,
     started_by_uid: u32,
     start_time: u64,
     state: String,
@@ -61,7 +64,10 @@ impl JobObject {
             kind: now.kind.to_string(),
             volume: job.volume(),
             drive: job.drive(),
-            backup: text(&now.backup),
+            drive_label: text(&now.drive_label),
+            destination: path::drive_id(&now.destination),
+            backup: text(&now.backup_name),
+            trigger: now.trigger.to_string(),
             started_by_uid: now.started_by_uid,
             start_time: now.start_time,
             state: now.state.to_string(),
@@ -113,7 +119,9 @@ pub(crate) struct HistoryObject<'a> {
     volume: Option<&'a str>,
     drive: Option<&'a str>,
     drive_label: Option<&'a str>,
+    destination: Option<&'a str>,
     backup: Option<&'a str>,
+    trigger: Option<&'a str>,
     started_by_uid: u32,
     start_time: u64,
     end_time: u64,
@@ -135,7 +143,9 @@ impl<'a> HistoryObject<'a> {
             volume: non_empty(&entry.volume),
             drive: entry.drive.as_deref(),
             drive_label: entry.drive_label.as_deref(),
+            destination: entry.destination.as_deref(),
             backup: entry.backup.as_deref(),
+            trigger: entry.trigger.as_deref(),
             started_by_uid: entry.started_by_uid,
             start_time: entry.start_time,
             end_time: entry.end_time,

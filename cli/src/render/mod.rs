@@ -19,7 +19,7 @@ pub(crate) use json::{
     SubvolumeObject, VolumeObject, WatchEvent,
 };
 pub(crate) use progress::{JobError, Progress, target};
-pub(crate) use text::{Table, bytes, duration, escaped, escaped_name, now, short_label, time};
+pub(crate) use text::{Table, bytes, duration, escaped, escaped_name, now, parse_time, short_label, time};
 
 /// The output format: text or JSON.
 #[derive(Debug, Clone, Copy)]

@@ -127,9 +127,9 @@ impl JobError {
 pub(crate) fn target(job: &Job) -> String {
     match (job.volume(), drive_label(job)) {
         (Some(volume), _) => escaped(&volume),
-        (None, Some(drive)) if job.now.backup.is_empty() => drive,
-        (None, Some(drive)) => format!("{} on {drive}", escaped(&job.now.backup)),
-        (None, None) => escaped(&job.now.backup),
+        (None, Some(drive)) if job.now.backup_name.is_empty() => drive,
+        (None, Some(drive)) => format!("{} on {drive}", escaped(&job.now.backup_name)),
+        (None, None) => escaped(&job.now.backup_name),
     }
 }
 

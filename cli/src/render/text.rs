@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::BinaryBytes;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// [`short_label`] shows this many characters.
@@ -81,6 +82,13 @@ pub(crate) fn time(micros: u64) -> String {
         || "unknown".to_owned(),
         |time| TimeZone::system().to_datetime(time).strftime("%Y-%m-%d %H:%M").to_string(),
     )
+}
+
+/// The microseconds since 1970 of `2026-11-22` or `2026-11-22 17:30`, in local time.
+pub(crate) fn parse_time(text: &str) -> Option<u64> {
+    let time: DateTime = text.parse().ok()?;
+    let time = TimeZone::system().to_timestamp(time).ok()?;
+    u64::try_from(time.as_microsecond()).ok()
 }
 
 /// Microseconds since 1970.
@@ -162,6 +170,17 @@ mod tests {
     fn every_time_has_a_text() {
         assert!(!time(u64::MAX).is_empty());
         assert!(time(1_700_000_000_000_000).starts_with("2023-11-1"));
+    }
+
+    #[test]
+    fn a_written_time_is_read_back() {
+        for text in ["2026-11-22 17:30", "2026-11-22T17:30", "2026-11-22 17:30:00"] {
+            assert_eq!(parse_time(text).map(time).as_deref(), Some("2026-11-22 17:30"), "{text}");
+        }
+        assert_eq!(parse_time("2026-11-22").map(time).as_deref(), Some("2026-11-22 00:00"));
+        for text in ["yesterday", "", "2026-13-01", "17:30"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -51,12 +51,7 @@ impl Service {
     /// All volumes, drives, destinations and jobs.
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
         let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
-        let mut objects = Objects::read(&manager.get_managed_objects().await?)?;
-        if objects.has_unlabelled() {
-            // Without an answer the id is shown instead of the label.
-            objects.add_labels(&self.manager().await?.list_backups(HashMap::new()).await.unwrap_or_default());
-        }
-        Ok(objects)
+        Objects::read(&manager.get_managed_objects().await?)
     }
 
     /// Adds where other programs have drives mounted, as far as the caller may know that.

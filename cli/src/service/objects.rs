@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use butterdock_dbus::names::interface;
-use butterdock_dbus::{BackupRow, JobProperties, VolumeProperties, path};
+use butterdock_dbus::{JobProperties, VolumeProperties, path};
 use uuid::Uuid;
 use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
@@ -63,28 +63,19 @@ impl Objects {
         objects.jobs.sort_by_key(|job| (job.now.start_time, job.id));
         for job in &mut objects.jobs {
             let drive = job.drive().and_then(|id| objects.drives.iter().find(|drive| drive.id == id));
-            job.drive_title = drive.and_then(Drive::title);
+            job.drive_title = drive.and_then(Drive::title).or(job.drive_title.take());
         }
         Ok(objects)
-    }
-
-    /// Whether a job's drive is not attached, so that its label is unknown.
-    pub(crate) fn has_unlabelled(&self) -> bool {
-        self.jobs.iter().any(|job| job.drive().is_some() && job.drive_title.is_none())
-    }
-
-    /// Adds the labels of the jobs' drives from the rows of `ListBackups`, which has enrolled drives, attached or not.
-    pub(crate) fn add_labels(&mut self, backups: &[BackupRow]) {
-        for job in self.jobs.iter_mut().filter(|job| job.drive_title.is_none()) {
-            let Some(id) = job.drive() else { continue };
-            let row = backups.iter().find(|row| row.drive.as_ref() == Some(&id));
-            job.drive_title = row.and_then(|row| row.drive_label.clone()).filter(|label| !label.is_empty());
-        }
     }
 
     /// The drive that `wanted` means: of several the attached ones, and of these the enrolled ones.
     pub(crate) fn drive(&self, wanted: &str) -> Result<&Drive, Failure> {
         the_one(self.called(wanted), wanted, &[Drive::is_attached, Drive::is_enrolled])
+    }
+
+    /// The id of the drive that `wanted` means; what the user names if no drive is called so, because it may be forgotten.
+    pub(crate) fn drive_or_forgotten(&self, wanted: &str) -> Result<String, Failure> {
+        if self.called(wanted).is_empty() { Ok(wanted.to_owned()) } else { Ok(self.drive(wanted)?.id.clone()) }
     }
 
     /// The drive that is to be enrolled: an enrolled one is not preferred.
@@ -172,6 +163,7 @@ impl Job {
         let Some(id) = path::job_id(path) else { return Ok(None) };
         let mut job = Self { id, path: path.to_owned(), drive_title: None, now: Box::default() };
         job.change(properties)?;
+        job.drive_title = Some(job.now.drive_label.clone()).filter(|label| !label.trim().is_empty());
         Ok(Some(job))
     }
 
@@ -254,18 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_the_label_of_a_detached_drive() {
-        let mut objects = with_jobs(&[1, 2]);
-        objects.jobs[0].now.drive = path::drive_path("3f2a").to_string();
-        assert!(objects.has_unlabelled());
-        let row = |drive: &str, label: &str| BackupRow {
-            drive: Some(drive.to_owned()),
-            drive_label: Some(label.to_owned()),
-            ..BackupRow::default()
-        };
-        objects.add_labels(&[row("9a11", "Second"), row("3f2a", "Attic")]);
-        assert_eq!(objects.jobs[0].drive_title.as_deref(), Some("Attic"));
-        assert!(objects.jobs[1].drive_title.is_none() && !objects.has_unlabelled());
+    fn a_job_has_the_label_of_a_drive_that_is_not_shown() {
+        let label = OwnedVariant::try_from(zbus::Variant::from("Attic")).expect("owned");
+        let job =
+            Job::read(path::job_path(Uuid::from_u128(1)).as_str(), &HashMap::from([("DriveLabel".to_owned(), label)]));
+        assert_eq!(job.ok().flatten().expect("a job").drive_title.as_deref(), Some("Attic"));
     }
 
     #[test]

@@ -8,14 +8,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use butterdock_dbus::{
-    DriveState, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX, UnpinOptions,
+    DriveState, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX, SafelyRemoveOptions,
+    UnpinOptions,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::target::Target;
 use super::watch;
-use crate::args::{Enrol, OnDrive};
+use crate::args::{Enrol, OnDrive, SafelyRemove};
 use crate::failure::Failure;
 use crate::render::{
     DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, print_error, prompt, short_label, time,
@@ -307,10 +308,12 @@ pub(crate) async fn mount(service: &Service, out: Output, wanted: &str) -> Resul
 }
 
 /// Makes a drive safe to unplug.
-pub(crate) async fn safely_remove(service: &Service, out: Output, on: &OnDrive) -> Result<ExitCode, Failure> {
+pub(crate) async fn safely_remove(service: &Service, out: Output, wanted: &SafelyRemove) -> Result<ExitCode, Failure> {
+    let SafelyRemove { on, when_idle } = wanted;
     let objects = service.objects().await?;
     let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
-    watch::start(service, out, on.detach, "", async { Ok(drive.safely_remove(HashMap::new()).await?) }).await
+    let options = SafelyRemoveOptions { when_idle: *when_idle };
+    watch::start(service, out, on.detach, "", async { Ok(drive.safely_remove(options.to_options()).await?) }).await
 }
 
 /// Checks all data on a destination.

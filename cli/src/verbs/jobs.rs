@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use butterdock_dbus::{ErrorName, HistoryEntry};
+use butterdock_dbus::{ErrorName, HistoryEntry, ListHistoryOptions};
 use serde::Serialize;
 
+use crate::args;
 use crate::failure::Failure;
 use crate::render::{
-    HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, short_label, target, time,
+    HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, parse_time, short_label, target, time,
 };
 use crate::service::{Job, Service};
 
@@ -80,10 +81,27 @@ struct History<'a> {
 }
 
 /// Lists the finished jobs, newest first.
-pub(crate) async fn history(service: &Service, out: Output) -> Result<ExitCode, Failure> {
-    let entries = service.manager().await?.list_history(HashMap::new()).await?;
+pub(crate) async fn history(service: &Service, out: Output, wanted: &args::History) -> Result<ExitCode, Failure> {
+    let args::History { limit, before, drive, backup } = wanted;
+    let before = before.as_deref().map(moment).transpose()?;
+    let destination = match drive {
+        Some(drive) => Some(service.objects().await?.drive_or_forgotten(drive)?),
+        None => None,
+    };
+    let options = ListHistoryOptions { before, limit: *limit, destination, backup: backup.clone() };
+    let entries = service.manager().await?.list_history(options.to_options()).await?;
     out.answer(&History { history: entries.iter().map(HistoryObject::new).collect() }, || history_table(&entries));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The time that the user writes, in microseconds since 1970.
+fn moment(text: &str) -> Result<u64, Failure> {
+    text.parse().ok().or_else(|| parse_time(text)).ok_or_else(|| {
+        Failure::usage(
+            format!("{text:?} is no time"),
+            "write it as 2026-11-22 or \"2026-11-22 17:30\", in local time; or give an end_time of --json",
+        )
+    })
 }
 
 fn history_table(entries: &[HistoryEntry]) -> String {

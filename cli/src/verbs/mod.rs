@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Jobs) => jobs::list(service, out).await,
         Some(Verb::Watch { job }) => watch::run(service, out, job.as_deref()).await,
         Some(Verb::Cancel { job }) => jobs::cancel(service, out, job).await,
-        Some(Verb::History) => jobs::history(service, out).await,
+        Some(Verb::History(wanted)) => jobs::history(service, out, wanted).await,
         Some(Verb::Snapshots { volume: Some(volume), .. }) => snapshots::list_of_volume(service, out, volume).await,
         // clap requires one of the two.
         Some(Verb::Snapshots { volume: None, drive }) => {

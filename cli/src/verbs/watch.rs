@@ -107,7 +107,7 @@ impl Watch<'_> {
         match signal {
             JobSignal::Added(job) => {
                 if self.others && self.find(&job.path).is_none() {
-                    let job = self.with_drive_label(*job).await;
+                    let job = self.with_drive_title(*job).await;
                     progress.started(&job);
                     self.jobs.push(job);
                 }
@@ -139,9 +139,10 @@ impl Watch<'_> {
         progress.ended(&job, result, wrong);
     }
 
-    /// Adds the label of its drive, which is not a property of the job.
-    async fn with_drive_label(&mut self, mut job: Job) -> Job {
+    /// Adds the model or the device of a drive without a label.
+    async fn with_drive_title(&mut self, mut job: Job) -> Job {
         if job.drive().is_some()
+            && job.drive_title.is_none()
             && let Ok(objects) = self.signals.during(self.service.objects()).await
         {
             job.drive_title = objects.jobs.into_iter().find(|now| now.id == job.id).and_then(|now| now.drive_title);

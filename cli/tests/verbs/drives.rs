@@ -255,6 +255,27 @@ fn a_backup_is_named_where_no_drive_is() {
 }
 
 #[test]
+fn the_history_is_listed_in_pages_and_by_drive_and_backup() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.run(&["backup", "Attic"]).code, Some(0));
+    let listed =
+        |words: &[&str]| fixture.json(&[&["history"], words].concat())["history"].as_array().expect("a list").len();
+    assert_eq!(listed(&[]), 2);
+    assert_eq!(listed(&["--limit", "1"]), 1);
+    assert_eq!((listed(&["--backup", "root"]), listed(&["--backup", "photos"])), (1, 0));
+    for drive in ["Loft", "3f2a"] {
+        assert_eq!(listed(&["--drive", drive]), 2, "{drive}");
+    }
+    assert_eq!(listed(&["--drive", "Lost"]), 0, "one that is away");
+    let end = fixture.json(&["history"])["history"][0]["end_time"].as_u64().expect("a time");
+    assert_eq!((listed(&["--before", &end.to_string()]), listed(&["--before", "2099-01-01 12:00"])), (0, 2));
+    let ran = fixture.run(&["history", "--before", "yesterday"]);
+    assert!(ran.code == Some(64) && ran.err.contains("\"yesterday\" is no time"), "{ran:?}");
+    let ran = fixture.run(&["history", "--limit", "1001"]);
+    assert!(ran.code == Some(64) && ran.err.contains("1 to 1000"), "{ran:?}");
+}
+
+#[test]
 fn detached_backups_print_an_id_each() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["backup", "Attic", "--backup", "stall", "--detach"]);
@@ -263,6 +284,15 @@ fn detached_backups_print_an_id_each() {
     assert!(fixture.run(&["jobs"]).out.contains("stall on Attic"));
     assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
     assert_eq!(fixture.run(&["backup", "Attic", "--detach"]).out.lines().count(), 2);
+}
+
+#[test]
+fn a_busy_drive_is_made_safe_when_it_is_idle() {
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["safely-remove", "9a11"]);
+    assert!(ran.code == Some(1) && ran.err.contains("in use"), "{ran:?}");
+    let ran = fixture.run(&["safely-remove", "9a11", "--when-idle"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
 }
 
 #[test]

@@ -69,5 +69,5 @@ pub use types::{
     Attempt, AttemptEnd, BackupDestination, BackupOptions, BackupProperties, BackupStatus, Condition, DestinationId,
     DestinationKind, DestinationProperties, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
     Error, ErrorCode, JobKind, JobResult, JobState, Maker, PlacedProblem, Problem, SECRET_MAX, SUBVOLUMES_MAX,
-    SnapshotsOfMachine, TotalSource, Warning,
+    SnapshotsOfMachine, TotalSource, Trigger, Warning,
 };

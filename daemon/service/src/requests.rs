@@ -14,7 +14,7 @@ use crate::jobs::{
 };
 use crate::service::Service;
 use crate::stream_input;
-use crate::types::{Attempt, BackupOptions, DestinationId, DriveState, Error, ErrorCode};
+use crate::types::{Attempt, BackupOptions, DestinationId, DriveState, Error, ErrorCode, Trigger};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
 
@@ -81,7 +81,20 @@ impl Service {
     /// # Errors
     /// `Busy`: a job uses the drive; `NotFound`.
     pub async fn safely_remove(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
-        let request = RemoveJob { manager: self.0.manager.clone(), drive: self.about(drive)?, uid };
+        self.remove(drive, false, uid).await
+    }
+
+    /// The same, after the job that runs on the drive; no other begins on it meanwhile. Jobs that are queued for the drive end when
+    /// it is safe, and run if it does not become safe.
+    ///
+    /// # Errors
+    /// `Busy`: the drive is being made safe already; `NotFound`.
+    pub async fn safely_remove_when_idle(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
+        self.remove(drive, true, uid).await
+    }
+
+    async fn remove(&self, drive: DriveId, when_idle: bool, uid: u32) -> Result<JobHandle, Error> {
+        let request = RemoveJob { manager: self.0.manager.clone(), drive: self.about(drive)?, when_idle, uid };
         self.0.jobs.start(request).await
     }
 
@@ -101,16 +114,16 @@ impl Service {
                 "the option new_source needs the option backup: a new source is accepted for one backup at a time";
             return Err(Error::InvalidArgs(text.to_owned()));
         }
-        let drive = DriveId::from(destination);
+        let (drive, trigger) = (DriveId::from(destination), Trigger::User(uid));
         let goes_here = self.destinations().get(destination).map(|known| known.backups).unwrap_or_default();
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.about(drive.clone())?;
-        let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), options, uid).await;
+        let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), options, trigger).await;
         let begun = begun.into_iter().map(|(backup, taken)| {
             let what = format!("the backup \"{}\"", backup.escape_debug());
             BegunBackup { drive: drive.clone(), backup, what, taken }
         });
-        self.first_job(begun.collect(), uid).unwrap_or_else(|| {
+        self.first_job(begun.collect(), trigger).unwrap_or_else(|| {
             let text = "this destination has no such backup; butterdock backups lists the backups";
             Err(Error::new(ErrorCode::NotFound, text))
         })
@@ -146,14 +159,14 @@ impl Service {
             return not_found("the backup does not go there; butterdock backups lists where it goes");
         }
         destinations.retain(|(_, _, is_attached)| *is_attached);
-        let mut begun = Vec::new();
+        let (mut begun, trigger) = (Vec::new(), Trigger::User(uid));
         for (drive, label, _) in destinations {
             let what = format!("the drive \"{}\"", label.escape_debug());
-            for (backup, taken) in self.begin_each(&drive, vec![backup.to_owned()], options, uid).await {
+            for (backup, taken) in self.begin_each(&drive, vec![backup.to_owned()], options, trigger).await {
                 begun.push(BegunBackup { drive: drive.clone(), backup, what: what.clone(), taken });
             }
         }
-        self.first_job(begun, uid).unwrap_or_else(|| {
+        self.first_job(begun, trigger).unwrap_or_else(|| {
             let text = match destination {
                 Some(_) => "the drive is not attached; plug it in",
                 None => "no drive of the backup is attached; plug one in (butterdock backups lists them)",
@@ -163,7 +176,7 @@ impl Service {
     }
 
     /// The first of these that became a job; the error of all if none did, and nothing if there is none.
-    fn first_job(&self, begun: Vec<BegunBackup>, uid: u32) -> Option<Result<JobHandle, Error>> {
+    fn first_job(&self, begun: Vec<BegunBackup>, trigger: Trigger) -> Option<Result<JobHandle, Error>> {
         let mut first = None;
         let mut refused = Vec::new();
         for BegunBackup { drive, backup, what, taken } in begun {
@@ -181,7 +194,7 @@ impl Service {
         // The answer is a job: nothing else says why the others did not begin.
         for (drive, backup, _, error) in refused.iter().filter(|(drive, backup, _, _)| !self.is_running(drive, backup))
         {
-            self.not_begun(drive, backup, uid, error);
+            self.not_begun(drive, backup, trigger, error);
         }
         Some(Ok(first))
     }
@@ -196,10 +209,10 @@ impl Service {
     }
 
     /// A backup that was asked for is no job: that is in the history, and a problem of the drive until the backup has run.
-    pub(crate) fn not_begun(&self, drive: &DriveId, backup: &str, uid: u32, error: &Error) {
+    pub(crate) fn not_begun(&self, drive: &DriveId, backup: &str, trigger: Trigger, error: &Error) {
         let Some(label) = self.0.manager.drive(drive).map(|drive| drive.label.clone()) else { return };
         let about = AboutDrive { id: drive.clone(), label };
-        let record = self.0.jobs.not_begun(BackupJob::subject(about, backup), uid, error);
+        let record = self.0.jobs.not_begun(BackupJob::subject(about, backup), trigger, error);
         self.0.manager.backup_not_begun(drive, backup, Attempt::not_begun(record.end_time, error));
     }
 
@@ -209,7 +222,7 @@ impl Service {
         drive: &DriveId,
         backups: Vec<String>,
         options: BackupOptions,
-        uid: u32,
+        trigger: Trigger,
     ) -> Vec<(String, Result<JobHandle, Error>)> {
         // Until all are taken: the first may end before.
         let _reservation = self.0.manager.reserve(drive);
@@ -218,7 +231,7 @@ impl Service {
             let taken = match self.about(drive.clone()) {
                 Ok(drive) => {
                     let reservation = self.0.manager.reserve(&drive.id);
-                    self.0.jobs.start(BackupJob { reservation, drive, backup: backup.clone(), options, uid }).await
+                    self.0.jobs.start(BackupJob { reservation, drive, backup: backup.clone(), options, trigger }).await
                 }
                 Err(error) => Err(error),
             };

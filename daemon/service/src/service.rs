@@ -20,7 +20,7 @@ use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Heartbeat, Supervisor};
-use crate::types::{Attempt, AttemptEnd, BackupOptions, BackupProperties, Error, ErrorCode, JobState};
+use crate::types::{Attempt, AttemptEnd, BackupOptions, BackupProperties, Error, ErrorCode, JobState, Trigger};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 
@@ -260,7 +260,7 @@ async fn follow_plugs(
         match event {
             PlugEvent::Due(plugged) => drop(tokio::spawn(begin_plugged(service.clone(), plugged))),
             PlugEvent::Unbegun(Unbegun { drive, backups, error }) => {
-                backups.iter().for_each(|backup| service.not_begun(&drive, backup, 0, &error));
+                backups.iter().for_each(|backup| service.not_begun(&drive, backup, Trigger::Plug, &error));
             }
         }
     }
@@ -277,11 +277,11 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
     let mut is_late = false;
     loop {
         let mut waiting = Vec::new();
-        for (backup, begun) in service.begin_each(&drive, backups, BackupOptions::default(), 0).await {
+        for (backup, begun) in service.begin_each(&drive, backups, BackupOptions::default(), Trigger::Plug).await {
             match begun {
                 Ok(_) => {}
                 Err(error @ Error::Named(ErrorCode::Busy, _)) => waiting.push((backup, error)),
-                Err(error) => service.not_begun(&drive, &backup, 0, &error),
+                Err(error) => service.not_begun(&drive, &backup, Trigger::Plug, &error),
             }
         }
         if waiting.is_empty() {
@@ -293,7 +293,7 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
             for (backup, error) in waiting {
                 let unplugged = "the drive was unplugged before the backup could begin; plug it in again";
                 let error = if is_gone { Error::new(ErrorCode::DeviceGone, unplugged) } else { error };
-                service.not_begun(&drive, &backup, 0, &error);
+                service.not_begun(&drive, &backup, Trigger::Plug, &error);
             }
             break;
         }
@@ -328,7 +328,7 @@ async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
     }
     let Some(reservation) = manager.take_awaited(&drive, &backup) else { return };
     tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the source of the backup \"{backup}\" has appeared");
-    for (backup, begun) in service.begin_each(&drive, vec![backup], BackupOptions::default(), 0).await {
+    for (backup, begun) in service.begin_each(&drive, vec![backup], BackupOptions::default(), Trigger::Plug).await {
         match begun {
             Ok(_) => {}
             Err(Error::Named(ErrorCode::Busy, _)) if service.is_running(&drive, &backup) => {}
@@ -336,7 +336,7 @@ async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
                 sleep(PLUG_RETRY).await;
                 manager.await_source(&drive, &backup, problem);
             }
-            Err(error) => service.not_begun(&drive, &backup, 0, &error),
+            Err(error) => service.not_begun(&drive, &backup, Trigger::Plug, &error),
         }
     }
     drop(reservation);

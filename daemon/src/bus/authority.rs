@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use butterdock_dbus::authority::{Action, Rule, row};
+use butterdock_dbus::authority::{ACTIONS, Action, ActionRow, Permission, Rule, row};
 use butterdock_dbus::{Error, ErrorName, Options};
 use zbus::Connection;
 use zbus::message::{Flags, Header};
@@ -87,21 +87,59 @@ impl Authority {
             return Ok(caller);
         }
         let Some(action) = needed(row.rule, uid, question) else { return Ok(caller) };
-        let place = WaitingCall::take(&self.waiting, uid)?;
         let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
-        match polkit::check(&self.connection, header, action.id(), &question.details, interactive, place).await {
-            Ok(Answer::Yes) => Ok(caller),
-            Ok(Answer::Absent) => Err(refused("only root may do this, because polkit does not run on this system")),
-            Ok(Answer::No) => Err(refused("polkit does not allow you to do this")),
-            Ok(Answer::Challenge) => Err(refused(
+        match self.ask(header, caller, (action, &question.details), interactive).await? {
+            Answer::Yes => Ok(caller),
+            Answer::Absent => Err(refused("only root may do this, because polkit does not run on this system")),
+            Answer::No => Err(refused("polkit does not allow you to do this")),
+            Answer::Challenge => Err(refused(
                 "this needs a password, and your program did not allow polkit to ask for it; run it as root",
             )),
-            Ok(Answer::Left) => Err(refused("the caller left the bus")),
-            Err(error) => {
-                tracing::warn!("cannot ask polkit about {}: {error}", action.id());
-                Err(refused("the service cannot reach polkit; see the journal of butterdockd"))
-            }
+            Answer::Left => Err(left()),
         }
+    }
+
+    /// What the caller may do: each action with polkit's answer, without details of a call and without a dialog.
+    ///
+    /// # Errors
+    /// `NotAuthorized` if polkit does not answer; `Busy` as for [`Self::allow`].
+    pub(super) async fn permissions(&self, header: &Header<'_>) -> Result<Vec<(Action, Permission)>, Error> {
+        let sender = header.sender().ok_or_else(|| refused("the caller has no name on the bus"))?;
+        let uid = self.callers.user(sender.as_str()).await.map_err(|error| unknown(&error))?;
+        let mut all = Vec::new();
+        let mut is_absent = false;
+        for ActionRow { action, .. } in ACTIONS {
+            // One question at a time: the call takes one place among those that wait.
+            let answer = match uid {
+                0 => Answer::Yes,
+                _ if is_absent => Answer::Absent,
+                uid => self.ask(header, Caller { uid }, (*action, &[]), false).await?,
+            };
+            is_absent = answer == Answer::Absent;
+            let permission = match answer {
+                Answer::Yes => Permission::Yes,
+                Answer::Challenge => Permission::Challenge,
+                Answer::No | Answer::Absent => Permission::No,
+                Answer::Left => return Err(left()),
+            };
+            all.push((*action, permission));
+        }
+        Ok(all)
+    }
+
+    /// polkit's answer about a caller other than root.
+    async fn ask(
+        &self,
+        header: &Header<'_>,
+        caller: Caller,
+        (action, details): (Action, &[(&'static str, String)]),
+        interactive: bool,
+    ) -> Result<Answer, Error> {
+        let place = WaitingCall::take(&self.waiting, caller.uid)?;
+        polkit::check(&self.connection, header, action.id(), details, interactive, place).await.map_err(|error| {
+            tracing::warn!("cannot ask polkit about {}: {error}", action.id());
+            refused("the service cannot reach polkit; see the journal of butterdockd")
+        })
     }
 }
 
@@ -122,6 +160,10 @@ fn needed(rule: Rule, uid: u32, question: &Question) -> Option<Action> {
 
 fn refused(why: &str) -> Error {
     Error::new(ErrorName::NotAuthorized, why)
+}
+
+fn left() -> Error {
+    refused("the caller left the bus")
 }
 
 fn unknown(error: &zbus::Error) -> Error {
@@ -200,9 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn only_history_backups_and_mounts_need_no_action() {
+    fn only_history_permissions_backups_and_mounts_need_no_action() {
         let free = TABLE.iter().filter(|row| asks(&Question::new(row.interface, row.method), 1000).is_none());
-        assert_eq!(free.map(|row| row.method).collect::<Vec<_>>(), ["ListHistory", "ListBackups", "ListMounts"]);
+        assert_eq!(
+            free.map(|row| row.method).collect::<Vec<_>>(),
+            ["ListHistory", "GetPermissions", "ListBackups", "ListMounts"]
+        );
         let costly = Question::new(MANAGER, "ListBackups").with(&Options::from([("estimate".to_owned(), true.into())]));
         assert_eq!(asks(&costly, 1000), Some(Action::Estimate));
     }

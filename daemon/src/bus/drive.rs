@@ -5,7 +5,8 @@ use std::sync::Arc;
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::path::drive_path;
 use butterdock_dbus::{
-    DriveHealth, EnrolOptions, Error, ImportOptions, MountRow, Options, Problem, StreamRow, no_options,
+    DriveHealth, EnrolOptions, Error, ImportOptions, MountRow, Options, Problem, SafelyRemoveOptions, StreamRow,
+    no_options,
 };
 use butterdock_service::drives::{Drive, DriveId};
 use butterdock_service::jobs::JobHandle;
@@ -164,8 +165,16 @@ impl DriveObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        let uid = self.allowed("SafelyRemove", &options, &header).await?;
-        self.published(self.server.service.safely_remove(self.id(), uid).await).await
+        let SafelyRemoveOptions { when_idle } = SafelyRemoveOptions::from_options(&options)?;
+        let question = self.question("SafelyRemove");
+        let uid = self.server.authority.allow(&header, &question).await?.uid;
+        let (service, id) = (&self.server.service, self.id());
+        let taken = if when_idle {
+            service.safely_remove_when_idle(id, uid).await
+        } else {
+            service.safely_remove(id, uid).await
+        };
+        self.published(taken).await
     }
 
     #[zbus(out_args("mounts"))]

@@ -42,7 +42,7 @@ impl JobObject {
         if let Some(drive) = &job.about.drive {
             question = question.about("drive", &drive.label).about("drive_id", &drive.id.to_string());
         }
-        question.about("job", &job.id.to_string()).owned_by(job.uid)
+        question.about("job", &job.id.to_string()).owned_by(job.uid())
     }
 }
 
@@ -91,13 +91,28 @@ impl JobObject {
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
-    fn backup(&self) -> String {
+    fn drive_label(&self) -> String {
+        self.now().about.drive.as_ref().map(|drive| drive.label.clone()).unwrap_or_default()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn destination(&self) -> OwnedObjectPath {
+        self.now().about.destination().map_or_else(no_object, |id| drive_path(id.as_str()))
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn backup_name(&self) -> String {
         self.now().about.backup.clone().unwrap_or_default()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
+    fn trigger(&self) -> String {
+        mapping::trigger(self.now().trigger).as_str().to_owned()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
     fn started_by_uid(&self) -> u32 {
-        self.now().uid
+        self.now().uid()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -245,7 +260,7 @@ fn details(job: &Job) -> ErrorDetails {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_service::{ErrorCode, JobState, TotalSource};
+    use butterdock_service::{ErrorCode, JobState, TotalSource, Trigger};
 
     use super::*;
     use butterdock_service::config::VolumeName;
@@ -253,7 +268,13 @@ mod tests {
 
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
-        Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, Total { bytes: 0, source: TotalSource::Unknown })
+        Job::new(
+            Uuid::new_v4(),
+            About::receive(volume),
+            Trigger::User(1000),
+            7,
+            Total { bytes: 0, source: TotalSource::Unknown },
+        )
     }
 
     use uuid::Uuid;

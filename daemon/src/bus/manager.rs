@@ -1,15 +1,19 @@
 //! `org.butterdock.Butterdock1.Manager`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use butterdock_dbus::authority::Permission;
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, no_options};
+use butterdock_dbus::{
+    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, ListHistoryOptions, Options, no_options,
+};
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::mapping::{ForCaller as _, backup_row, history_entry};
+use super::mapping::{ForCaller as _, backup_row, history_entry, history_query};
 use super::server::{BusServer, bus_failed};
 use super::volume::receive;
 
@@ -45,9 +49,20 @@ impl Manager {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<HistoryEntry>, Error> {
-        no_options(&options)?;
+        let query = history_query(ListHistoryOptions::from_options(&options)?);
         self.server.authority.allow(&header, &Question::new(MANAGER, "ListHistory")).await?;
-        Ok(self.server.service.jobs().history().into_iter().map(history_entry).collect())
+        Ok(self.server.service.jobs().history_page(&query).into_iter().map(history_entry).collect())
+    }
+
+    #[zbus(out_args("permissions"))]
+    async fn get_permissions(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<HashMap<&'static str, Permission>, Error> {
+        no_options(&options)?;
+        let permissions = self.server.authority.permissions(&header).await?;
+        Ok(permissions.into_iter().map(|(action, permission)| (action.short(), permission)).collect())
     }
 
     #[zbus(out_args("backups"))]

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use butterdock_dbus::{
     self as contract, BackupRow, HistoryEntry, MountRow, SnapshotOrigin, SnapshotRow, StreamRow, SubvolumeRow,
 };
-use butterdock_service::jobs::{Record, StreamFile};
+use butterdock_service::jobs::{HistoryQuery, Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
 use butterdock_service::{
     Attempt, BackupStatus, DestinationKind, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
     Error, ErrorCode, JobKind, JobResult, JobState, MadeBy, Maker, PlacedProblem, Problem, SnapshotOnDrive,
-    SnapshotsOfMachine, TotalSource, Warning,
+    SnapshotsOfMachine, TotalSource, Trigger, Warning,
 };
 use uuid::Uuid;
 
@@ -90,6 +90,14 @@ pub(super) const fn total_source(source: TotalSource) -> contract::TotalSource {
         TotalSource::File => contract::TotalSource::File,
         TotalSource::Client => contract::TotalSource::Client,
         TotalSource::Estimate => contract::TotalSource::Estimate,
+    }
+}
+
+pub(super) const fn trigger(trigger: Trigger) -> contract::Trigger {
+    match trigger {
+        Trigger::Plug => contract::Trigger::Plug,
+        Trigger::Schedule => contract::Trigger::Schedule,
+        Trigger::User(_) => contract::Trigger::User,
     }
 }
 
@@ -340,6 +348,12 @@ pub(super) fn subvolume_row(found: Subvolume) -> SubvolumeRow {
     }
 }
 
+pub(super) fn history_query(options: contract::ListHistoryOptions) -> HistoryQuery {
+    let contract::ListHistoryOptions { before, limit, destination, backup } = options;
+    let limit = usize::try_from(limit.unwrap_or(contract::HISTORY_PAGE)).unwrap_or(usize::MAX);
+    HistoryQuery { before, limit, destination, backup }
+}
+
 pub(super) fn history_entry(record: Record) -> HistoryEntry {
     HistoryEntry {
         id: record.id.to_string(),
@@ -347,8 +361,10 @@ pub(super) fn history_entry(record: Record) -> HistoryEntry {
         volume: record.volume,
         drive: record.drive,
         drive_label: record.drive_label,
+        destination: record.destination,
         backup: record.backup,
         note: record.note,
+        trigger: record.trigger,
         started_by_uid: record.started_by_uid,
         start_time: record.start_time,
         end_time: record.end_time,
@@ -381,6 +397,9 @@ mod tests {
     fn history_and_hook_use_the_words_of_the_api() {
         for code in ErrorCode::ALL {
             assert_eq!(error_name(code).short(), code.word());
+        }
+        for why in [Trigger::Plug, Trigger::Schedule, Trigger::User(7)] {
+            assert_eq!(trigger(why).as_str(), why.word());
         }
         for kind in KINDS {
             assert_eq!(job_kind(kind).as_str(), kind.word());

@@ -54,8 +54,8 @@ impl<O: PublishedObject> ObjectPublisher<O> {
         let is_gone = |known: &watch::Receiver<_>| !all.iter().any(|state| state.same_channel(known));
         let gone: Vec<_> = self.tasks.extract_if(|_, (known, _)| is_gone(known)).collect();
         for (_, (_, task)) in gone {
-            // Its channel is closed.
-            task.await.unwrap_or_default();
+            // Its channel is closed. One that panicked has ended as well.
+            drop(task.await);
         }
         for state in all {
             let before = state.borrow().clone();

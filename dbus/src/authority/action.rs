@@ -1,5 +1,7 @@
 //! The polkit actions, with their defaults, and the `.policy` file that polkit reads.
 
+use crate::names::BUS_NAME;
+
 /// A polkit action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -222,6 +224,14 @@ impl Action {
             Self::Import => "org.butterdock.Butterdock1.import",
             Self::Manage => "org.butterdock.Butterdock1.manage",
         }
+    }
+}
+
+impl Action {
+    /// The action's id without the prefix of the service, such as `safely-remove`.
+    #[must_use]
+    pub fn short(self) -> &'static str {
+        self.id().strip_prefix(BUS_NAME).and_then(|rest| rest.strip_prefix('.')).unwrap_or(self.id())
     }
 }
 

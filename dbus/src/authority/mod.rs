@@ -9,6 +9,7 @@ mod action;
 
 use crate::names::BUS_NAME;
 use crate::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
+use crate::word::word;
 
 pub use action::{ACTIONS, Action, ActionRow, Allow, policy};
 
@@ -87,6 +88,7 @@ const A_JOB: &[&str] = &["volume", "job", "drive", "drive_id"];
 pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "Receive", rule: RECEIVE, details: &["volume"] },
     Row { interface: MANAGER, method: "ListHistory", rule: Rule::Anybody, details: &[] },
+    Row { interface: MANAGER, method: "GetPermissions", rule: Rule::Anybody, details: &[] },
     Row { interface: MANAGER, method: "ListBackups", rule: LIST_BACKUPS, details: &[] },
     Row { interface: MANAGER, method: "Reload", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: MANAGER, method: "TrustClock", rule: Rule::Action(Action::Manage), details: &[] },
@@ -129,6 +131,21 @@ pub const TABLE: &[Row] = &[
     Row { interface: DESTINATION, method: "Unpin", rule: Rule::Action(Action::Manage), details: A_DESTINATION },
 ];
 
+word! {
+    /// Whether a caller may do what an action guards, in the answer of `GetPermissions`.
+    Permission {
+        /// Without a password.
+        Yes = "yes",
+        /// With a password, of the caller or of an administrator as polkit's rules say.
+        Challenge = "challenge",
+        /// Not at all.
+        No = "no",
+    }
+    other
+        /// An answer of a later version.
+        Other
+}
+
 /// The row of a method; `None` for a method that is not in the contract, which no user may call.
 #[must_use]
 pub fn row(interface: &str, method: &str) -> Option<&'static Row> {
@@ -168,7 +185,7 @@ pub fn markdown() -> String {
 }
 
 fn who(rule: Rule) -> String {
-    let short = |action: Action| format!("`{}`", action.id().trim_start_matches(BUS_NAME).trim_start_matches('.'));
+    let short = |action: Action| format!("`{}`", action.short());
     match rule {
         Rule::Anybody => "all users".to_owned(),
         Rule::AnybodyWithout { option, with } => format!("all users; with the option `{option}` {}", short(with)),

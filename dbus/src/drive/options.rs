@@ -1,4 +1,4 @@
-//! The options of the methods of `Drive`: `Enrol` and `Import`, and the limit of `Unlock`.
+//! The options of the methods of `Drive`: `Enrol`, `SafelyRemove` and `Import`, and the limit of `Unlock`.
 
 use std::collections::HashMap;
 
@@ -115,6 +115,39 @@ fn refused(text: &str) -> Error {
     Error::InvalidArgs(text.to_owned())
 }
 
+/// The options of `Drive.SafelyRemove`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SafelyRemoveOptions {
+    /// `when_idle`, `b`: wait for the job that runs on the drive, and begin no other.
+    pub when_idle: bool,
+}
+
+impl SafelyRemoveOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["when_idle"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key or a wrong type.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "when_idle" => read.when_idle = boolean(key, value)?,
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        self.when_idle.then_some(("when_idle", Variant::from(true))).into_iter().collect()
+    }
+}
+
 /// The options of `Drive.Import`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
@@ -207,6 +240,13 @@ mod tests {
         assert!(refusal([("froce", true.into())]).contains("\"froce\""));
         assert!(refusal([("serial", 5_u32.into())]).contains("type s, not u"));
         assert!(refusal([("size", 5_u32.into())]).contains("type t, not u"));
+    }
+
+    #[test]
+    fn safely_remove_options_round_trip() {
+        for sent in [SafelyRemoveOptions::default(), SafelyRemoveOptions { when_idle: true }] {
+            assert_eq!(SafelyRemoveOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        }
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! Permissions, checked by the real polkitd for a user other than root. (polkit allows root everything.)
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use butterdock_dbus::authority::{Row, Rule, TABLE};
+use butterdock_dbus::authority::{ACTIONS, Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_dbus::path::backup_path;
 use butterdock_tests::{
-    Rules, Service, Stalled, TANK, all_names, answer, as_nobody, file_of, python, small, tank, unfinished,
+    HOME, Rules, Service, Setup, Stalled, TANK, all_names, answer, as_nobody, file_of, python, small, tank, unfinished,
 };
 use serde_json::Value;
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
+const NOT_FOUND: &str = "org.butterdock.Butterdock1.Error.NotFound";
 
 /// Everything that changes something or tells a name.
 fn guarded() -> impl Iterator<Item = &'static Row> {
@@ -27,6 +30,7 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
         MANAGER => ROOT.to_owned(),
         VOLUME => tank(),
         JOB => job.to_owned(),
+        BACKUP => backup_path("home").to_string(),
         other => bail!("this test does not know where {other} is: teach it"),
     };
     let mut command = python("call.py", &service.bus)?;
@@ -36,12 +40,18 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
         (VOLUME, "Receive") => command.arg("h:0"),
         (
             _,
-            "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory" | "ListBackups",
+            "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory" | "ListBackups"
+            | "GetPermissions" | "Run",
         ) => &mut command,
         (interface, method) => bail!("this test does not know how to call {interface}.{method}: teach it"),
     };
     command.arg(format!("o:{options}"));
     Ok(command)
+}
+
+/// There is no drive to back up to: who may learns that.
+fn let_pass(row: &Row, said: &Value) -> bool {
+    said.get("answer").is_some() || (row.method == "Run" && said["error"] == NOT_FOUND)
 }
 
 /// What one who is not root is answered.
@@ -68,7 +78,7 @@ fn names(service: &Service) -> Result<usize> {
 
 #[test]
 fn polkit_guards_every_method() -> Result<()> {
-    let mut service = Service::with_polkit(&Rules::Deny)?;
+    let mut service = Service::new(&Setup { settings: HOME, rules: Some(&Rules::Deny), ..Setup::default() })?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
     let before = names(&service)?;
@@ -77,7 +87,8 @@ fn polkit_guards_every_method() -> Result<()> {
         ensure!(said["error"] == REFUSED, "{}.{}: {said}", row.interface, row.method);
         ensure!(said["message"].as_str().is_some_and(|text| text.contains("polkit")), "{said}");
         if let Rule::Unless { option, .. } = row.rule {
-            let said = nobody_asks(&service, row, &stalled.job, &format!("{{\"{option}\": \"mine\"}}"))?;
+            let value = if option == "name" { "\"mine\"" } else { "true" };
+            let said = nobody_asks(&service, row, &stalled.job, &format!("{{\"{option}\": {value}}}"))?;
             ensure!(said["error"] == REFUSED, "{}.{} with {option}: {said}", row.interface, row.method);
         }
     }
@@ -87,7 +98,7 @@ fn polkit_guards_every_method() -> Result<()> {
     service.rule(&Rules::Allow)?;
     for row in guarded() {
         let said = nobody_asks(&service, row, &stalled.job, "{}")?;
-        ensure!(said.get("answer").is_some(), "{}.{}: {said}", row.interface, row.method);
+        ensure!(let_pass(row, &said), "{}.{}: {said}", row.interface, row.method);
         if (row.interface, row.method) == (JOB, "Cancel") {
             ensure!(client.get::<String>(&stalled.job, JOB, "State")? == "cancelled", "answered before it was so");
         }
@@ -97,7 +108,7 @@ fn polkit_guards_every_method() -> Result<()> {
 
 #[test]
 fn without_polkit_only_root_may_call() -> Result<()> {
-    let service = Service::start()?;
+    let service = Service::with(&[TANK], HOME)?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
     for row in guarded() {
@@ -109,7 +120,7 @@ fn without_polkit_only_root_may_call() -> Result<()> {
     ensure!(free.get("answer").is_some(), "what anybody may: {free}");
     for row in guarded() {
         let said = root_asks(&service, row, &stalled.job, "{}")?;
-        ensure!(said.get("answer").is_some(), "{}.{}: {said}", row.interface, row.method);
+        ensure!(let_pass(row, &said), "{}.{}: {said}", row.interface, row.method);
     }
     Ok(())
 }
@@ -205,5 +216,37 @@ fn an_administrators_rule_sees_which_volume_it_is() -> Result<()> {
             ensure!(said.get("answer").is_some() == may, "{volume}: {said}");
         }
     }
+    Ok(())
+}
+
+/// The actions with each answer of `GetPermissions`.
+fn permissions(said: &Value) -> Result<BTreeMap<&str, Vec<&str>>> {
+    let mut answers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (action, permission) in said["answer"].as_object().with_context(|| said.to_string())? {
+        answers.entry(permission.as_str().context("a word")?).or_default().push(action);
+    }
+    ensure!(answers.values().map(Vec::len).sum::<usize>() == ACTIONS.len(), "{said}");
+    Ok(answers)
+}
+
+#[test]
+fn every_user_may_ask_for_the_own_permissions() -> Result<()> {
+    let row = of(MANAGER, "GetPermissions")?;
+    let mut service = Service::with_polkit(&Rules::None)?;
+    let said = nobody_asks(&service, row, "", "{}")?;
+    let defaults = permissions(&said)?;
+    // A process of no session.
+    ensure!(defaults["yes"] == ["cancel-own"] && defaults["challenge"].contains(&"safely-remove"), "{said}");
+    ensure!(!defaults.contains_key("no"), "{said}");
+    service.rule(&Rules::Only(vec!["backup", "verify"]))?;
+    let said = nobody_asks(&service, row, "", "{}")?;
+    ensure!(
+        permissions(&said)?["yes"] == ["backup", "verify"] && permissions(&said)?["no"].contains(&"receive"),
+        "{said}"
+    );
+    let said = root_asks(&service, row, "", "{}")?;
+    ensure!(permissions(&said)?.into_keys().eq(["yes"]), "polkit does not restrict root: {said}");
+    let alone = Service::start()?;
+    ensure!(permissions(&nobody_asks(&alone, row, "", "{}")?)?.into_keys().eq(["no"]), "there is no polkit");
     Ok(())
 }

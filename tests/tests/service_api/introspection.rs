@@ -8,15 +8,15 @@ use butterdock_dbus::authority::{TABLE, row};
 use butterdock_dbus::introspection;
 use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
 use butterdock_dbus::path::backup_path;
-use butterdock_tests::{Client, Object, Service, Stalled, TANK, butterdockd, introspected_objects, members, tank};
+use butterdock_tests::{
+    Client, HOME, Object, Service, Stalled, TANK, butterdockd, introspected_objects, members, tank,
+};
 use zbus::{OwnedObjectPath, OwnedVariant};
 use zbus_xml::Node;
 
-const BACKUP: &str = "[[backup]]\nname = \"home\"\nsource = \"/nonexistent\"\ndrives = []\n";
-
 /// A service with a job and a backup on it, so that there is an object of every kind but a drive.
 fn fixture() -> Result<(Service, Client, Stalled)> {
-    let service = Service::with(&[TANK], BACKUP)?;
+    let service = Service::with(&[TANK], HOME)?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
     Ok((service, client, stalled))
@@ -105,7 +105,7 @@ fn the_built_page_shows_every_live_member() -> Result<()> {
     let page = fs::read_to_string(&built).with_context(|| built.display().to_string())?;
     // As a reader sees it: without fonts and escapes.
     let page = page.replace(r"\fB", "").replace(r"\fI", "").replace(r"\fR", "").replace(r"\-", "-");
-    let service = Service::with(&[TANK], BACKUP)?;
+    let service = Service::with(&[TANK], HOME)?;
     let client = service.client()?;
     let _stalled = Stalled::start(&client, "sub")?;
     let mut seen = 0;

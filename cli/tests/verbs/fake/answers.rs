@@ -10,9 +10,10 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
 use butterdock_dbus::{
-    BackupOptions, BackupRow, DriveHealth, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, MountRow,
-    Options, Problem, ProblemParams, ReceiveOptions, RestoreOptions, RunOptions, SnapshotRow, SnapshotsOfMachine,
-    StreamRow, SubvolumeRow, UnpinOptions, Warning, no_options,
+    BackupOptions, BackupRow, DriveHealth, EnrolOptions, Error, ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions,
+    ListBackupsOptions, ListHistoryOptions, MountRow, Options, Problem, ProblemParams, ReceiveOptions, RestoreOptions,
+    RunOptions, SafelyRemoveOptions, SnapshotRow, SnapshotsOfMachine, StreamRow, SubvolumeRow, UnpinOptions, Warning,
+    no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -25,6 +26,10 @@ pub(crate) const STEERING: &str = "bad\u{1b}[2Jname";
 
 /// The volumes; `old` is not mounted.
 const NAMES: &[&str] = &["tank", "old", STEERING];
+
+/// The methods with options.
+const WITH_OPTIONS: &[&str] =
+    &["Receive", "ListHistory", "ListBackups", "Unpin", "Enrol", "SafelyRemove", "Backup", "Run", "Restore", "Import"];
 
 /// The volumes; an enrolled drive, and one that is away; one that is not enrolled, has no serial number and shares its label with
 /// the last one.
@@ -124,7 +129,7 @@ impl Service {
             Some(Variant::Dict(options)) => Options::try_from(options.try_clone().expect("cloned")).expect("options"),
             _ => Options::new(),
         };
-        if !["Receive", "ListBackups", "Unpin", "Enrol", "Backup", "Run", "Restore", "Import"].contains(&method.1) {
+        if !WITH_OPTIONS.contains(&method.1) {
             no_options(&options)?;
         }
         match method {
@@ -133,7 +138,16 @@ impl Service {
                 self.receive(call, &volume, stream, &ReceiveOptions::from_options(&options)?).await
             }
             (MANAGER, "ListHistory") => {
-                let newest = self.history.lock().expect("unpoisoned").iter().rev().cloned().collect::<Vec<_>>();
+                let ListHistoryOptions { before, limit, destination, backup } =
+                    ListHistoryOptions::from_options(&options)?;
+                let is_wanted = |entry: &&HistoryEntry| {
+                    before.is_none_or(|before| entry.end_time < before)
+                        && (destination.is_none() || entry.drive == destination)
+                        && (backup.is_none() || entry.backup == backup)
+                };
+                let limit = usize::try_from(limit.unwrap_or(HISTORY_PAGE)).expect("a number");
+                let history = self.history.lock().expect("unpoisoned");
+                let newest = history.iter().rev().filter(is_wanted).take(limit).cloned().collect::<Vec<_>>();
                 answer(call, &newest)
             }
             (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
@@ -150,7 +164,9 @@ impl Service {
                 if read == "open sesame" { answer(call, &()) } else { Err(refused()) }
             }
             (DRIVE, "Mount") => answer(call, &"/run/butterdock/drives/x"),
-            (DRIVE, "SafelyRemove") if object != "3f2a" => Err(Error::new(ErrorName::Busy, "the drive is in use")),
+            (DRIVE, "SafelyRemove") if object != "3f2a" && !SafelyRemoveOptions::from_options(&options)?.when_idle => {
+                Err(Error::new(ErrorName::Busy, "the drive is in use"))
+            }
             (DRIVE, "SafelyRemove") => self.on_drive(call, object, "remove", "", vec![]).await,
             (DESTINATION, "Backup") if object != "3f2a" => {
                 Err(Error::new(ErrorName::NotAuthorized, "you may not back up to it"))
@@ -238,7 +254,7 @@ impl Service {
         writer.write_all(backup.as_bytes()).expect("written");
         drop(writer);
         let mut about: About =
-            vec![("Kind", kind.into()), ("Drive", drive_path(id).into()), ("Backup", backup.to_owned().into())];
+            vec![("Kind", kind.into()), ("Drive", drive_path(id).into()), ("BackupName", backup.to_owned().into())];
         about.extend(more);
         self.begin(call, about, File::from(fd::OwnedFd::from(reader)), None).await
     }

@@ -46,6 +46,7 @@ impl Service {
         let mut properties: About = vec![
             ("Kind", "receive".into()),
             ("State", "queued".into()),
+            ("Trigger", "user".into()),
             ("StartedByUid", 1000_u32.into()),
             ("StartTime", STARTED.into()),
             ("BytesTotal", total.unwrap_or_default().into()),
@@ -113,7 +114,8 @@ impl Service {
             kind: job.kind.to_string(),
             volume: name(&job.volume),
             drive: some(name(&job.drive)),
-            backup: some(job.backup),
+            backup: some(job.backup_name),
+            trigger: Some(job.trigger.to_string()),
             started_by_uid: 1000,
             start_time: STARTED,
             end_time: ENDED,

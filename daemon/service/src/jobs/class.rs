@@ -7,7 +7,7 @@
 //! | [`RootStream`](JobClass::RootStream) | root | a stream that a caller passes |
 //! | [`UserDrive`](JobClass::UserDrive) | other users | backup, restore, import, verify |
 //! | [`UserStream`](JobClass::UserStream) | other users | a stream that a caller passes |
-//! | [`Remove`](JobClass::Remove) | any user | making a drive safe to unplug: without a limit, because there is one for each drive |
+//! | [`Remove`](JobClass::Remove) | any user | making a drive safe to unplug: without a limit, because there are few for each drive |
 //!
 //! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user.
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use super::history_query::HistoryQuery;
 use super::history_writer::HistoryWriter;
 use super::job::{About, Job, JobError, Total};
 use super::kinds::JobRequest;
@@ -16,7 +17,7 @@ use super::report;
 use super::runner::RunnerEvent;
 use crate::config::{Config, VolumeName};
 use crate::source_locks::SourceLocks;
-use crate::types::{Error, ErrorCode, JobState};
+use crate::types::{Error, ErrorCode, JobState, Trigger};
 
 /// An accepted job.
 #[derive(Debug)]
@@ -67,9 +68,9 @@ impl Jobs {
     }
 
     /// Writes a request that was not accepted to the history, as a job that failed; answers with its record.
-    pub(crate) fn not_begun(&self, about: About, uid: u32, error: &Error) -> Record {
+    pub(crate) fn not_begun(&self, about: About, trigger: Trigger, error: &Error) -> Record {
         let (code, now) = (error.code(), self.queries.retention.clock.micros());
-        let mut job = Job::new(Uuid::new_v4(), about, uid, now, Total::UNKNOWN);
+        let mut job = Job::new(Uuid::new_v4(), about, trigger, now, Total::UNKNOWN);
         report::end(&mut job, JobState::Failed, Some(JobError::plain(code, error.to_string())), now);
         let record = Record::of(&job);
         self.writer.write(record.clone());
@@ -89,6 +90,11 @@ impl Jobs {
     /// The jobs that ended, the newest first.
     pub fn history(&self) -> Vec<Record> {
         self.writer.ended()
+    }
+
+    /// A page of the jobs that ended, the newest first.
+    pub fn history_page(&self, query: &HistoryQuery) -> Vec<Record> {
+        query.page(self.writer.ended())
     }
 
     /// Sets the present mounts.

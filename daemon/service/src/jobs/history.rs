@@ -158,7 +158,7 @@ mod tests {
     use std::thread::sleep;
     use std::time::{Duration, Instant};
 
-    use crate::types::{JobState, TotalSource};
+    use crate::types::{JobState, TotalSource, Trigger};
 
     use super::*;
     use crate::config::VolumeName;
@@ -169,7 +169,11 @@ mod tests {
     fn record(ended: u64, state: JobState) -> Record {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
-        Record::of(&Job { ended, state, ..Job::new(Uuid::new_v4(), About::receive(volume), 0, 1, total) })
+        Record::of(&Job {
+            ended,
+            state,
+            ..Job::new(Uuid::new_v4(), About::receive(volume), Trigger::User(0), 1, total)
+        })
     }
 
     /// Opens what was just closed here: another test that starts a program has a copy of its lock for a moment.

@@ -169,14 +169,19 @@ mod tests {
     use super::*;
     use crate::config::VolumeName;
     use crate::jobs::{About, Job, JobError, Total};
-    use crate::types::{ErrorCode, JobState, TotalSource};
+    use crate::types::{ErrorCode, JobState, TotalSource, Trigger};
     use uuid::Uuid;
 
     fn record(ended: u64) -> Record {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let failure = Some(JobError::plain(ErrorCode::NoSpace, "full"));
-        let job =
-            Job::new(Uuid::new_v4(), About::receive(volume), 0, 1, Total { bytes: 0, source: TotalSource::Unknown });
+        let job = Job::new(
+            Uuid::new_v4(),
+            About::receive(volume),
+            Trigger::User(0),
+            1,
+            Total { bytes: 0, source: TotalSource::Unknown },
+        );
         Record::of(&Job { ended, state: JobState::Failed, failure, ..job })
     }
 

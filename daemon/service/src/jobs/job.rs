@@ -7,7 +7,7 @@ use super::queue::JobTarget;
 use crate::backups::BackupCause;
 use crate::config::VolumeName;
 use crate::drives::DriveId;
-use crate::types::{ErrorCode, JobKind, JobResult, JobState, TotalSource};
+use crate::types::{ErrorCode, JobKind, JobResult, JobState, TotalSource, Trigger};
 
 /// A job. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Job {
     pub id: Uuid,
     /// What it does, and to what.
     pub about: About,
-    /// Who asked for it.
-    pub uid: u32,
+    /// Why it began.
+    pub trigger: Trigger,
     /// When it was asked for.
     pub started: u64,
     /// When it ended; 0 before.
@@ -85,6 +85,15 @@ impl About {
         Self { kind, volume: None, drive: Some(drive), backup: None }
     }
 
+    /// The id of the destination that it writes to or reads from, as a destination of backups.
+    pub fn destination(&self) -> Option<&DriveId> {
+        let drive = self.drive.as_ref().map(|drive| &drive.id);
+        match self.kind {
+            JobKind::Backup | JobKind::Restore | JobKind::Verify => drive,
+            JobKind::Receive | JobKind::Remove | JobKind::Import => None,
+        }
+    }
+
     /// The volume and the drive, on which no other job may work meanwhile. The source of a backup is none of them: backups of
     /// one source to several drives run at the same time.
     pub(super) fn places(&self) -> Vec<JobTarget> {
@@ -143,11 +152,11 @@ pub struct JobError {
 
 impl Job {
     /// A queued job.
-    pub fn new(id: Uuid, about: About, uid: u32, started: u64, total: Total) -> Self {
+    pub fn new(id: Uuid, about: About, trigger: Trigger, started: u64, total: Total) -> Self {
         Self {
             id,
             about,
-            uid,
+            trigger,
             started,
             ended: 0,
             state: JobState::Queued,
@@ -165,6 +174,11 @@ impl Job {
             ending: false,
             failure: None,
         }
+    }
+
+    /// The user who asked for it; root for what the service begins by itself.
+    pub fn uid(&self) -> u32 {
+        self.trigger.uid()
     }
 
     /// Whether it has ended.
@@ -237,7 +251,7 @@ mod tests {
     fn job(bytes: u64, total: u64) -> Job {
         let volume = VolumeName::try_from("a".to_owned()).expect("a name");
         let total = Total { bytes: total, source: TotalSource::Client };
-        Job { bytes_received: bytes, ..Job::new(Uuid::new_v4(), About::receive(volume), 0, 0, total) }
+        Job { bytes_received: bytes, ..Job::new(Uuid::new_v4(), About::receive(volume), Trigger::User(0), 0, total) }
     }
 
     #[test]

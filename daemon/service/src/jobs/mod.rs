@@ -16,6 +16,7 @@
 mod class;
 mod handle;
 mod history;
+mod history_query;
 mod history_writer;
 mod job;
 mod kinds;
@@ -36,6 +37,7 @@ mod worker_deadline;
 pub use butterdock_worker::streams::StreamFile;
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
+pub use history_query::HistoryQuery;
 pub use job::{About, AboutDrive, Job, JobError, Total};
 pub(crate) use kinds::{
     BackupJob, IntoVolumeJob, ON_SYSTEM, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob,

@@ -19,6 +19,8 @@ pub(super) enum EndReason {
     Unmounted,
     /// Its drive was unplugged.
     Unplugged,
+    /// Its drive was made safe to unplug before it began.
+    Removed,
     /// Its stream exceeded a limit.
     Stream(StreamExcess),
 }
@@ -131,6 +133,11 @@ impl EndRules {
                     "the drive was unplugged; {words}; plug it in again, and start the job if it does not start by itself"
                 );
                 (JobResult::Failed, ErrorCode::DeviceGone, text)
+            }
+            EndReason::Removed => {
+                let text = "the drive was made safe to unplug before the job began; plug it in again, and start the job if it \
+                            does not start by itself";
+                (JobResult::Cancelled, ErrorCode::Cancelled, text.to_owned())
             }
             EndReason::Stream(excess) => {
                 let (what, next) = excess.words();

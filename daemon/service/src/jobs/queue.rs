@@ -79,6 +79,12 @@ impl Queue {
         self.running.values().filter(|claim| claim.class == class).count()
     }
 
+    /// The jobs that are queued for this target.
+    pub(super) fn waiting_for(&self, place: &JobTarget) -> Vec<Uuid> {
+        let waiting = self.waiting.iter().filter(|(_, claim)| claim.places.contains(place));
+        waiting.map(|(id, _)| *id).collect()
+    }
+
     /// Removes a queued job; false if it is not queued.
     pub(super) fn withdraw(&mut self, id: Uuid) -> bool {
         let before = self.waiting.len();

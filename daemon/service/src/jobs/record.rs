@@ -24,14 +24,20 @@ pub struct Record {
     /// The drive's label at the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive_label: Option<String>,
+    /// The id of the destination of backups that it worked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
     /// The name of the configured backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
     /// Public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Who asked for it.
+    /// Who asked for it; root for what the service began by itself.
     pub started_by_uid: u32,
+    /// Why it began; None in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
     /// When it was asked for.
     pub start_time: u64,
     /// 0 while the job is unfinished.
@@ -81,9 +87,11 @@ impl Record {
             volume: volume.as_ref().map_or_else(String::new, ToString::to_string),
             drive: drive.as_ref().map(|drive| drive.id.to_string()),
             drive_label: drive.as_ref().map(|drive| drive.label.clone()),
+            destination: job.about.destination().map(ToString::to_string),
             backup: backup.clone(),
             note: Some(job.note.clone()).filter(|note| !note.is_empty()),
-            started_by_uid: job.uid,
+            started_by_uid: job.uid(),
+            trigger: Some(job.trigger.word().to_owned()),
             start_time: job.started,
             end_time: job.ended,
             state: job.state,
@@ -125,7 +133,7 @@ fn name_of(code: ErrorCode) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::types::{JobKind, TotalSource};
+    use crate::types::{JobKind, TotalSource, Trigger};
 
     use super::*;
     use crate::config::VolumeName;
@@ -137,7 +145,7 @@ mod tests {
     fn records_round_trip_and_unknown_members_are_ignored() {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
-        let mut job = Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, total);
+        let mut job = Job::new(Uuid::new_v4(), About::receive(volume), Trigger::User(1000), 7, total);
         job.failure = Some(JobError::plain(ErrorCode::NoSpace, "full"));
         let record = Record::of(&job);
         let mut value = serde_json::to_value(&record).expect("written");
@@ -152,6 +160,7 @@ mod tests {
             "fallback_writes":0}"#;
         let record: Record = serde_json::from_str(text).expect("read");
         assert_eq!((record.volume.as_str(), record.drive, record.note), ("tank", None, None));
+        assert_eq!(record.trigger, None, "a user, or a plug");
     }
 
     #[test]
@@ -159,9 +168,10 @@ mod tests {
         let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
         let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
         let total = Total { bytes: 0, source: TotalSource::Unknown };
-        let job = Job { note: "full transfer".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
+        let job = Job { note: "full transfer".to_owned(), ..Job::new(Uuid::new_v4(), about, Trigger::Plug, 7, total) };
         let record = Record::of(&job);
         assert_eq!((record.kind.as_str(), record.volume.as_str()), ("backup", ""));
+        assert_eq!((record.trigger.as_deref(), record.started_by_uid), (Some("plug"), 0));
         assert_eq!(
             (record.drive.as_deref(), record.drive_label.as_deref()),
             (Some(Uuid::nil().to_string().as_str()), Some("blue"))

@@ -251,12 +251,19 @@ mod tests {
     use crate::backups::{FullReason, Identity};
     use crate::config::VolumeName;
     use crate::jobs::About;
+    use crate::types::Trigger;
 
     const NOW: u64 = 1_795_378_500_000_000;
 
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
-        Job::new(Uuid::new_v4(), About::receive(volume), 0, 0, Total { bytes: 100, source: TotalSource::Client })
+        Job::new(
+            Uuid::new_v4(),
+            About::receive(volume),
+            Trigger::User(0),
+            0,
+            Total { bytes: 100, source: TotalSource::Client },
+        )
     }
 
     fn read(bytes: u64) -> Report {

@@ -160,6 +160,15 @@ impl World {
         self.callers.push((action, tokio::spawn(call(Arc::clone(&self.fixture)))));
     }
 
+    fn remove(&mut self, action: Action, id: DriveId, when_idle: bool) {
+        self.call(action, move |fixture| async move {
+            drop(match when_idle {
+                true => fixture.service.safely_remove_when_idle(id, 0).await,
+                false => fixture.service.safely_remove(id, 0).await,
+            });
+        });
+    }
+
     async fn act(&mut self, chance: &mut Chance) {
         let action = chance.of(&ACTIONS_OF_A_DRIVE);
         let at = usize::try_from(chance.below(self.drives.len() as u64 * 2)).expect("a number");
@@ -247,9 +256,7 @@ impl World {
                     }
                 });
             }
-            (Action::SafelyRemove, Some(id)) => self.call(action, move |fixture| async move {
-                drop(fixture.service.safely_remove(id, 0).await);
-            }),
+            (Action::SafelyRemove, Some(id)) => self.remove(action, id, chance.below(2) == 0),
             (Action::Forget, Some(id)) => self.call(action, move |fixture| async move {
                 drop(fixture.drives().forget(&id).await);
             }),

@@ -315,3 +315,85 @@ fn a_release_during_which_mounts_changed_is_retried() {
         fixture.check_at_rest(&[drive]);
     });
 }
+
+/// The backups "home" and "etc" of a plug: the first one runs, the second one is queued.
+async fn two_of_a_plug(drive: &SimulatedDrive) -> (Fixture, DriveId) {
+    let backups = vec![rule("home", &["blue"]), rule("etc", &["blue"])];
+    let config = Config { backups, ..Config::default() };
+    let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+    let id = fixture.enrol(drive).await;
+    fixture.set_work(Work::Takes(60));
+    fixture.devices.plug(drive);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(fixture.unfinished().len(), 2, "{:?}", fixture.unfinished());
+    (fixture, id)
+}
+
+#[test]
+fn a_removal_when_idle_waits_for_the_running_job_and_ends_queued_ones() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = two_of_a_plug(&drive).await;
+        let removal = fixture.service.safely_remove_when_idle(id.clone(), 1000).await.expect("taken");
+        assert_eq!((removal.job.borrow().state, removal.job.borrow().uid()), (JobState::Queued, 1000));
+        let twice = fixture.service.safely_remove_when_idle(id.clone(), 1000).await.expect_err("one is enough");
+        assert!(twice.to_string().contains("already"), "{twice}");
+        // No other job begins on the drive meanwhile.
+        let refused = fixture.service.verify(&(&id).into(), 0).await.expect_err("the drive is wanted");
+        assert!(refused.code() == ErrorCode::Busy && refused.to_string().contains("made safe"), "{refused}");
+        sleep(Duration::from_secs(200)).await;
+        assert_eq!((removal.job.borrow().state, fixture.state(&id)), (JobState::Succeeded, Some(DriveState::Safe)));
+        let history = fixture.service.jobs().history();
+        let ended: Vec<_> = history.iter().map(|record| (record.backup.as_deref(), record.state)).collect();
+        let all =
+            [(Some("etc"), JobState::Cancelled), (None, JobState::Succeeded), (Some("home"), JobState::Succeeded)];
+        assert_eq!(ended, all);
+        // It should have run: that is shown until it has.
+        assert!(
+            fixture.problem(&id).contains("the backup \"etc\" to this drive did not begin"),
+            "{}",
+            fixture.problem(&id)
+        );
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        fixture.devices.plug(&drive);
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        let triggers: Vec<_> =
+            fixture.service.jobs().history().into_iter().filter_map(|record| record.trigger).collect();
+        assert_eq!(triggers, ["plug", "plug", "plug", "user", "plug"]);
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn queued_jobs_run_where_a_removal_when_idle_is_cancelled() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = two_of_a_plug(&drive).await;
+        let removal = fixture.service.safely_remove_when_idle(id.clone(), 1000).await.expect("taken");
+        fixture.service.jobs().cancel(removal.id).await.expect("cancelled");
+        fixture.quiet().await;
+        let states: Vec<_> = fixture.ends();
+        assert_eq!(states, [JobState::Succeeded, JobState::Succeeded, JobState::Cancelled]);
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_that_is_pulled_ends_a_removal_when_idle() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = two_of_a_plug(&drive).await;
+        let removal = fixture.service.safely_remove_when_idle(id.clone(), 1000).await.expect("taken");
+        fixture.devices.pull(&drive);
+        fixture.quiet().await;
+        assert_eq!(removal.job.borrow().state, JobState::Failed);
+        fixture.devices.plug(&drive);
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}

@@ -120,6 +120,44 @@ impl fmt::Display for JobKind {
     }
 }
 
+/// Why a job began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// A drive was plugged in or enrolled, or the source of a backup that waited for it appeared.
+    Plug,
+    /// The time of its schedule has come.
+    Schedule,
+    /// This user asked for it.
+    User(u32),
+}
+
+impl Trigger {
+    /// The user whose limits it counts against; root for what the service begins by itself.
+    pub const fn uid(self) -> u32 {
+        match self {
+            Self::Plug | Self::Schedule => 0,
+            Self::User(uid) => uid,
+        }
+    }
+
+    /// Whether the service begins it by itself.
+    pub const fn is_automatic(self) -> bool {
+        match self {
+            Self::Plug | Self::Schedule => true,
+            Self::User(_) => false,
+        }
+    }
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Plug => "plug",
+            Self::Schedule => "schedule",
+            Self::User(_) => "user",
+        }
+    }
+}
+
 /// Where the number of bytes to come is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TotalSource {

@@ -13,7 +13,7 @@ pub use destination::{
 };
 pub use drive::{Condition, DriveHealth, DriveProperties, DriveState, EnrolOptions};
 pub use error::{Error, ErrorCode};
-pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource};
+pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource, Trigger};
 pub use problem::{Attempt, AttemptEnd, Problem};
 
 /// More of a secret than this is not read, in bytes.

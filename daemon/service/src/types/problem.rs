@@ -145,6 +145,7 @@ impl Problem {
         match self {
             Self::NoDrive | Self::EnrolmentUnreadable { .. } | Self::SourceLowSpace { .. } => true,
             Self::Drive { .. }
+            | Self::Unsound(_)
             | Self::Damaged { .. }
             | Self::SnapshotsReplaced { .. }
             | Self::NotDone { .. }

@@ -15,7 +15,7 @@ use crate::drives::{DriveId, DriveReservation, Lease, Need};
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::{EndRules, Ending};
 use crate::jobs::runner::{Outcome, Runner, WorkerResults, other_than};
-use crate::types::{Error, ErrorCode, JobKind};
+use crate::types::{Error, ErrorCode, JobKind, Trigger};
 use crate::volumes::{DirIdentity, Volume};
 use crate::worker::Order;
 
@@ -71,8 +71,8 @@ impl<S: DriveSource> JobRequest for IntoVolumeJob<S> {
         format!("{} into \"{}\" from drive {}", S::DOING, self.volume.rule.name, self.drive.id)
     }
 
-    fn uid(&self) -> u32 {
-        self.uid
+    fn trigger(&self) -> Trigger {
+        Trigger::User(self.uid)
     }
 
     fn volume(&self) -> Option<&Arc<Volume>> {

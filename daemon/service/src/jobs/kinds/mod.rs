@@ -25,7 +25,7 @@ use super::source_store::SourceStore;
 use crate::config::Config;
 use crate::drives::DriveManager;
 use crate::source_locks::SourceLocks;
-use crate::types::Error;
+use crate::types::{Error, Trigger};
 use crate::volumes::Volume;
 
 pub(crate) use backup::{BackupJob, ON_SYSTEM};
@@ -47,8 +47,13 @@ pub(crate) trait JobRequest: fmt::Debug + Send {
     /// What it does, for the journal: "verifying drive …".
     fn doing(&self) -> String;
 
-    /// The user who requests it; 0 also for what a plug begins.
-    fn uid(&self) -> u32;
+    /// Why it begins.
+    fn trigger(&self) -> Trigger;
+
+    /// The user whose limits it counts against.
+    fn uid(&self) -> u32 {
+        self.trigger().uid()
+    }
 
     /// The class whose limits it counts against.
     fn class(&self) -> JobClass {

@@ -14,7 +14,7 @@ use crate::jobs::job::{JobError, Total};
 use crate::jobs::outcome::Ending;
 use crate::jobs::runner::{Runner, RunnerEvent, other_than};
 use crate::jobs::stream_limit::StreamLimit;
-use crate::types::{Error, ErrorCode};
+use crate::types::{Error, ErrorCode, Trigger};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, OpenVolume, Unanswered, Volume};
 use crate::worker::{Order, WorkerFds};
@@ -49,8 +49,8 @@ impl JobRequest for ReceiveJob {
         format!("receiving into \"{}\"", self.volume.rule.name)
     }
 
-    fn uid(&self) -> u32 {
-        self.uid
+    fn trigger(&self) -> Trigger {
+        Trigger::User(self.uid)
     }
 
     fn class(&self) -> JobClass {

@@ -9,13 +9,15 @@ use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::{EndReason, Ending};
 use crate::jobs::runner::{Runner, RunnerEvent, other_than};
-use crate::types::{Condition, Error, JobKind};
+use crate::types::{Condition, Error, JobKind, Trigger};
 
 /// A drive to be made safe to unplug.
 #[derive(Debug)]
 pub(crate) struct RemoveJob {
     pub manager: DriveManager,
     pub drive: AboutDrive,
+    /// Wait for the job that runs on the drive.
+    pub when_idle: bool,
     pub uid: u32,
 }
 
@@ -30,8 +32,8 @@ impl JobRequest for RemoveJob {
         format!("making drive {} safe to unplug", self.drive.id)
     }
 
-    fn uid(&self) -> u32 {
-        self.uid
+    fn trigger(&self) -> Trigger {
+        Trigger::User(self.uid)
     }
 
     fn class(&self) -> JobClass {
@@ -39,6 +41,9 @@ impl JobRequest for RemoveJob {
     }
 
     fn conflict(&self) -> Conflict {
+        if self.when_idle {
+            return Conflict::Same("the drive is being made safe to unplug already; watch it with butterdock watch");
+        }
         Conflict::Any("a job uses the drive; wait until it has ended, or cancel it first")
     }
 
@@ -73,7 +78,11 @@ impl JobRequest for RemoveJob {
                     },
                     why = other_than(&mut runner.stop, known) => match why {
                         EndReason::Stopping => break Ending::Killed,
-                        EndReason::Cancelled | EndReason::Unmounted | EndReason::Unplugged | EndReason::Stream(_) => {
+                        EndReason::Cancelled
+                        | EndReason::Unmounted
+                        | EndReason::Unplugged
+                        | EndReason::Removed
+                        | EndReason::Stream(_) => {
                             known = Some(why);
                             runner.tell(RunnerEvent::Writing).await;
                         }

@@ -14,7 +14,7 @@ use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::Ending;
 use crate::jobs::runner::{MOST_DAMAGED_SUBVOLUMES, Outcome, Runner, RunnerEvent};
-use crate::types::{Error, ErrorCode, JobKind};
+use crate::types::{Error, ErrorCode, JobKind, Trigger};
 use crate::worker::{Order, WorkerError, WorkerFds};
 
 /// A drive to be verified.
@@ -36,8 +36,8 @@ impl JobRequest for VerifyJob {
         format!("verifying drive {}", self.drive.id)
     }
 
-    fn uid(&self) -> u32 {
-        self.uid
+    fn trigger(&self) -> Trigger {
+        Trigger::User(self.uid)
     }
 
     fn conflict(&self) -> Conflict {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::types::{Attempt, AttemptEnd, Error, ErrorCode, JobResult, JobState};
+use crate::types::{Attempt, AttemptEnd, Error, ErrorCode, JobKind, JobResult, JobState};
 use butterdock_btrfs::{best_effort, mounts};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -15,10 +15,11 @@ use crate::backups::BackupCause;
 use crate::blocking::local;
 use crate::config::Config;
 use crate::jobs::handle::SchedulerMessage;
+use crate::jobs::job::{AboutDrive, Job, JobError};
 use crate::jobs::job::{Event, after};
-use crate::jobs::job::{Job, JobError};
 use crate::jobs::outcome::EndReason;
 use crate::jobs::outcome::Leftovers;
+use crate::jobs::queue::JobTarget;
 use crate::jobs::record::Record;
 use crate::jobs::report;
 
@@ -45,6 +46,7 @@ impl Scheduler {
         if self.queue.withdraw(id) {
             // With the request its reservation of a drive ends.
             drop(entry.request.take());
+            entry.why.get_or_insert(why);
             let (result, failure) = entry.end_rules.outside(why, Leftovers::default(), &entry.job.borrow().about);
             self.finish(id, &result, failure);
         } else {
@@ -128,6 +130,7 @@ impl Scheduler {
             }
         }
         let volume = entry.volume.clone();
+        let removed = job.about.drive.clone().filter(|_| job.about.kind == JobKind::Remove && job.failure.is_none());
         // The history first, so that a caller that learns of the end finds the job there. It is in memory now and queued to
         // be written: a power cut right after `Completed` can lose the record on disk.
         self.writer.write(Record::of(&job));
@@ -138,6 +141,12 @@ impl Scheduler {
         self.ended.push_back((Instant::now(), id));
         if self.ended.len() > MOST_SHOWN {
             self.forget_oldest();
+        }
+        if let Some(AboutDrive { id, .. }) = removed {
+            // A job that began now would mount the drive that a person unplugs.
+            for queued in self.queue.waiting_for(&JobTarget::Drive(id)) {
+                self.end(queued, EndReason::Removed);
+            }
         }
         self.answer_stop();
     }
@@ -164,6 +173,8 @@ fn attempt(job: &Job, why: Option<EndReason>) -> Option<Attempt> {
     let failure = job.failure.as_ref()?;
     let end = match (job.state, why) {
         (JobState::Cancelled, Some(EndReason::Stopping)) => AttemptEnd::Interrupted,
+        // The person wanted the drive, not that the backup never runs.
+        (JobState::Cancelled, Some(EndReason::Removed)) if job.trigger.is_automatic() => AttemptEnd::NotBegun,
         (JobState::Cancelled, _) => return None,
         (JobState::Failed | JobState::Queued | JobState::Running | JobState::Flushing | JobState::Succeeded, _) => {
             AttemptEnd::Failed

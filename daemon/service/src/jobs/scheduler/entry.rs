@@ -75,7 +75,7 @@ impl Entry {
     /// The class that it counts against and its user, until it has ended.
     pub(super) fn open(&self) -> Option<(JobClass, u32)> {
         let job = self.job.borrow();
-        (!job.has_ended()).then_some((self.class, job.uid))
+        (!job.has_ended()).then_some((self.class, job.uid()))
     }
 
     /// Ends the runner, if there is one. The first reason is that of the job; the runner learns of a stopping service and of an
@@ -127,11 +127,12 @@ mod tests {
     use super::*;
     use crate::jobs::job::Total;
     use crate::jobs::kinds::ReceiveJob;
+    use crate::types::Trigger;
 
     #[test]
     fn service_shutdown_reaches_a_cancelled_runner() {
         let request = ReceiveJob::of_nothing("tank");
-        let job = Job::new(Uuid::new_v4(), request.about(), 0, 0, Total::UNKNOWN);
+        let job = Job::new(Uuid::new_v4(), request.about(), Trigger::User(0), 0, Total::UNKNOWN);
         let (stop, stopped) = watch::channel(None);
         let mut entry = Entry::new(job, Box::new(request));
         entry.stop = Some(stop);

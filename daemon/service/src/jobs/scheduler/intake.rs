@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::{Error, ErrorCode};
+use crate::types::{Error, ErrorCode, JobKind, Trigger};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use crate::worker::{IoPriority, Priority};
 impl Scheduler {
     /// Accepts a request as a job, or says why not.
     pub(super) fn accept(&mut self, mut request: Box<dyn JobRequest>) -> Result<JobHandle, Error> {
-        let (about, uid, class) = (request.about(), request.uid(), request.class());
+        let (about, trigger, class) = (request.about(), request.trigger(), request.class());
         let places = about.places();
         let busy = |text: String| Err(Error::new(ErrorCode::Busy, text));
         let open: Vec<_> = self.jobs.values().filter_map(Entry::open).collect();
@@ -34,7 +34,7 @@ impl Scheduler {
         // It may have been removed while the caller typed a password.
         request.check(&self.config)?;
         let bounds = OpenBounds { all: self.config.max_queued, of_user: self.config.max_queued_per_user };
-        match class.full(uid, open.iter().copied(), bounds) {
+        match class.full(trigger.uid(), open.iter().copied(), bounds) {
             None => {}
             Some(Full::Class(count)) => {
                 return busy(format!("{count} jobs are unfinished, which is the limit; wait until some have ended"));
@@ -59,8 +59,8 @@ impl Scheduler {
             );
         }
         let id = Uuid::new_v4();
-        tracing::info!(butterdock_job = %id, "user {uid} requests {}", request.doing());
-        let job = Job::new(id, about, uid, self.retention.clock.micros(), request.total());
+        tracing::info!(butterdock_job = %id, "{} requests {}", requester(trigger), request.doing());
+        let job = Job::new(id, about, trigger, self.retention.clock.micros(), request.total());
         self.writer.write(Record::of(&job));
         request.set_accepted();
         let entry = Entry::new(job, request);
@@ -74,6 +74,11 @@ impl Scheduler {
     /// Why a request is refused because of an unfinished job.
     fn conflicting(&self, request: &dyn JobRequest) -> Option<&'static str> {
         let (about, uid) = (request.about(), request.uid());
+        if about.kind != JobKind::Remove && self.jobs.values().any(|entry| is_removing(entry, &about)) {
+            return Some(
+                "the drive is being made safe to unplug; plug it in again after that, or cancel that job first",
+            );
+        }
         match request.conflict() {
             Conflict::Never => None,
             Conflict::Any(text) => {
@@ -128,8 +133,23 @@ fn is_unfinished(entry: &Entry, about: &About) -> bool {
     job.about == *about && !job.has_ended()
 }
 
+/// Whether it is an unfinished job that makes the drive of the other safe.
+fn is_removing(entry: &Entry, about: &About) -> bool {
+    let (job, id) = (entry.job.borrow(), |about: &About| about.drive.as_ref().map(|drive| drive.id.clone()));
+    job.about.kind == JobKind::Remove && !job.has_ended() && id(&job.about) == id(about)
+}
+
 fn is_of_root(entry: &Entry) -> bool {
-    entry.job.borrow().uid == 0
+    entry.job.borrow().uid() == 0
+}
+
+/// For the journal.
+fn requester(trigger: Trigger) -> String {
+    match trigger {
+        Trigger::Plug => "a plug".to_owned(),
+        Trigger::Schedule => "the schedule".to_owned(),
+        Trigger::User(uid) => format!("user {uid}"),
+    }
 }
 
 /// The priorities of workers.

@@ -19,7 +19,7 @@ use crate::jobs::retention::Retention;
 use crate::jobs::runner::{Outcome, Runner};
 use crate::jobs::source_store::SourceStore;
 use crate::source_locks::SourceLocks;
-use crate::types::{BackupOptions, Error, ErrorCode, JobKind};
+use crate::types::{BackupOptions, Error, ErrorCode, JobKind, Trigger};
 use crate::worker::public_of_backup;
 use run::BackupRun;
 
@@ -34,7 +34,7 @@ pub(crate) struct BackupJob {
     /// Its name in the configuration.
     pub backup: String,
     pub options: BackupOptions,
-    pub uid: u32,
+    pub trigger: Trigger,
 }
 
 impl BackupJob {
@@ -62,8 +62,8 @@ impl JobRequest for BackupJob {
         format!("backing up \"{}\" to drive {}", self.backup, self.drive.id)
     }
 
-    fn uid(&self) -> u32 {
-        self.uid
+    fn trigger(&self) -> Trigger {
+        self.trigger
     }
 
     fn conflict(&self) -> Conflict {
