@@ -174,6 +174,8 @@ fn limit(limit: u64) -> Result<u64, Error> {
 pub struct BackupRow {
     /// The configured name of the backup.
     pub name: String,
+    /// False if the configuration says `enabled = false`: then it never runs, and has one row without a drive. Missing if it may run.
+    pub enabled: Option<bool>,
     /// Whether it would run if the drive were plugged in now.
     pub due: bool,
     /// The drive's id; an attached drive has an object at its [`drive_path`](crate::path::drive_path).

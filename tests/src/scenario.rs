@@ -79,7 +79,7 @@ impl Scenario {
         for name in backups {
             let snapshots = pool.join(format!("snapshots-{name}"));
             more += &format!(
-                "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n\
+                "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\nto = [\"Blue\"]\n\
                  schedule = \"on-plug\"\n{rule}\n"
             );
         }

@@ -305,6 +305,7 @@ impl<'a> OriginObject<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct BackupObject<'a> {
     name: &'a str,
+    enabled: bool,
     due: bool,
     drive: Option<&'a str>,
     drive_label: Option<&'a str>,
@@ -380,6 +381,7 @@ impl<'a> BackupObject<'a> {
     pub(crate) fn new(row: &'a BackupRow) -> Self {
         Self {
             name: &row.name,
+            enabled: row.enabled != Some(false),
             due: row.due,
             drive: row.drive.as_deref(),
             drive_label: row.drive_label.as_deref(),

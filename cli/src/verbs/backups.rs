@@ -28,7 +28,7 @@ pub(crate) async fn list(service: &Service, out: Output, estimate: bool) -> Resu
 
 fn table(rows: &[BackupRow], estimate: bool) -> String {
     if rows.is_empty() {
-        return "no backups: configure one in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n".to_owned();
+        return "no backups: `butterdock backup add` adds one\n".to_owned();
     }
     let send = if estimate { "WOULD SEND" } else { "" };
     let mut table = Table::new(&["BACKUP", "DRIVE", "LABEL", "ATTACHED", "DUE", "LAST GOOD", send]);
@@ -44,7 +44,7 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
             row.drive.as_deref().map_or_else(|| "none".to_owned(), escaped),
             row.drive_label.as_deref().map(short_label).unwrap_or_default(),
             if has_drive { yes_or_no(row.attached.unwrap_or_default()) } else { String::new() },
-            yes_or_no(row.due),
+            if row.enabled == Some(false) { "not enabled".to_owned() } else { yes_or_no(row.due) },
             last,
             if estimate { would_send(row) } else { String::new() },
         ]);

@@ -43,6 +43,9 @@ fn words(
     }
     for rule in backups {
         line(&mut out, &text::one_line(&rule.words()));
+        if !rule.enabled {
+            continue;
+        }
         let known = state.join("sources").join(rule.name.as_str());
         let known = text::one_line(&known.to_string_lossy());
         line(

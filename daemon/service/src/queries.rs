@@ -93,7 +93,7 @@ impl Service {
         let backups = self.0.manager.backups_with_rules().into_iter().map(|(rule, mut rows)| {
             rows.iter_mut().for_each(|row| self.enter_space(row));
             let (name, schedule) = (rule.name.as_str().to_owned(), rule.schedule.words());
-            let mut backup = BackupProperties { name, enabled: true, schedule, ..BackupProperties::default() };
+            let mut backup = BackupProperties { name, enabled: rule.enabled, schedule, ..BackupProperties::default() };
             backup.take_in(rows);
             backup
         });

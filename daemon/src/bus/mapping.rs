@@ -210,6 +210,7 @@ pub(super) fn enrol_options(options: contract::EnrolOptions) -> EnrolOptions {
 pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
     let BackupStatus {
         name,
+        disabled,
         due,
         drive,
         drive_label,
@@ -232,6 +233,7 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
     let problems = Some(problems).filter(|problems| !problems.is_empty());
     BackupRow {
         name,
+        enabled: disabled.then_some(false),
         due,
         drive,
         drive_label,

@@ -236,7 +236,7 @@ fn check_config_warns_of_a_folder_that_the_backup_refuses() -> Result<()> {
     fs::create_dir(&source)?;
     let checked = |snapshots: &Path| {
         let text = format!(
-            "[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n"
+            "[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\nto = [\"Blue\"]\n"
         );
         fs::write(&file, text)?;
         check_config(&file)

@@ -52,7 +52,7 @@ fn each_event_is_emitted_once_and_in_order() -> Result<()> {
     snapshot::create(&source)?;
     fs::write(source.join("letter"), "Dear")?;
     let more = format!(
-        "{}\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n",
+        "{}\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\nto = [\"Blue\"]\nschedule = \"manual\"\n",
         hook(&sandbox)?
     );
     // The volume ends before the folder that it is in.
@@ -125,7 +125,7 @@ fn set() -> Result<(DriveFixture, Volume)> {
     snapshot::create(&source)?;
     let more = format!(
         "on_event = [{file:?}, {told:?}]\n\n[[backup]]\nname = \"home\"\nsource = {source:?}\n\
-         snapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n"
+         snapshots = {snapshots:?}\nto = [\"Blue\"]\nschedule = \"manual\"\n"
     );
     Ok((DriveFixture::with(sandbox, &more)?, pool))
 }

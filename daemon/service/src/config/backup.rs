@@ -16,7 +16,7 @@ pub(super) struct Backup {
     pub(super) name: Spanned<BackupName>,
     source: AbsolutePath,
     snapshots: Option<AbsolutePath>,
-    drives: Drives,
+    to: Destinations,
     folder: Option<Folder>,
     #[serde(default)]
     keep: KeepRule,
@@ -28,6 +28,8 @@ pub(super) struct Backup {
     schedule: Schedule,
     #[serde(default)]
     nested: Nested,
+    #[serde(default = "super::file::enabled")]
+    enabled: bool,
 }
 
 /// A subvolume that is backed up.
@@ -55,6 +57,8 @@ pub struct BackupRule {
     pub schedule: Schedule,
     /// The subvolumes below the source.
     pub nested: Nested,
+    /// Whether it runs at all.
+    pub enabled: bool,
 }
 
 /// What happens to the subvolumes below a source.
@@ -96,10 +100,10 @@ impl Schedule {
 #[serde(try_from = "String")]
 pub struct BackupName(String);
 
-/// Ids or labels of drives, up to the limit of pins in an order.
+/// What destinations are called, up to the limit of pins in an order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
-struct Drives(Vec<String>);
+struct Destinations(Vec<String>);
 
 /// A relative path without `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -136,7 +140,7 @@ struct KeepRule {
 impl Backup {
     /// The rule, with its defaults.
     pub(super) fn rule(self) -> BackupRule {
-        let Self { name, source: AbsolutePath(source), snapshots, drives, folder, keep, protect, .. } = self;
+        let Self { name, source: AbsolutePath(source), snapshots, to, folder, keep, protect, enabled, .. } = self;
         let (keep_shared_for, source_reserve, schedule) = (self.keep_shared_for, self.source_reserve, self.schedule);
         let nested = self.nested;
         let name = name.into_inner();
@@ -149,9 +153,10 @@ impl Backup {
             keep: keep.keep(),
             name,
             source,
-            drives: drives.0,
+            drives: to.0,
             schedule,
             nested,
+            enabled,
         }
     }
 }
@@ -172,8 +177,9 @@ impl BackupRule {
     /// The rule in words, for `check-config`.
     pub fn words(&self) -> String {
         let Self { name, source, snapshots, drives, folder, keep, protect, .. } = self;
-        let Self { keep_shared_for, source_reserve, schedule, nested, .. } = self;
+        let Self { keep_shared_for, source_reserve, schedule, nested, enabled, .. } = self;
         let when = match schedule {
+            _ if !enabled => "never, because it is not enabled",
             Schedule::OnPlug => "when one of its drives is plugged in, and on request",
             Schedule::Manual => "on request",
         };
@@ -293,11 +299,15 @@ impl TryFrom<String> for BackupName {
     }
 }
 
-impl TryFrom<Vec<String>> for Drives {
+impl TryFrom<Vec<String>> for Destinations {
     type Error = String;
 
     fn try_from(drives: Vec<String>) -> Result<Self, Self::Error> {
-        if drives.len() > MOST_PINS { Err(format!("a backup has up to {MOST_PINS} drives")) } else { Ok(Self(drives)) }
+        if drives.len() > MOST_PINS {
+            Err(format!("a backup has up to {MOST_PINS} destinations"))
+        } else {
+            Ok(Self(drives))
+        }
     }
 }
 
@@ -345,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_backup_needs_only_a_name_a_source_and_drives() {
-        let rule = rule("name = \"home\"\nsource = \"/home\"\ndrives = [\"blue\"]\n").expect("good");
+        let rule = rule("name = \"home\"\nsource = \"/home\"\nto = [\"blue\"]\n").expect("good");
         assert_eq!(rule.snapshots, PathBuf::from("/home/.butterdock"));
         assert_eq!(rule.folder, PathBuf::from("butterdock/home"));
         assert_eq!((rule.protect, rule.keep, rule.schedule), (DAY, RetentionRule::default(), Schedule::OnPlug));
@@ -357,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_missing_key_of_keep_is_zero() {
-        let text = "name = \"a\"\nsource = \"/a\"\ndrives = []\nkeep = { daily = 7 }\nprotect = \"2w\"\n";
+        let text = "name = \"a\"\nsource = \"/a\"\nto = []\nkeep = { daily = 7 }\nprotect = \"2w\"\n";
         let rule = rule(text).expect("good");
         assert_eq!(rule.keep, RetentionRule { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
         assert!(rule.words().contains("nothing younger than 14 days"), "{}", rule.words());
@@ -366,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_reserve_is_a_percentage_or_a_size() {
-        let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\ndrives = []\n{more}\n"));
+        let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\nto = []\n{more}\n"));
         let reserve = |text: &str| with(&format!("source_reserve = \"{text}\"")).map(|rule| rule.source_reserve);
         let default = with("").expect("good");
         assert_eq!(default.source_reserve.of(600 << 20), (600 << 20) / 100 * 5);
@@ -385,7 +395,7 @@ mod tests {
 
     #[test]
     fn unsafe_names_and_folders_are_refused() {
-        let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\ndrives = []\n{more}\n"));
+        let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\nto = []\n{more}\n"));
         for more in ["folder = \"../x\"", "folder = \"/x\"", "folder = \"\"", "protect = \"7\"", "keep = { dayly = 1 }"]
         {
             assert!(with(more).is_err(), "{more}");
@@ -395,6 +405,6 @@ mod tests {
         assert_eq!(nested.nested, Nested::Include);
         assert!(nested.words().contains("/a and the writable subvolumes below it to"), "{}", nested.words());
         assert!(with("nested = \"yes\"").is_err());
-        assert!(rule("name = \".a\"\nsource = \"/a\"\ndrives = []\n").is_err());
+        assert!(rule("name = \".a\"\nsource = \"/a\"\nto = []\n").is_err());
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use toml::Spanned;
 use uuid::Uuid;
 
 use super::backup::Folder;
@@ -180,8 +179,10 @@ impl TryFrom<Vec<Key>> for Keys {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Import {
-    pub(super) drive: Spanned<String>,
+    drive: String,
     folder: Option<Folder>,
+    #[serde(default = "super::file::enabled")]
+    enabled: bool,
 }
 
 /// Stream files on a drive.
@@ -194,9 +195,10 @@ pub struct ImportRule {
 }
 
 impl Import {
-    pub(super) fn rule(self) -> ImportRule {
-        let Self { drive, folder } = self;
-        ImportRule { drive: drive.into_inner(), folder: folder.map(|folder| folder.0).unwrap_or_default() }
+    /// The rule; none if it is not enabled.
+    pub(super) fn rule(self) -> Option<ImportRule> {
+        let Self { drive, folder, enabled } = self;
+        enabled.then(|| ImportRule { drive, folder: folder.map(|folder| folder.0).unwrap_or_default() })
     }
 }
 
@@ -256,7 +258,7 @@ mod tests {
     }
 
     fn import(text: &str) -> Result<ImportRule, toml::de::Error> {
-        toml::from_str::<Import>(text).map(Import::rule)
+        toml::from_str::<Import>(text).map(|import| import.rule().expect("enabled"))
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! One configuration file as written: all keys are optional, unknown keys are errors.
+//! The configuration as written, in both files together: all keys are optional, unknown keys are errors.
 
 use serde::Deserialize;
-use toml::Spanned;
+use toml::{Deserializer, Spanned};
 
 use super::backup::Backup;
 use super::drives::{Drives, Import};
+use super::merge::{Layers, Mistake, Origin};
 use super::streams::Streams;
 use super::validated::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
-/// The keys of a file.
+/// The keys of the files.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -53,6 +54,7 @@ pub(super) struct Worker {
 pub(super) struct Paths {
     pub(super) state: Option<AbsolutePath>,
     pub(super) run: Option<AbsolutePath>,
+    pub(super) settings: Option<Spanned<AbsolutePath>>,
 }
 
 /// `[[volume]]`
@@ -62,75 +64,50 @@ pub(super) struct Volume {
     pub(super) name: Spanned<VolumeName>,
     pub(super) path: Spanned<AbsolutePath>,
     pub(super) uuid: Option<FilesystemUuid>,
+    #[serde(default = "enabled")]
+    pub(super) enabled: bool,
 }
 
-/// A mistake in a file, and its position.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
-    /// Counted from 1.
-    pub(super) line: usize,
-    /// Counted from 1, in characters.
-    pub(super) column: usize,
-    pub(super) what: String,
+/// The value of `enabled` where it is not set.
+pub(super) const fn enabled() -> bool {
+    true
 }
 
-/// Parses the text of a file.
-pub(super) fn parse(text: &str) -> Result<File, Mistake> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        mistake(text, at, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
-    })?;
-    twice(text, file.volume.as_deref().unwrap_or_default())?;
-    one_name(text, file.backup.as_deref().unwrap_or_default())?;
-    one_drive(text, file.import.as_deref().unwrap_or_default())?;
+/// Parses the files.
+///
+/// # Errors
+/// The first mistake in one of them. Those of the maker's file count also where the administrator's replaces the value.
+pub(super) fn parse(layers: &Layers) -> Result<File, Mistake> {
+    maker(layers)?;
+    let file = File::deserialize(Deserializer::from(layers.merged()?)).map_err(|error| layers.refused(&error))?;
+    if let Some(settings) = &file.paths.settings
+        && layers.origin(&settings.span()) == Origin::Administrator
+    {
+        let what = "`settings` says where this file is; only the maker's file may have it";
+        return Err(layers.mistake(settings.span().start, what));
+    }
+    one_path(layers, file.volume.as_deref().unwrap_or_default())?;
     Ok(file)
 }
 
-/// Refuses two volumes with the same name or path: two jobs could then write to one directory.
-fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
+/// Parses the maker's file alone.
+///
+/// # Errors
+/// The first mistake in it.
+pub(super) fn maker(layers: &Layers) -> Result<File, Mistake> {
+    File::deserialize(Deserializer::from(layers.maker()?)).map_err(|error| layers.refused(&error))
+}
+
+/// Refuses two volumes with the same path: two jobs could then write to one directory.
+fn one_path(layers: &Layers, volumes: &[Volume]) -> Result<(), Mistake> {
+    let volumes = volumes.iter().filter(|volume| volume.enabled).collect::<Vec<_>>();
     for (index, volume) in volumes.iter().enumerate() {
-        let before = volumes.get(..index).unwrap_or_default();
-        if before.iter().any(|other| other.name.get_ref() == volume.name.get_ref()) {
-            let what = format!("the volume \"{}\" is configured twice", volume.name.get_ref());
-            return Err(mistake(text, volume.name.span().start, what));
-        }
-        if before.iter().any(|other| other.path.get_ref() == volume.path.get_ref()) {
+        if volumes.iter().take(index).any(|other| other.path.get_ref() == volume.path.get_ref()) {
             let what = format!("another volume has the path of \"{}\" already", volume.name.get_ref());
-            return Err(mistake(text, volume.path.span().start, what));
+            return Err(layers.mistake(volume.path.span().start, what));
         }
     }
     Ok(())
-}
-
-/// Refuses two backups with the same name: their snapshots would have the same names.
-fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
-    for (index, backup) in backups.iter().enumerate() {
-        let mut before = backups.iter().take(index);
-        if before.any(|other| other.name.get_ref() == backup.name.get_ref()) {
-            let what = format!("the backup \"{}\" is configured twice", backup.name.get_ref().as_str());
-            return Err(mistake(text, backup.name.span().start, what));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses two imports of one drive.
-fn one_drive(text: &str, imports: &[Import]) -> Result<(), Mistake> {
-    for (index, import) in imports.iter().enumerate() {
-        let mut before = imports.iter().take(index);
-        if before.any(|other| other.drive.get_ref() == import.drive.get_ref()) {
-            let what = format!("the drive \"{}\" has an import already", import.drive.get_ref());
-            return Err(mistake(text, import.drive.span().start, what));
-        }
-    }
-    Ok(())
-}
-
-fn mistake(text: &str, at: usize, what: String) -> Mistake {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count().saturating_add(1);
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);
-    Mistake { line, column, what }
 }
 
 #[cfg(test)]
@@ -138,7 +115,8 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> (usize, usize, String) {
-        let Mistake { line, column, what } = parse(text).expect_err("refused");
+        let layers = Layers::new(("/m".as_ref(), ""), ("/a".as_ref(), text));
+        let Mistake { line, column, what, .. } = parse(&layers).expect_err("refused");
         (line, column, what)
     }
 

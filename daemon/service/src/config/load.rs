@@ -1,7 +1,7 @@
-//! Reads the configuration files and merges them.
+//! Reads the configuration files.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File as OpenFile;
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -9,54 +9,154 @@ use anyhow::{Result, anyhow};
 use super::backup::Backup;
 use super::drives::Import;
 use super::file::{self, File, Paths, Queue, Worker};
+use super::merge::{Layers, Mistake};
 use super::{Config, VolumeRule, WorkerRule};
 
-/// The maker's file, then the administrator's.
-const FILES: [&str; 2] = ["/usr/lib/butterdock/butterdock.toml", "/etc/butterdock/butterdock.toml"];
+/// The maker's file.
+const MAKER: &str = "/usr/lib/butterdock/butterdock.toml";
+/// The administrator's file, unless the maker's file names another.
+const ADMINISTRATOR: &str = "/etc/butterdock/butterdock.toml";
+/// A file of the configuration has up to this many bytes.
+pub(crate) const LARGEST: u64 = 1 << 20;
 
 /// The files of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigFiles {
     /// The two files of the system, both optional.
     System,
-    /// Only this file, which must exist.
+    /// Only this file, which must exist. If it has `[paths] settings`, it is the maker's file, and that one the administrator's.
     One(PathBuf),
+}
+
+/// The texts of the files, as they were read.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigTexts {
+    /// None if the administrator's file is the only one.
+    pub(crate) maker: Option<ConfigText>,
+    pub(crate) administrator: ConfigText,
+}
+
+/// The text of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigText {
+    pub(crate) path: PathBuf,
+    /// None if it does not exist.
+    pub(crate) text: Option<String>,
 }
 
 /// Reads the configuration.
 ///
 /// # Errors
 /// A file cannot be read, or has a mistake; with its name, line and column.
-pub fn load(sources: &ConfigFiles) -> Result<Config> {
-    match sources {
-        ConfigFiles::System => overlay(FILES.iter().map(Path::new), true),
-        ConfigFiles::One(path) => overlay([path.as_path()].into_iter(), false),
+pub fn load(files: &ConfigFiles) -> Result<Config> {
+    ConfigTexts::read(files)?.config().map_err(|mistake| wrong(&mistake))
+}
+
+/// A mistake, with what to do.
+fn wrong(mistake: &Mistake) -> anyhow::Error {
+    anyhow!("{mistake}; correct the file (butterdock.toml(5) has every key)")
+}
+
+impl ConfigTexts {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the maker's has a mistake; with its name.
+    pub(crate) fn read(files: &ConfigFiles) -> Result<Self> {
+        let first = match files {
+            ConfigFiles::System => ConfigText::read(Path::new(MAKER))?,
+            ConfigFiles::One(path) => {
+                let first = ConfigText::read(path)?;
+                if first.text.is_none() {
+                    return Err(unreadable(path, &io::Error::from(ErrorKind::NotFound)));
+                }
+                first
+            }
+        };
+        let settings = match files {
+            ConfigFiles::System => first.settings()?.unwrap_or_else(|| PathBuf::from(ADMINISTRATOR)),
+            ConfigFiles::One(_) => match first.settings()? {
+                Some(settings) => settings,
+                None => return Ok(Self { maker: None, administrator: first }),
+            },
+        };
+        Ok(Self { administrator: ConfigText::read(&settings)?, maker: Some(first) })
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// The first mistake in one of the files.
+    pub(crate) fn config(&self) -> Result<Config, Mistake> {
+        let mut config = Config::default();
+        apply(&mut config, file::parse(&self.layers())?);
+        Ok(config)
+    }
+
+    /// The texts, to be merged.
+    pub(crate) fn layers(&self) -> Layers {
+        let Self { maker, administrator } = self;
+        let maker = maker.as_ref().map_or((Path::new(MAKER), ""), ConfigText::shown);
+        Layers::new(maker, administrator.shown())
+    }
+
+    /// The same files with another text of the administrator's.
+    pub(crate) fn with(&self, text: String) -> Self {
+        let Self { maker, administrator } = self;
+        let administrator = ConfigText { path: administrator.path.clone(), text: Some(text) };
+        Self { maker: maker.clone(), administrator }
+    }
+
+    /// The usual file of the administrator, where it exists and is not read because the maker's file names another.
+    pub(crate) fn unread(&self) -> Option<&'static Path> {
+        let is_other = self.maker.is_some() && self.administrator.path != Path::new(ADMINISTRATOR);
+        let is_system = self.maker.as_ref().is_some_and(|maker| maker.path == Path::new(MAKER));
+        Some(Path::new(ADMINISTRATOR)).filter(|path| is_other && is_system && path.exists())
     }
 }
 
-fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<Config> {
-    let mut config = Config::default();
-    for path in paths {
-        let shown = path.display();
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if optional && error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(anyhow!("cannot read the configuration {shown}: {error}")),
+impl ConfigText {
+    fn read(path: &Path) -> Result<Self> {
+        let text = match read(path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(path, &error)),
         };
-        let file = file::parse(&text).map_err(|mistake| {
-            let file::Mistake { line, column, what } = mistake;
-            anyhow!("{shown}:{line}:{column}: {what}; correct the file (butterdock.toml(5) has every key)")
-        })?;
-        apply(&mut config, file);
+        Ok(Self { path: path.to_owned(), text })
     }
-    Ok(config)
+
+    fn shown(&self) -> (&Path, &str) {
+        (&self.path, self.text.as_deref().unwrap_or_default())
+    }
+
+    /// `[paths] settings` of this file.
+    fn settings(&self) -> Result<Option<PathBuf>> {
+        let layers = Layers::new(self.shown(), (Path::new(ADMINISTRATOR), ""));
+        let file = file::maker(&layers).map_err(|mistake| wrong(&mistake))?;
+        Ok(file.paths.settings.map(|settings| settings.into_inner().0))
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    OpenFile::open(path)?.take(LARGEST.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= LARGEST) {
+        Ok(text)
+    } else {
+        Err(io::Error::other("it is larger than 1 MiB"))
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+    anyhow!("cannot read the configuration {}: {error}", path.display())
 }
 
 /// Names every field, so that the compiler requires a new key here.
 fn apply(config: &mut Config, file: File) {
     let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, import } = file;
     let Queue { max, max_per_user } = queue;
-    let Paths { state, run } = paths;
+    // Where the administrator's file is, is known before it is read.
+    let Paths { state, run, settings: _ } = paths;
     set(&mut config.max_jobs, max_jobs.map(super::validated::Within::get));
     set(&mut config.history, history.map(super::validated::Within::get));
     set(&mut config.max_queued, max.map(super::validated::Within::get));
@@ -66,14 +166,12 @@ fn apply(config: &mut Config, file: File) {
     streams.apply(&mut config.streams);
     drives.apply(&mut config.drives);
     apply_worker(&mut config.worker, &worker);
-    let volumes = volume.map(|volumes| {
-        let rule =
-            |file::Volume { name, path, uuid }| VolumeRule { name: name.into_inner(), path: path.into_inner().0, uuid };
-        volumes.into_iter().map(rule).collect()
-    });
-    set(&mut config.volumes, volumes);
-    set(&mut config.backups, backup.map(|backups| backups.into_iter().map(Backup::rule).collect()));
-    set(&mut config.imports, import.map(|imports| imports.into_iter().map(Import::rule).collect()));
+    let rule = |file::Volume { name, path, uuid, enabled }| {
+        enabled.then(|| VolumeRule { name: name.into_inner(), path: path.into_inner().0, uuid })
+    };
+    config.volumes = volume.into_iter().flatten().filter_map(rule).collect();
+    config.backups = backup.into_iter().flatten().map(Backup::rule).collect();
+    config.imports = import.into_iter().flatten().filter_map(Import::rule).collect();
 }
 
 fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
@@ -94,23 +192,48 @@ pub(super) fn set<T>(value: &mut T, new: Option<T>) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
 
     use super::*;
-    use crate::config::IoClass;
+    use crate::config::{IoClass, Schedule};
 
-    fn loaded(texts: &[&str]) -> Result<Config> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let paths: Vec<PathBuf> = (0..texts.len()).map(|index| folder.path().join(index.to_string())).collect();
-        for (path, text) in paths.iter().zip(texts) {
-            fs::write(path, text).expect("written");
-        }
-        overlay(paths.iter().map(PathBuf::as_path), true)
+    /// The maker's file is empty if there is one text.
+    fn loaded(texts: &[&str]) -> Result<Config, Mistake> {
+        let text = |name: &str, text: Option<&&str>| ConfigText {
+            path: PathBuf::from(name),
+            text: text.map(|text| (*text).to_owned()),
+        };
+        let [maker, administrator] = if texts.len() == 1 { [None, texts.first()] } else { [texts.first(), texts.get(1)] };
+        let (maker, administrator) = (Some(text("/0", maker)), text("/1", administrator));
+        ConfigTexts { maker, administrator }.config()
     }
 
     #[test]
     fn no_file_is_a_configuration_without_volumes() {
-        let missing = [Path::new("/nonexistent/a"), Path::new("/nonexistent/b")];
-        assert_eq!(overlay(missing.into_iter(), true).expect("loaded"), Config::default());
+        assert_eq!(loaded(&[]).expect("loaded"), Config::default());
+    }
+
+    #[test]
+    fn the_makers_file_says_where_the_administrators_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [maker, settings] = ["maker", "settings"].map(|name| folder.path().join(name));
+        let text = format!("max_jobs = 3\n[paths]\nsettings = \"{}\"\n", settings.display());
+        fs::write(&maker, text).expect("written");
+        let files = ConfigFiles::One(maker);
+        assert_eq!(load(&files).expect("the other is optional").max_jobs, 3);
+        fs::write(&settings, "max_jobs = 5\n").expect("written");
+        assert_eq!(load(&files).expect("loaded").max_jobs, 5);
+        fs::write(&settings, "[paths]\nsettings = \"/x\"\n").expect("written");
+        let refusal = load(&files).expect_err("refused").to_string();
+        assert!(refusal.contains("/settings:2:12: `settings` says where this file is"), "{refusal}");
+    }
+
+    #[test]
+    fn a_file_of_more_than_a_mebibyte_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("large");
+        fs::write(&file, "#".repeat((1 << 20) + 1)).expect("written");
+        assert!(load(&ConfigFiles::One(file)).expect_err("refused").to_string().contains("larger than 1 MiB"));
     }
 
     #[test]
@@ -128,17 +251,41 @@ mod tests {
     }
 
     #[test]
-    fn volumes_of_the_second_file_replace_the_first() {
-        let maker = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
+    fn lists_of_both_files_are_merged_by_name() {
+        let maker = "[[volume]]\nname = \"a\"\npath = \"/a\"\n[[backup]]\nname = \"home\"\nsource = \"/home\"\n\
+                     to = [\"Blue\"]\nprotect = \"2d\"\n[[import]]\ndrive = \"Red\"\n";
+        let names = |config: &Config| config.volumes.iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>();
         let config = loaded(&[maker, "[[volume]]\nname = \"b\"\npath = \"/b\"\n"]).expect("loaded");
-        assert_eq!(config.volumes.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(loaded(&[maker, "volume = []\n"]).expect("loaded").volumes.is_empty());
+        assert_eq!(names(&config), ["a", "b"]);
+        let less = "[[volume]]\nname = \"a\"\nenabled = false\n[[import]]\ndrive = \"Red\"\nenabled = false\n\
+                    [[backup]]\nname = \"home\"\ndrives = [\"Green\"]\nschedule = \"manual\"\n";
+        let config = loaded(&[maker, less]).expect("loaded");
+        assert!(config.volumes.is_empty() && config.imports.is_empty());
+        let home = &config.backups[0];
+        assert_eq!((home.drives[0].as_str(), home.schedule, home.enabled), ("Green", Schedule::Manual, true));
+        assert_eq!((home.source.as_path(), home.protect.as_secs()), (Path::new("/home"), 2 * 24 * 3600));
+        let off = loaded(&[maker, "[[backup]]\nname = \"home\"\nenabled = false\n"]).expect("loaded");
+        assert!(!off.backups[0].enabled);
+    }
+
+    #[test]
+    fn a_mistake_in_a_table_of_both_files_is_in_the_right_one() {
+        let maker = "[[backup]]\nname = \"home\"\nsource = \"/home\"\nto = []\n";
+        let at = |administrator: &str| loaded(&[maker, administrator]).expect_err("refused").to_string();
+        let text = at("\n[[backup]]\nname = \"home\"\nprotect = \"7\"\n");
+        assert!(text.starts_with("/1:4:11: a time is a number"), "{text}");
+        let text = at("[[backup]]\nname = \"etc\"\n");
+        assert!(text.starts_with("/1:1:1: missing field `source`"), "{text}");
+        let text = at("[[volume]]\nname = \"a\"\npath = \"/a\"\n[[volume]]\nname = \"b\"\npath = \"/a\"\n");
+        assert!(text.starts_with("/1:6:8: another volume has the path"), "{text}");
+        let both = loaded(&["max_jobs = 0\n", "max_jobs = 1\n"]).expect_err("the maker's mistake counts").to_string();
+        assert!(both.starts_with("/0:1:12: 0 is out of range"), "{both}");
     }
 
     #[test]
     fn a_mistake_has_file_line_and_column() {
         let refusal = loaded(&["", "max_jobs = 1\nmax_job = 2\n"]).expect_err("refused").to_string();
-        assert!(refusal.contains("/1:2:1: unknown field `max_job`"), "{refusal}");
+        assert!(refusal.starts_with("/1:2:1: unknown field `max_job`"), "{refusal}");
     }
 
     const EXAMPLE: &str = include_str!("../../../data/butterdock.toml");
@@ -154,7 +301,7 @@ mod tests {
     #[test]
     fn the_example_shows_the_defaults() {
         assert_eq!(loaded(&[EXAMPLE]).expect("loaded"), Config::default());
-        let config = loaded(&[&example()]).expect("loaded");
+        let config = loaded(&[&example(), ""]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
         let worker = WorkerRule { writer_threads: None, ..config.worker };
         assert_eq!((config.backups.len(), config.imports.len()), (1, 1));
@@ -193,7 +340,7 @@ mod tests {
 
     /// The keys that the parser names when it refuses an unknown one.
     fn known(text: &str) -> BTreeSet<String> {
-        let what = file::parse(text).expect_err("zzz is unknown").what;
+        let what = loaded(&[text]).expect_err("zzz is unknown").what;
         let (unknown, known) = what.split_once(", expected ").unwrap_or_else(|| panic!("{what}"));
         assert_eq!(unknown, "unknown field `zzz`");
         known.split('`').skip(1).step_by(2).map(str::to_owned).collect()

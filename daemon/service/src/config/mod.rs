@@ -5,15 +5,16 @@
 //! /etc/butterdock/butterdock.toml       the administrator's configuration
 //! ```
 //!
-//! A key of the second file replaces the same key of the first, table by table. `volume`, `backup` and `import` are
-//! one key each, so that an administrator can also remove a volume. `file` has the keys, `load` reads and merges.
-//! Every mistake is reported with file, line and column; an unknown key is a mistake.
+//! A key of the second file replaces the same key of the first, table by table; the tables of a list are those of
+//! one name. `enabled = false` removes one of the maker's. `merge` merges the trees of the two files, `file` has the
+//! keys, `load` reads the files. Every mistake is reported with file, line and column; an unknown key is a mistake.
 
 mod backup;
 mod command;
 mod drives;
 mod file;
 mod load;
+mod merge;
 mod streams;
 mod validated;
 
@@ -23,6 +24,8 @@ pub use backup::{BackupRule, Nested, Schedule};
 pub use command::Command;
 pub use drives::{DriveRules, ImportRule, MatchRule, OnFinish};
 pub use load::{ConfigFiles, load};
+pub(crate) use load::{ConfigText, ConfigTexts, LARGEST};
+pub(crate) use merge::{LISTS, Layers, Mistake, OLDER_NAMES, Origin};
 pub use streams::{ByteRate, StreamRules, duration_words};
 pub use validated::{FilesystemUuid, IoClass, VolumeName};
 

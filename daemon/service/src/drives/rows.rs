@@ -29,15 +29,18 @@ impl DriveManager {
 
 /// Each backup, with a row for each enrolled drive that it goes to; one row without a drive if it goes to none.
 pub(super) fn rows(table: &DriveTable) -> Vec<(&BackupRule, Vec<BackupStatus>)> {
-    let rows = |rule| {
+    let rows = |rule: &'_ BackupRule| {
+        if !rule.enabled {
+            return vec![BackupStatus { disabled: true, ..named(rule) }];
+        }
         let drives = table.enrolments.iter().filter(|enrolment| goes(rule, enrolment));
         let mut rows: Vec<BackupStatus> = drives.map(|enrolment| row(table, rule, enrolment)).collect();
         if rows.is_empty() {
             rows.push(BackupStatus { problems: vec![Problem::NoDrive], ..named(rule) });
         }
-        (rule, rows)
+        rows
     };
-    table.config.backups.iter().map(rows).collect()
+    table.config.backups.iter().map(|rule| (rule, rows(rule))).collect()
 }
 
 /// What is remembered of a backup on the drive.

@@ -451,7 +451,7 @@ pub(super) fn disks(devices: &[&BlockDevice]) -> Disks {
 
 /// Whether a backup goes to a drive.
 pub(super) fn goes(rule: &BackupRule, enrolment: &Enrolment) -> bool {
-    rule.drives.iter().any(|name| enrolment.is_called(name))
+    rule.enabled && rule.drives.iter().any(|name| enrolment.is_called(name))
 }
 
 fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<DriveUse> {

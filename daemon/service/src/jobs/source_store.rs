@@ -144,6 +144,7 @@ mod tests {
             source_reserve: Default::default(),
             schedule: Default::default(),
             nested: Default::default(),
+            enabled: true,
         }
     }
 

@@ -106,6 +106,7 @@ fn rule(name: &str, drives: &[&str]) -> BackupRule {
         source_reserve: Default::default(),
         schedule: Schedule::OnPlug,
         nested: Default::default(),
+        enabled: true,
     }
 }
 

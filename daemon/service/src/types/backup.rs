@@ -80,6 +80,8 @@ impl BackupProperties {
 pub struct BackupStatus {
     /// The configured name of the backup.
     pub name: String,
+    /// Whether the configuration says `enabled = false`: then it never runs, and has no drive here.
+    pub disabled: bool,
     /// Whether it would run if the drive were plugged in now.
     pub due: bool,
     /// The drive's id.

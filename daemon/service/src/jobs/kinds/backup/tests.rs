@@ -105,6 +105,7 @@ impl Fixture {
             source_reserve: Default::default(),
             schedule: Default::default(),
             nested: Default::default(),
+            enabled: true,
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
         let (sources, retention) = (SourceStore::new(&at("state"), ON_SYSTEM), Retention::new(&at("state"), clock));
