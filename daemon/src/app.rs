@@ -24,9 +24,13 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 /// Explains the configuration; exit status 1 if it has a mistake.
 fn check_config(file: Option<PathBuf>) -> ExitCode {
-    match config::load(&file.map_or(ConfigFiles::System, ConfigFiles::One)) {
+    let files = file.map_or(ConfigFiles::System, ConfigFiles::One);
+    match config::load(&files) {
         Ok(config) => {
             output::print(&explain(&config));
+            if let Some(unread) = config::unread_file(&files) {
+                output::print(&format!("WARNING: {unread}.\n"));
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The records of the state directory: one file each, written atomically.
+//! The records of the state directory, and the file of the settings: one file each, written atomically.
 //!
 //! ```text
 //! write: folder made (its parent synced) -> temporary file written, synced -> renamed -> folder synced
@@ -12,9 +12,10 @@
 //! name is not needed (an enrolment, a job), or if only an administrator can decide (the source of a backup), it
 //! stays, and its module defines the consequences.
 
-use std::fs::{self, DirBuilder, File};
+use std::cell::Cell;
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -43,6 +44,41 @@ pub(crate) enum Loaded<T> {
 /// The disk is full, read-only or gone. The old record stays, unless only the last step failed: then the new one exists.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(&Kernel, path, bytes)
+}
+
+/// Who may do what with a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access {
+    pub(crate) mode: u32,
+    /// User and group, if it is not the process.
+    pub(crate) owner: Option<(u32, u32)>,
+}
+
+/// The end of [`replace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// The file is the new one.
+    Done,
+    /// Another program has changed it.
+    Changed,
+}
+
+/// Replaces a file that other programs write, too, if `is_same` says that it is as it was read; asked last before the
+/// rename. Creates its folder if missing.
+///
+/// # Errors
+/// As of [`write`].
+pub(crate) fn replace(
+    path: &Path,
+    bytes: &[u8],
+    access: Access,
+    is_same: &dyn Fn() -> io::Result<bool>,
+) -> io::Result<Replaced> {
+    let calls = Replacing { access, is_same, is_changed: Cell::new(false) };
+    match write_with(&calls, path, bytes) {
+        Err(_) if calls.is_changed.get() => Ok(Replaced::Changed),
+        written => written.map(|()| Replaced::Done),
+    }
 }
 
 /// Reads a record of at most `largest` bytes; none if the file does not exist.
@@ -175,14 +211,7 @@ impl Calls for Kernel {
     }
 
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let flags = OFlag::O_NOFOLLOW;
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(flags.bits())
-            .open(path)?;
+        let mut file = open_temporary(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -202,6 +231,54 @@ impl Calls for Kernel {
         {
             tracing::debug!("{} cannot be removed: {error}", temporary.display());
         }
+    }
+}
+
+/// The temporary file, only for its owner.
+fn open_temporary(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW;
+    File::options().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags.bits()).open(path)
+}
+
+/// The calls of the kernel for a file that other programs write, too.
+struct Replacing<'r> {
+    access: Access,
+    is_same: &'r dyn Fn() -> io::Result<bool>,
+    is_changed: Cell<bool>,
+}
+
+impl Calls for Replacing<'_> {
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        match DirBuilder::new().mode(0o755).create(folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = open_temporary(path)?;
+        file.write_all(bytes)?;
+        if let Some((user, group)) = self.access.owner {
+            fchown(&file, Some(user), Some(group))?;
+        }
+        file.set_permissions(Permissions::from_mode(self.access.mode))?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if !(self.is_same)()? {
+            self.is_changed.set(true);
+            return Err(io::Error::other("another program has changed it"));
+        }
+        Kernel.rename(from, to)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        Kernel.sync_folder(folder)
+    }
+
+    fn discard(&self, temporary: &Path) {
+        Kernel.discard(temporary);
     }
 }
 
@@ -331,6 +408,21 @@ mod tests {
         std::os::unix::fs::symlink("/dev/zero", state.path().join("link")).expect("linked");
         assert!(read(&state.path().join("link"), 10).is_err());
         assert!(read(state.path(), 10).is_err());
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_unless_it_was_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/file");
+        let access = Access { mode: 0o640, owner: None };
+        let same = |is: bool| replace(&path, b"new", access, &move || Ok(is)).expect("written");
+        assert_eq!(same(false), Replaced::Changed);
+        assert_eq!(names(&folder.path().join("new")), [""; 0]);
+        assert_eq!(same(true), Replaced::Done);
+        let mode = fs::metadata(&path).expect("facts").permissions().mode();
+        assert_eq!((mode & 0o7777, fs::read(&path).expect("read")), (0o640, b"new".to_vec()));
+        assert!(replace(&path, b"newer", access, &|| Err(io::Error::other("gone"))).is_err());
+        assert_eq!(fs::read(&path).expect("read"), b"new");
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod requests;
 #[cfg(test)]
 mod scenarios;
 mod service;
+pub mod settings;
 pub mod source_locks;
 mod stream_input;
 mod supervisor;

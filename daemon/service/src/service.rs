@@ -9,10 +9,10 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backup_list::BackupList;
-use crate::blocking::local;
+use crate::blocking::{BlockingQueue, local};
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
-use crate::config::{Config, ConfigFiles, VolumeRule, load};
+use crate::config::{Config, ConfigFiles, VolumeRule, load, unread_file};
 use crate::destination_list::DestinationList;
 use crate::device::{Devices, SystemDevices};
 use crate::drives::{AwaitedBackup, DriveId, DriveManager, PlugEvent, Plugged, Unbegun};
@@ -63,6 +63,20 @@ pub(crate) struct Shared {
     sources: ConfigFiles,
     /// Held while the configuration is read.
     config: Mutex<Config>,
+    /// Held while the settings are changed.
+    pub(crate) editing: Mutex<()>,
+    /// Looks at what changed settings name.
+    pub(crate) looks: BlockingQueue,
+}
+
+/// Limit of looks at the same time.
+const LOOKS: usize = 4;
+
+impl Shared {
+    /// The files of the configuration.
+    pub(crate) fn files(&self) -> &ConfigFiles {
+        &self.sources
+    }
 }
 
 impl Service {
@@ -86,6 +100,7 @@ impl Service {
         clock: Clock,
     ) -> Result<Self> {
         let Machine { devices, spawner, open_directories } = machine;
+        warn_unread(&sources).await;
         // Before anything is looked at, so that no change is missed.
         let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
         let mut history = open_history(&config, &clock).await?;
@@ -121,8 +136,21 @@ impl Service {
         supervisor.start("follows the clocks", |pulse| follow_clocks(followed, pulse));
         let config = Mutex::new(config);
         let backup_list = BackupList::default();
-        let shared =
-            Shared { jobs, manager, destinations, clock, hooks, supervisor, volumes, backup_list, sources, config };
+        let (editing, looks) = (Mutex::new(()), BlockingQueue::new("settings", LOOKS));
+        let shared = Shared {
+            jobs,
+            manager,
+            destinations,
+            clock,
+            hooks,
+            supervisor,
+            volumes,
+            backup_list,
+            sources,
+            config,
+            editing,
+            looks,
+        };
         let service = Self(Arc::new(shared));
         // So that the first caller finds them.
         service.look_at_backups();
@@ -215,6 +243,7 @@ impl Service {
         let Shared { jobs, manager, hooks, volumes, sources, config: current, .. } = &*self.0;
         let mut current = current.lock().await;
         let sources = sources.clone();
+        warn_unread(&sources).await;
         let text = |error: anyhow::Error| format!("the service keeps its current configuration: {error:#}");
         let loaded = local(move || load(&sources)).await;
         let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
@@ -247,6 +276,14 @@ impl Service {
     /// Logs the drives that are still mounted, when the service can wait no longer.
     pub fn log_mounted_drives(&self) {
         self.0.manager.left();
+    }
+}
+
+/// Logs that the administrator's usual file is not read.
+async fn warn_unread(files: &ConfigFiles) {
+    let files = files.clone();
+    if let Ok(Some(unread)) = local(move || unread_file(&files)).await {
+        tracing::warn!("{unread}");
     }
 }
 

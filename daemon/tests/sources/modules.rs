@@ -120,6 +120,7 @@ const SERVICE: Table = &[
             "worker",
         ],
     ),
+    ("settings", &["backups", "blocking", "config", "configured", "drives", "durable", "service", "types", "volumes"]),
     ("source_locks", &[]),
     ("stream_input", &["jobs", "types", "untrusted_fd"]),
     ("supervisor", &[]),

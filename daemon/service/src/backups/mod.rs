@@ -74,6 +74,19 @@ pub(crate) fn left_out(source: &Path, snapshots: &Path, include: bool) -> Option
     LeftOut::find(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd), include).ok()?.sentence(true)
 }
 
+/// Why a backup would not send the source as things are, without a path.
+///
+/// # Errors
+/// One sentence with what to do.
+pub(crate) fn check_source(source: &Path, snapshots: &Path, include: bool) -> Result<(), String> {
+    let from = open_source(source).map_err(|error| error.sentence)?;
+    let folder = folder::existing(from.as_fd(), source, snapshots).ok().flatten();
+    let usable = usable_source(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd), include);
+    usable.map(drop).ok_or_else(|| {
+        "the source is not a btrfs subvolume, or is empty; name one that `btrfs subvolume show` knows".to_owned()
+    })
+}
+
 /// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
 /// by the caller is no reason: root may look at it.
 ///

@@ -52,6 +52,17 @@ pub fn load(files: &ConfigFiles) -> Result<Config> {
     ConfigTexts::read(files)?.config().map_err(|mistake| wrong(&mistake))
 }
 
+/// A sentence about the administrator's usual file, where it exists and is not read because the maker's file names another.
+#[must_use]
+pub fn unread_file(files: &ConfigFiles) -> Option<String> {
+    let texts = ConfigTexts::read(files).ok()?;
+    let unread = texts.unread()?.display();
+    let read = texts.administrator.path.display();
+    Some(format!(
+        "{unread} is not read, because {MAKER} names {read} in [paths] settings; move its settings there, and remove it"
+    ))
+}
+
 /// A mistake, with what to do.
 fn wrong(mistake: &Mistake) -> anyhow::Error {
     anyhow!("{mistake}; correct the file (butterdock.toml(5) has every key)")
@@ -107,8 +118,8 @@ impl ConfigTexts {
         Self { maker: maker.clone(), administrator }
     }
 
-    /// The usual file of the administrator, where it exists and is not read because the maker's file names another.
-    pub(crate) fn unread(&self) -> Option<&'static Path> {
+    /// The usual file of the administrator, where it exists and is not read.
+    fn unread(&self) -> Option<&'static Path> {
         let is_other = self.maker.is_some() && self.administrator.path != Path::new(ADMINISTRATOR);
         let is_system = self.maker.as_ref().is_some_and(|maker| maker.path == Path::new(MAKER));
         Some(Path::new(ADMINISTRATOR)).filter(|path| is_other && is_system && path.exists())
@@ -203,7 +214,8 @@ mod tests {
             path: PathBuf::from(name),
             text: text.map(|text| (*text).to_owned()),
         };
-        let [maker, administrator] = if texts.len() == 1 { [None, texts.first()] } else { [texts.first(), texts.get(1)] };
+        let [maker, administrator] =
+            if texts.len() == 1 { [None, texts.first()] } else { [texts.first(), texts.get(1)] };
         let (maker, administrator) = (Some(text("/0", maker)), text("/1", administrator));
         ConfigTexts { maker, administrator }.config()
     }

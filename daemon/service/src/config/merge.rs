@@ -23,6 +23,9 @@ pub(crate) const LISTS: [(&str, &str); 4] =
 /// The older names of keys: the table, the older name, the name.
 pub(crate) const OLDER_NAMES: [(&str, &str, &str); 1] = [("backup", "drives", "to")];
 
+/// Limit of letters of a mistake.
+const LONGEST_MISTAKE: usize = 500;
+
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -103,7 +106,10 @@ impl Layers {
     /// The mistake that the parser of the tree found.
     pub(crate) fn refused(&self, error: &toml::de::Error) -> Mistake {
         let at = error.span().map_or(0, |span| span.start);
-        self.mistake(at, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
+        let what = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        // It may contain the value.
+        let short = what.chars().take(LONGEST_MISTAKE).collect::<String>();
+        self.mistake(at, if short == what { what } else { format!("{short} …") })
     }
 
     fn tree<'l>(&self, layer: &'l Layer) -> Result<Spanned<DeTable<'l>>, Mistake> {
@@ -170,9 +176,7 @@ impl Layers {
                 }
                 DeValue::Array(merged_list(before, new, name))
             }
-            (None, DeValue::Array(new), Some((_, name))) => {
-                DeValue::Array(merged_list(DeArray::default(), new, name))
-            }
+            (None, DeValue::Array(new), Some((_, name))) => DeValue::Array(merged_list(DeArray::default(), new, name)),
             (Some(DeValue::Table(before)), DeValue::Table(new), None) => DeValue::Table(over(before, new)),
             (_, new, _) => new,
         };

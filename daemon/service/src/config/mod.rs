@@ -23,8 +23,10 @@ use std::path::PathBuf;
 pub use backup::{BackupRule, Nested, Schedule};
 pub use command::Command;
 pub use drives::{DriveRules, ImportRule, MatchRule, OnFinish};
-pub use load::{ConfigFiles, load};
-pub(crate) use load::{ConfigText, ConfigTexts, LARGEST};
+#[cfg(test)]
+pub(crate) use load::ConfigText;
+pub use load::{ConfigFiles, load, unread_file};
+pub(crate) use load::{ConfigTexts, LARGEST};
 pub(crate) use merge::{LISTS, Layers, Mistake, OLDER_NAMES, Origin};
 pub use streams::{ByteRate, StreamRules, duration_words};
 pub use validated::{FilesystemUuid, IoClass, VolumeName};

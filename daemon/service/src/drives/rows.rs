@@ -21,6 +21,11 @@ impl DriveManager {
 }
 
 impl DriveManager {
+    /// Whether an enrolled drive is called so.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        self.lock().enrolments.iter().any(|enrolment| enrolment.is_called(name))
+    }
+
     /// The configured backups.
     pub(crate) fn rules(&self) -> Vec<BackupRule> {
         self.lock().config.backups.clone()

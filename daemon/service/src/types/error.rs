@@ -33,13 +33,17 @@ pub enum ErrorCode {
     DeviceGone,
     /// Cancelled by a user or by the end of the service.
     Cancelled,
+    /// A setting that only the file may change.
+    NotAllowed,
+    /// The settings were changed since they were read.
+    StaleRevision,
     /// Anything else; the message says what.
     Failed,
 }
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Busy,
         Self::NotFound,
         Self::Exists,
@@ -53,6 +57,8 @@ impl ErrorCode {
         Self::WrongPassphrase,
         Self::DeviceGone,
         Self::Cancelled,
+        Self::NotAllowed,
+        Self::StaleRevision,
         Self::Failed,
     ];
 
@@ -72,6 +78,8 @@ impl ErrorCode {
             Self::WrongPassphrase => "WrongPassphrase",
             Self::DeviceGone => "DeviceGone",
             Self::Cancelled => "Cancelled",
+            Self::NotAllowed => "NotAllowed",
+            Self::StaleRevision => "StaleRevision",
             Self::Failed => "Failed",
         }
     }
