@@ -40,13 +40,13 @@ error_names! {
     NotAuthorized,
     /// The volume, the drive or the queue is busy, or the caller is over a limit.
     Busy,
-    /// No such volume, job, drive, backup or snapshot. A finished job stays on the bus for a limited time.
+    /// No such volume, job, drive, destination, backup or snapshot. A finished job stays on the bus for a limited time.
     NotFound,
-    /// The subvolume's name exists; the drive is enrolled already.
+    /// The name of the subvolume, or of the table of settings, exists; the drive is enrolled already.
     Exists,
     /// The filesystem or a quota is full.
     NoSpace,
-    /// The filesystem is read-only.
+    /// The filesystem is read-only, also that of the settings.
     ReadOnly,
     /// The stream is damaged, or not a stream of `btrfs send`.
     InvalidStream,
@@ -64,6 +64,10 @@ error_names! {
     DeviceGone,
     /// Cancelled by a user or by service shutdown.
     Cancelled,
+    /// Only the file may change this setting; the message names the file.
+    NotAllowed,
+    /// The settings were changed since they were read.
+    StaleRevision,
     /// Anything else; the message says what.
     Failed,
 }
@@ -200,8 +204,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_fourteen_names_round_trip() {
-        assert_eq!(ErrorName::ALL.len(), 14);
+    fn all_names_round_trip() {
+        assert_eq!(ErrorName::ALL.len(), 16);
         for name in ErrorName::ALL {
             assert_eq!(name.as_str().parse(), Ok(*name));
             assert_eq!(name.as_str(), format!("{ERROR_PREFIX}{}", name.short()));

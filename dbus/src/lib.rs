@@ -55,6 +55,7 @@ pub mod path;
 mod problem;
 mod property;
 mod proxy;
+mod settings;
 mod volume;
 mod word;
 
@@ -80,5 +81,6 @@ pub use proxy::{
     BackupProxy, Completed, CompletedArgs, CompletedStream, DestinationProxy, DriveProxy, JobProxy, ManagerProxy,
     VolumeProxy,
 };
+pub use settings::{RemoveOptions, SetOptions, Settings};
 pub use volume::{SUBVOLUMES_MAX, SubvolumeRow, VolumeProperties};
 pub use word::UnknownWord;

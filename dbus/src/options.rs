@@ -51,6 +51,13 @@ pub(crate) fn object_path(key: &str, value: &OwnedVariant) -> Result<OwnedObject
     path.map(|path| path.to_owned().into()).map_err(|_wrong| wrong_type(key, "o", value))
 }
 
+/// `as`.
+pub(crate) fn texts(key: &str, value: &OwnedVariant) -> Result<Vec<String>, Error> {
+    let wrong = || wrong_type(key, "as", value);
+    let copy = value.try_clone().map_err(|_wrong| wrong())?;
+    Vec::<String>::try_from(copy).map_err(|_wrong| wrong())
+}
+
 /// The name of a subvolume or file without a path, `ay` or `s`. Some bindings end `ay` with a NUL; it is removed.
 pub(crate) fn bare_name(key: &str, value: &OwnedVariant) -> Result<Vec<u8>, Error> {
     let bytes = if let Ok(text) = <&str>::try_from(value) {

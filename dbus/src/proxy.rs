@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource, Trigger};
 use crate::manager::{BackupRow, HistoryEntry};
 use crate::problem::Problem;
+use crate::settings::Settings;
 use crate::volume::SubvolumeRow;
 
 /// Start jobs by a volume's name, read the history, list the backups.
@@ -52,6 +53,60 @@ pub trait Manager {
     /// Confirms that the clock is right, so that pruning resumes. There are no options yet.
     #[zbus(allow_interactive_auth)]
     fn trust_clock(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// The settings of both files, and the revision of the administrator's. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn get_settings(&self, options: HashMap<&str, Variant<'_>>) -> Result<(Settings, String), Error>;
+
+    /// Changes keys of a `[[backup]]`, or makes one; returns the file's revision, and warnings. The options are
+    /// [`SetOptions`](crate::SetOptions).
+    #[zbus(allow_interactive_auth)]
+    fn set_backup(
+        &self,
+        name: &str,
+        values: HashMap<&str, Variant<'_>>,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(String, Vec<Problem>), Error>;
+
+    /// Removes a `[[backup]]`; returns the file's revision. The options are [`RemoveOptions`](crate::RemoveOptions).
+    #[zbus(allow_interactive_auth)]
+    fn remove_backup(&self, name: &str, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
+
+    /// Changes keys of a `[[volume]]`, or makes one; returns the file's revision, and warnings. The options are
+    /// [`SetOptions`](crate::SetOptions).
+    #[zbus(allow_interactive_auth)]
+    fn set_volume(
+        &self,
+        name: &str,
+        values: HashMap<&str, Variant<'_>>,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(String, Vec<Problem>), Error>;
+
+    /// Removes a `[[volume]]`; returns the file's revision. The options are [`RemoveOptions`](crate::RemoveOptions).
+    #[zbus(allow_interactive_auth)]
+    fn remove_volume(&self, name: &str, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
+
+    /// Changes keys of a `[[destination]]`, or makes one; returns the file's revision, and warnings. The options are
+    /// [`SetOptions`](crate::SetOptions).
+    #[zbus(allow_interactive_auth)]
+    fn set_destination(
+        &self,
+        name: &str,
+        values: HashMap<&str, Variant<'_>>,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(String, Vec<Problem>), Error>;
+
+    /// Removes a `[[destination]]`; returns the file's revision. The options are [`RemoveOptions`](crate::RemoveOptions).
+    #[zbus(allow_interactive_auth)]
+    fn remove_destination(&self, name: &str, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
+
+    /// Changes keys outside of the lists; returns the file's revision. The options are [`SetOptions`](crate::SetOptions).
+    #[zbus(allow_interactive_auth)]
+    fn set_defaults(
+        &self,
+        values: HashMap<&str, Variant<'_>>,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<String, Error>;
 
     /// The service's version.
     #[zbus(property(emits_changed_signal = "const"))]

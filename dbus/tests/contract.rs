@@ -11,7 +11,8 @@ use butterdock_dbus::authority::{TABLE, markdown, policy};
 use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
     BackupOptions, EnrolOptions, HISTORY_MAX, HISTORY_PAGE, ImportOptions, ListBackupsOptions, ListHistoryOptions,
-    ReceiveOptions, RestoreOptions, RunOptions, SECRET_MAX, SUBVOLUMES_MAX, SafelyRemoveOptions, UnpinOptions,
+    ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SECRET_MAX, SUBVOLUMES_MAX, SafelyRemoveOptions,
+    SetOptions, UnpinOptions,
     introspection,
 };
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
@@ -79,6 +80,12 @@ fn the_xml_documents_every_option() {
         (introspection::MANAGER, "ListBackups", ListBackupsOptions::KEYS),
         (introspection::MANAGER, "ListHistory", ListHistoryOptions::KEYS),
         (introspection::BACKUP, "Run", RunOptions::KEYS),
+        (introspection::MANAGER, "SetBackup", SetOptions::KEYS),
+        (introspection::MANAGER, "RemoveBackup", RemoveOptions::KEYS),
+        (introspection::MANAGER, "SetVolume", SetOptions::KEYS),
+        (introspection::MANAGER, "RemoveVolume", RemoveOptions::KEYS),
+        (introspection::MANAGER, "SetDestination", SetOptions::KEYS),
+        (introspection::MANAGER, "RemoveDestination", RemoveOptions::KEYS),
         (introspection::DRIVE, "Enrol", EnrolOptions::KEYS),
         (introspection::DRIVE, "SafelyRemove", SafelyRemoveOptions::KEYS),
         (introspection::DRIVE, "Import", ImportOptions::KEYS),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use butterdock_dbus::authority::Permission;
 use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::{
-    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, ListHistoryOptions, Options, no_options,
+    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, ListHistoryOptions, Options, Problem, Settings,
+    no_options,
 };
+use butterdock_service::settings::SettingList;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
@@ -15,6 +17,7 @@ use super::authority::Question;
 use super::fd_table::PassedFd;
 use super::mapping::{ForCaller as _, backup_row, history_entry, history_query};
 use super::server::{BusServer, bus_failed};
+use super::settings;
 use super::volume::receive;
 
 /// The object at the root.
@@ -95,6 +98,90 @@ impl Manager {
         })
     }
 
+    #[zbus(out_args("settings", "revision"))]
+    async fn get_settings(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(Settings, String), Error> {
+        no_options(&options)?;
+        settings::get(&self.server, &header).await
+    }
+
+    #[zbus(out_args("revision", "warnings"))]
+    async fn set_backup(
+        &self,
+        name: String,
+        values: Options,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(String, Vec<Problem>), Error> {
+        settings::set(&self.server, ("SetBackup", &header), (SettingList::Backup, name), &values, &options).await
+    }
+
+    #[zbus(out_args("revision"))]
+    async fn remove_backup(
+        &self,
+        name: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, Error> {
+        settings::remove(&self.server, ("RemoveBackup", &header), (SettingList::Backup, name), &options).await
+    }
+
+    #[zbus(out_args("revision", "warnings"))]
+    async fn set_volume(
+        &self,
+        name: String,
+        values: Options,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(String, Vec<Problem>), Error> {
+        settings::set(&self.server, ("SetVolume", &header), (SettingList::Volume, name), &values, &options).await
+    }
+
+    #[zbus(out_args("revision"))]
+    async fn remove_volume(
+        &self,
+        name: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, Error> {
+        settings::remove(&self.server, ("RemoveVolume", &header), (SettingList::Volume, name), &options).await
+    }
+
+    #[zbus(out_args("revision", "warnings"))]
+    async fn set_destination(
+        &self,
+        name: String,
+        values: Options,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(String, Vec<Problem>), Error> {
+        settings::set(&self.server, ("SetDestination", &header), (SettingList::Destination, name), &values, &options)
+            .await
+    }
+
+    #[zbus(out_args("revision"))]
+    async fn remove_destination(
+        &self,
+        name: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, Error> {
+        settings::remove(&self.server, ("RemoveDestination", &header), (SettingList::Destination, name), &options).await
+    }
+
+    #[zbus(out_args("revision"))]
+    async fn set_defaults(
+        &self,
+        values: Options,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, Error> {
+        settings::set_defaults(&self.server, &header, &values, &options).await
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
@@ -102,6 +189,6 @@ impl Manager {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> Vec<String> {
-        ["drives", "backups", "clock"].map(str::to_owned).to_vec()
+        ["drives", "backups", "clock", "settings"].map(str::to_owned).to_vec()
     }
 }

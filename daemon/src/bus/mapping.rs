@@ -50,6 +50,8 @@ pub(super) const fn error_name(code: ErrorCode) -> contract::ErrorName {
         ErrorCode::WrongPassphrase => contract::ErrorName::WrongPassphrase,
         ErrorCode::DeviceGone => contract::ErrorName::DeviceGone,
         ErrorCode::Cancelled => contract::ErrorName::Cancelled,
+        ErrorCode::NotAllowed => contract::ErrorName::NotAllowed,
+        ErrorCode::StaleRevision => contract::ErrorName::StaleRevision,
         ErrorCode::Failed => contract::ErrorName::Failed,
     }
 }

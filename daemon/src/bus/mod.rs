@@ -31,6 +31,7 @@ mod object_publisher;
 mod polkit;
 mod publisher;
 mod server;
+mod settings;
 mod socket;
 mod systemd;
 mod volume;

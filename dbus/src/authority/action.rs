@@ -198,7 +198,8 @@ pub const ACTIONS: &[ActionRow] = &[
         message: "Authentication is required to manage the backup service",
         any: Allow::Admin,
         inactive: Allow::Admin,
-        active: Allow::AdminKeep,
+        // Each change of the settings asks again: a program of the same session must not use the last answer.
+        active: Allow::Admin,
     },
 ];
 

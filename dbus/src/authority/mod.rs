@@ -92,6 +92,15 @@ pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "ListBackups", rule: LIST_BACKUPS, details: &[] },
     Row { interface: MANAGER, method: "Reload", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: MANAGER, method: "TrustClock", rule: Rule::Action(Action::Manage), details: &[] },
+    // Paths of sources are not public.
+    Row { interface: MANAGER, method: "GetSettings", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "SetBackup", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "RemoveBackup", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "SetVolume", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "RemoveVolume", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "SetDestination", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "RemoveDestination", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "SetDefaults", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: VOLUME, method: "Receive", rule: RECEIVE, details: &["volume"] },
     // Subvolume names are not public. Users who may receive need them, to choose the parent of an increment.
     Row { interface: VOLUME, method: "ListSubvolumes", rule: Rule::Action(Action::Receive), details: &["volume"] },

@@ -40,9 +40,14 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
         (VOLUME, "Receive") => command.arg("h:0"),
         (
             _,
-            "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory" | "ListBackups"
-            | "GetPermissions" | "Run",
+            "GetSettings" | "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory"
+            | "ListBackups" | "GetPermissions" | "Run",
         ) => &mut command,
+        (MANAGER, "SetBackup") => command.args(["s:mine", "o:{\"source\": \"/mine\", \"to\": [\"Blue\"]}"]),
+        (MANAGER, "SetVolume") => command.args(["s:mine", "o:{\"path\": \"/srv/mine\"}"]),
+        (MANAGER, "SetDestination") => command.args(["s:mine", "o:{\"kind\": \"drive\", \"drive\": \"Blue\"}"]),
+        (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination") => command.arg("s:mine"),
+        (MANAGER, "SetDefaults") => command.arg("o:{\"history\": 100}"),
         (interface, method) => bail!("this test does not know how to call {interface}.{method}: teach it"),
     };
     command.arg(format!("o:{options}"));

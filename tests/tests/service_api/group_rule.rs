@@ -39,6 +39,10 @@ fn members_of_the_group_receive_and_cancel_and_administer_nothing() -> Result<()
     for words in [
         &[ROOT, MANAGER, "Reload", "o:{}"][..],
         &[ROOT, MANAGER, "TrustClock", "o:{}"],
+        &[ROOT, MANAGER, "GetSettings", "o:{}"],
+        &[ROOT, MANAGER, "SetBackup", "s:mine", "o:{\"source\": \"/mine\"}", "o:{}"],
+        &[ROOT, MANAGER, "RemoveVolume", "s:tank", "o:{}"],
+        &[ROOT, MANAGER, "SetDefaults", "o:{\"history\": 1}", "o:{}"],
         &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{\"name\": \"mine\"}"],
     ] {
         let said = nobody_asks(&service, words, file_of(small("theirs").bytes())?)?;

@@ -13,4 +13,5 @@ mod job_counters;
 mod job_signals;
 mod polkit_cancellation;
 mod private_names;
+mod settings;
 mod shipped_files;

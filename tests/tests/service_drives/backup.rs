@@ -235,9 +235,8 @@ fn check_config_warns_of_a_folder_that_the_backup_refuses() -> Result<()> {
     let (source, file) = (sandbox.join("home"), sandbox.join("butterdock.toml"));
     fs::create_dir(&source)?;
     let checked = |snapshots: &Path| {
-        let text = format!(
-            "[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\nto = [\"Blue\"]\n"
-        );
+        let text =
+            format!("[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\nto = [\"Blue\"]\n");
         fs::write(&file, text)?;
         check_config(&file)
     };

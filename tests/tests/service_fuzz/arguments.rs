@@ -20,8 +20,21 @@ use crate::methods::Method;
 /// So many words are drawn from.
 const WORDS: usize = 24;
 /// The options of every method, and no others.
-const OPTIONS: &[&str] =
-    &["name", "verify", "force_decompress", "total", "estimate", "backup", "format", "size", "serial", "label"];
+const OPTIONS: &[&str] = &[
+    "revision",
+    "reset",
+    "create",
+    "name",
+    "verify",
+    "force_decompress",
+    "total",
+    "estimate",
+    "backup",
+    "format",
+    "size",
+    "serial",
+    "label",
+];
 
 /// Descriptors of every kind, the streams that some of them lead to, and words that mean something here.
 pub(crate) struct Arguments {
@@ -63,6 +76,8 @@ impl Arguments {
         let mut body = StructureBuilder::new();
         for signature in &method.arguments {
             body.push_value(match signature.as_str() {
+                // What the other calls need stays configured.
+                "s" if method.name.starts_with("Remove") => format!("not {}", self.text(random)).into(),
                 "s" => self.text(random).into(),
                 "h" => Variant::Fd(Fd::from(self.descriptor(method, random)?)),
                 "a{sv}" => Variant::from(self.options(random)),
