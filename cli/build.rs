@@ -60,17 +60,20 @@ fn page(command: &Command) -> Result<Vec<u8>> {
     page.extend(part(|out| man.render_options_section(out))?);
     page.extend(b".SH VERBS\n");
     for verb in command.get_subcommands() {
-        page.extend(verb_part(verb)?);
+        page.extend(verb_part(verb.get_name(), verb)?);
+        for change in verb.get_subcommands() {
+            page.extend(verb_part(&format!("{} {}", verb.get_name(), change.get_name()), change)?);
+        }
     }
     page.extend(fs::read("man/more.roff")?);
     Ok(page)
 }
 
 /// The section of a verb: its synopsis, description and options.
-fn verb_part(verb: &Command) -> Result<Vec<u8>> {
+fn verb_part(words: &str, verb: &Command) -> Result<Vec<u8>> {
     // Without the options that every verb has.
-    let man = Man::new(verb.clone().disable_help_flag(true).bin_name(format!("{NAME} {}", verb.get_name())));
-    let mut text = format!(".SS {}\n", verb.get_name()).into_bytes();
+    let man = Man::new(verb.clone().disable_help_flag(true).bin_name(format!("{NAME} {words}")));
+    let mut text = format!(".SS {words}\n").into_bytes();
     text.extend(without_heading(&part(|out| man.render_synopsis_section(out))?));
     text.extend(b".PP\n");
     text.extend(without_heading(&part(|out| man.render_description_section(out))?));

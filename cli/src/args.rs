@@ -94,7 +94,9 @@ pub(crate) enum Verb {
         drive: String,
     },
 
-    /// Run the backups of a drive, or one backup on its attached drives, and watch the jobs
+    /// Run the backups of a drive, or one backup on its attached drives, and watch the jobs; or add, change and remove backups
+    ///
+    /// A backup that is called add, set or remove runs with `butterdock backup -- add`.
     Backup(Backup),
 
     /// Make a drive safe to unplug; returns when it is
@@ -123,6 +125,9 @@ pub(crate) enum Verb {
 
     /// Confirm that the clock is right, so that pruning resumes
     TrustClock,
+
+    /// Show the settings, and where each is from: the maker of the system, the administrator or the default
+    Settings,
 
     /// Restore a snapshot from a drive into a volume, and watch the job
     Restore(Restore),
@@ -162,10 +167,15 @@ pub(crate) struct Enrol {
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+#[command(subcommand_value_name = "CHANGE", subcommand_help_heading = "Changes")]
 pub(crate) struct Backup {
+    #[command(subcommand)]
+    pub(crate) change: Option<BackupChange>,
+
     /// The drive's label, its device or its id; or the name of a backup; or the first letters of a drive's id
-    #[arg(value_name = "DRIVE|NAME")]
-    pub(crate) target: String,
+    #[arg(value_name = "DRIVE|NAME", required = true)]
+    pub(crate) target: Option<String>,
 
     /// Run only the backup with this name
     #[arg(long, value_name = "NAME")]
@@ -183,6 +193,75 @@ pub(crate) struct Backup {
     /// Print the job's id and return without waiting for its end
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Changes of the configured backups.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupChange {
+    /// Add a backup to the administrator's settings
+    Add(AddBackup),
+
+    /// Change settings of a backup
+    Set(SetBackup),
+
+    /// Remove a backup; its snapshots stay
+    Remove {
+        /// The name of the backup
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// Only if the settings have this revision; `butterdock settings` shows it
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<String>,
+    },
+}
+
+/// Arguments of `backup add`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddBackup {
+    /// Its name; the names of its snapshots begin with it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// The subvolume to back up
+    #[arg(value_name = "SOURCE", value_hint = ValueHint::DirPath)]
+    pub(crate) source: PathBuf,
+
+    /// More settings, as of `backup set`
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) more: Vec<String>,
+
+    /// The ids or labels of the drives to back up to
+    #[arg(long, value_name = "DRIVE", required = true, num_args = 1..)]
+    pub(crate) to: Vec<String>,
+
+    /// When it runs, such as on-plug or manual; may be repeated (default: on-plug)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) schedule: Vec<String>,
+
+    /// Run it every day at this time
+    #[arg(long, value_name = "HH:MM")]
+    pub(crate) daily: Option<String>,
+
+    /// How many snapshots to keep per period, such as daily=7,weekly=4
+    #[arg(long, value_name = "PERIOD=COUNT,...")]
+    pub(crate) keep: Option<String>,
+}
+
+/// Arguments of `backup set`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetBackup {
+    /// The name of the backup
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// The keys as in butterdock.toml(5), such as to=Blue,Red or schedule=manual or keep=daily=7; KEY= returns to the default
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) values: Vec<String>,
+
+    /// Only if the settings have this revision; `butterdock settings` shows it
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) revision: Option<String>,
 }
 
 /// Arguments of a verb that starts a job on a drive.
@@ -329,6 +408,31 @@ mod tests {
         assert!(args.verb.is_none() && !args.json);
         assert!(Args::try_parse_from(["butterdock", "jobs", "--json"]).expect("understood").json);
         assert!(Args::try_parse_from(["butterdock", "--json", "jobs"]).expect("understood").json);
+    }
+
+    #[test]
+    fn a_backup_that_is_called_like_a_change_can_be_run() {
+        let backup = |words: &[&str]| {
+            let words = ["butterdock", "backup"].iter().chain(words);
+            match Args::try_parse_from(words).map(|args| args.verb) {
+                Ok(Some(Verb::Backup(backup))) => Some(backup),
+                _ => None,
+            }
+        };
+        for words in [&["home"][..], &["--", "add"], &["home", "--full"]] {
+            assert!(
+                backup(words).is_some_and(|backup| backup.change.is_none() && backup.target.is_some()),
+                "{words:?}"
+            );
+        }
+        let add = ["add", "home", "/home", "protect=2d", "--to", "Blue", "Red", "--daily", "02:00"];
+        match backup(&add).and_then(|backup| backup.change) {
+            Some(BackupChange::Add(add)) => assert_eq!((add.to.len(), add.more.len()), (2, 1)),
+            other => panic!("{other:?}"),
+        }
+        for words in [&[][..], &["add", "home"], &["add", "home", "/home"], &["set", "home"], &["home", "add"]] {
+            assert!(backup(words).is_none(), "{words:?}");
+        }
     }
 
     #[test]

@@ -75,7 +75,11 @@ impl From<Error> for Failure {
         let bus_name = error.name().to_string();
         match error {
             Error::Named(name, message) => Self {
-                exit: if name == ErrorName::NotAuthorized { NOT_ALLOWED } else { FAILED },
+                exit: if matches!(name, ErrorName::NotAuthorized | ErrorName::NotAllowed) {
+                    NOT_ALLOWED
+                } else {
+                    FAILED
+                },
                 name: Some(bus_name),
                 next: next(name, &message).map(str::to_owned),
                 message,
@@ -138,6 +142,8 @@ pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
         ErrorName::UnsupportedStream => Some("send with an older protocol (btrfs send --proto) or update butterdock"),
         ErrorName::Cancelled => Some("start the job again if you need it"),
         ErrorName::WrongPassphrase => Some("try again: the drive is as it was"),
+        ErrorName::NotAllowed => Some("edit the file as root; `butterdockd check-config` checks it"),
+        ErrorName::StaleRevision => Some("`butterdock settings` shows them as they are now; try again"),
         ErrorName::Failed => None,
     }
 }

@@ -12,8 +12,7 @@ use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
     BackupOptions, EnrolOptions, HISTORY_MAX, HISTORY_PAGE, ImportOptions, ListBackupsOptions, ListHistoryOptions,
     ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SECRET_MAX, SUBVOLUMES_MAX, SafelyRemoveOptions,
-    SetOptions, UnpinOptions,
-    introspection,
+    SetOptions, UnpinOptions, introspection,
 };
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 

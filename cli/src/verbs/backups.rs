@@ -98,7 +98,9 @@ fn would_send(row: &BackupRow) -> String {
 /// Runs all backups of a destination, or the named one; or the named backup on each of its destinations that are there, one after
 /// another.
 pub(crate) async fn run(service: &Service, out: Output, wanted: &Backup) -> Result<ExitCode, Failure> {
-    let Backup { target, backup, full, new_source, detach } = wanted;
+    let Backup { change: _, target, backup, full, new_source, detach } = wanted;
+    // clap requires it where nothing is to be changed.
+    let target = target.as_deref().unwrap_or_default();
     let objects = service.objects().await?;
     // With the option the name of a backup is given already.
     let rows = if backup.is_none() { service.manager().await?.list_backups(HashMap::new()).await? } else { Vec::new() };

@@ -3,6 +3,7 @@
 mod backups;
 mod drives;
 mod jobs;
+mod settings;
 mod snapshots;
 mod status;
 mod streams;
@@ -11,7 +12,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use crate::args::{Args, Verb};
+use crate::args::{Args, Backup, BackupChange, Verb};
 use crate::failure::Failure;
 use crate::render::Output;
 use crate::service::Service;
@@ -28,10 +29,8 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Watch { job }) => watch::run(service, out, job.as_deref()).await,
         Some(Verb::Cancel { job }) => jobs::cancel(service, out, job).await,
         Some(Verb::History(wanted)) => jobs::history(service, out, wanted).await,
-        Some(Verb::Snapshots { volume: Some(volume), .. }) => snapshots::list_of_volume(service, out, volume).await,
-        // clap requires one of the two.
-        Some(Verb::Snapshots { volume: None, drive }) => {
-            snapshots::list_of_drive(service, out, drive.as_deref().unwrap_or_default()).await
+        Some(Verb::Snapshots { volume, drive }) => {
+            snapshots::list(service, out, volume.as_deref(), drive.as_deref()).await
         }
         Some(Verb::Restore(wanted)) => snapshots::restore(service, out, wanted).await,
         Some(Verb::Drives) => drives::list(service, out).await,
@@ -42,8 +41,21 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::SafelyRemove(on)) => drives::safely_remove(service, out, on).await,
         Some(Verb::Verify(on)) => drives::verify(service, out, on).await,
         Some(Verb::Backups { dry_run }) => backups::list(service, out, *dry_run).await,
-        Some(Verb::Backup(wanted)) => backups::run(service, out, wanted).await,
+        Some(Verb::Backup(wanted)) => backup(service, out, wanted).await,
+        Some(Verb::Settings) => settings::show(service, out).await,
         Some(Verb::Unpin { drive, backup }) => drives::unpin(service, out, drive, backup.clone()).await,
         Some(Verb::TrustClock) => backups::trust_clock(service, out).await,
+    }
+}
+
+/// Runs backups, or changes which there are.
+async fn backup(service: &Service, out: Output, wanted: &Backup) -> Result<ExitCode, Failure> {
+    match &wanted.change {
+        None => backups::run(service, out, wanted).await,
+        Some(BackupChange::Add(wanted)) => settings::add_backup(service, out, wanted).await,
+        Some(BackupChange::Set(wanted)) => settings::set_backup(service, out, wanted).await,
+        Some(BackupChange::Remove { name, revision }) => {
+            settings::remove_backup(service, out, name, revision.clone()).await
+        }
     }
 }

@@ -25,8 +25,21 @@ struct OfDrive<'a> {
     snapshots: Vec<SnapshotObject<'a>>,
 }
 
+/// Lists the subvolumes of a volume, or the snapshots on a drive; clap requires one of the two.
+pub(crate) async fn list(
+    service: &Service,
+    out: Output,
+    volume: Option<&str>,
+    drive: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    match volume {
+        Some(volume) => list_of_volume(service, out, volume).await,
+        None => list_of_drive(service, out, drive.unwrap_or_default()).await,
+    }
+}
+
 /// Lists the subvolumes of a volume.
-pub(crate) async fn list_of_volume(service: &Service, out: Output, volume: &str) -> Result<ExitCode, Failure> {
+async fn list_of_volume(service: &Service, out: Output, volume: &str) -> Result<ExitCode, Failure> {
     service.known_volume(volume).await?;
     let rows = service.volume(volume).await?.list_subvolumes(HashMap::new()).await?;
     let answer = OfVolume { volume, subvolumes: rows.iter().map(SubvolumeObject::new).collect() };
@@ -35,7 +48,7 @@ pub(crate) async fn list_of_volume(service: &Service, out: Output, volume: &str)
 }
 
 /// Lists the snapshots on a destination.
-pub(crate) async fn list_of_drive(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
+async fn list_of_drive(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let Destination { id, path, .. } = objects.destination(wanted)?;
     let rows = service.destination(path).await?.list_snapshots(HashMap::new()).await?;

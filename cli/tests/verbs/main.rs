@@ -10,4 +10,5 @@ mod pages;
 mod python;
 mod readme;
 mod run;
+mod settings;
 mod watching;

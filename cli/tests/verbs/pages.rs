@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 25] = [
     "status",
     "receive",
     "jobs",
@@ -26,6 +26,10 @@ const VERBS: [&str; 21] = [
     "unlock",
     "mount",
     "backup",
+    "backup add",
+    "backup set",
+    "backup remove",
+    "settings",
     "safely-remove",
     "verify",
     "backups",
@@ -34,6 +38,11 @@ const VERBS: [&str; 21] = [
     "restore",
     "import",
 ];
+
+fn help(fixture: &Fixture, verb: &str) -> String {
+    let words = verb.split(' ').chain(["--help"]).collect::<Vec<_>>();
+    fixture.run(&words).out
+}
 
 fn made(name: &str) -> String {
     fs::read_to_string(Path::new(SHARE).join(name)).expect("made at the build")
@@ -57,7 +66,7 @@ fn the_page_has_exactly_the_verbs_and_flags() {
     let page = made("man/man1/butterdock.1");
     let common = BTreeSet::from(["--json", "--help", "--version"].map(str::to_owned));
     for verb in VERBS {
-        let help = fixture.run(&[verb, "--help"]).out;
+        let help = help(&fixture, verb);
         let known = flags(&help).difference(&common).cloned().collect::<BTreeSet<_>>();
         assert_eq!(flags(&part(&page, verb)), known, "{verb}");
     }
@@ -78,14 +87,14 @@ fn groff_reads_the_page_without_a_warning() {
 #[test]
 fn the_completions_have_every_verb_and_flag() {
     let fixture = Fixture::new();
-    let help = VERBS.map(|verb| fixture.run(&[verb, "--help"]).out).concat();
+    let help = VERBS.map(|verb| help(&fixture, verb)).concat();
     for (shell, name) in [
         ("bash", "bash-completion/completions/butterdock"),
         ("zsh", "zsh/site-functions/_butterdock"),
         ("fish", "fish/vendor_completions.d/butterdock.fish"),
     ] {
         let text = made(name);
-        for word in VERBS {
+        for word in VERBS.iter().flat_map(|verb| verb.split(' ')) {
             assert!(text.contains(word), "{shell}: {word}");
         }
         for flag in flags(&help) {
@@ -115,6 +124,9 @@ fn the_page_documents_every_json_key() {
     for verb in ["status", "volumes", "jobs", "history", "drives", "backups"] {
         keys(&fixture.json(&[verb]), &mut found);
     }
+    // The keys within are those of butterdock.toml(5).
+    found.extend(fixture.json(&["settings"]).as_object().expect("an object").keys().cloned());
+    keys(&fixture.json(&["backup", "set", "home", "protect=2d"]), &mut found);
     keys(&fixture.json(&["snapshots", "tank"]), &mut found);
     for words in [&["snapshots", "--drive", "3f2a"][..], &["import", "3f2a", "--list"], &["forget", "3f2a"]] {
         keys(&fixture.json(words), &mut found);

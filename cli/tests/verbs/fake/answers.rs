@@ -11,9 +11,9 @@ use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER
 use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
 use butterdock_dbus::{
     BackupOptions, BackupRow, DriveHealth, EnrolOptions, Error, ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions,
-    ListBackupsOptions, ListHistoryOptions, MountRow, Options, Problem, ProblemParams, ReceiveOptions, RestoreOptions,
-    RunOptions, SafelyRemoveOptions, SnapshotRow, SnapshotsOfMachine, StreamRow, SubvolumeRow, UnpinOptions, Warning,
-    no_options,
+    ListBackupsOptions, ListHistoryOptions, MountRow, Options, Problem, ProblemParams, ReceiveOptions, RemoveOptions,
+    RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions, Settings, SnapshotRow, SnapshotsOfMachine, StreamRow,
+    SubvolumeRow, UnpinOptions, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -151,6 +151,22 @@ impl Service {
                 answer(call, &newest)
             }
             (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
+            (MANAGER, "GetSettings") => answer(call, &(settings(), "1a2b")),
+            (MANAGER, "SetBackup") => {
+                let SetOptions { revision, create, .. } = SetOptions::from_options(&options)?;
+                let (name, _, _): (String, Options, Options) = given.deserialize().expect("as in the XML");
+                match (name.as_str(), create, revision.as_deref()) {
+                    ("home", Some(true), _) => Err(Error::new(ErrorName::Exists, "there is a backup \"home\" already")),
+                    (_, _, Some("old")) => Err(Error::new(ErrorName::StaleRevision, "the file was changed")),
+                    _ => {
+                        let english = "no enrolled drive is called \"Blue\"".to_owned();
+                        let params = ProblemParams::default();
+                        let warning = Problem { code: "destination-unknown".to_owned(), params, english };
+                        answer(call, &("3c4d", vec![warning]))
+                    }
+                }
+            }
+            (MANAGER, "RemoveBackup") => RemoveOptions::from_options(&options).and_then(|_| answer(call, &"5e6f")),
             (DESTINATION, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
             (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
@@ -355,4 +371,33 @@ fn subvolumes(call: &Message, volume: &str) -> Answer {
     };
     let steering = SubvolumeRow { name: b"\x1b[31mred\xff".to_vec(), id: 257, uuid: uuid(3), ..plain.clone() };
     answer(call, &vec![plain, steering])
+}
+
+/// Two settings and a backup.
+fn settings() -> Settings {
+    let owned = |value: Variant<'static>| value.try_into_owned().expect("owned");
+    let table = |pairs: &[(&str, Variant<'static>)]| {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.try_clone().expect("cloned")));
+        Variant::from(pairs.collect::<BTreeMap<String, Variant<'static>>>())
+    };
+    let home = |name: &'static str, source: &'static str, to: Variant<'static>| {
+        table(&[("name", name.into()), ("source", source.into()), ("to", to)])
+    };
+    let list = |backup, jobs: Variant<'static>| {
+        [("backup", backup), ("max_jobs", jobs)].map(|(key, value)| (key.to_owned(), owned(value))).into()
+    };
+    let administrator = || Variant::from("administrator");
+    // A list of tables is aa{sv}.
+    let tables = |table: Variant<'static>| {
+        let mut array = zbus::wire::Array::new(table.value_signature());
+        array.append(table).expect("of this type");
+        Variant::Array(array)
+    };
+    Settings {
+        values: list(tables(home("home", STEERING, vec!["Blue"].into())), 4_i64.into()),
+        origins: list(tables(home("administrator", "maker", administrator())), "default".into()),
+        read_only: vec!["paths".to_owned()],
+        file: "/etc/butterdock/butterdock.toml".to_owned(),
+        writable: true,
+    }
 }
