@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn all_names_round_trip() {
-        assert_eq!(ErrorName::ALL.len(), 16);
+        assert_eq!(ErrorName::ALL.len(), 17);
         for name in ErrorName::ALL {
             assert_eq!(name.as_str().parse(), Ok(*name));
             assert_eq!(name.as_str(), format!("{ERROR_PREFIX}{}", name.short()));

@@ -28,8 +28,20 @@ pub(crate) const STEERING: &str = "bad\u{1b}[2Jname";
 const NAMES: &[&str] = &["tank", "old", STEERING];
 
 /// The methods with options.
-const WITH_OPTIONS: &[&str] =
-    &["Receive", "ListHistory", "ListBackups", "Unpin", "Enrol", "SafelyRemove", "Backup", "Run", "Restore", "Import"];
+const WITH_OPTIONS: &[&str] = &[
+    "SetBackup",
+    "RemoveBackup",
+    "Receive",
+    "ListHistory",
+    "ListBackups",
+    "Unpin",
+    "Enrol",
+    "SafelyRemove",
+    "Backup",
+    "Run",
+    "Restore",
+    "Import",
+];
 
 /// The volumes; an enrolled drive, and one that is away; one that is not enrolled, has no serial number and shares its label with
 /// the last one.
