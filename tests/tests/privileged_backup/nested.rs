@@ -185,6 +185,23 @@ fn a_run_that_was_killed_between_streams_is_no_run() -> Result<()> {
 }
 
 #[test]
+fn a_cancelled_run_leaves_nothing() -> Result<()> {
+    let fixture = fixture()?;
+    fixture.run(&order(START)?)?;
+    let before = fixture.names()?;
+    fs::write(fixture.live("large"), vec![b'z'; 200 << 20])?;
+    let mut worker = fixture.begin(&order(START + 10)?)?;
+    for _ in 0..3 {
+        worker.wait_for("published")?;
+    }
+    worker.say("\"cancel\"")?;
+    let ended = worker.finish()?;
+    ensure!(ended.error()?.is_some(), "it was not cancelled: {:?}", ended.reports);
+    ensure!(fixture.names()? == before, "{:?}", fixture.names()?);
+    Ok(())
+}
+
+#[test]
 fn a_source_of_nothing_but_subvolumes_is_backed_up_with_them() -> Result<()> {
     let fixture = Fixture::new()?;
     fs::remove_file(fixture.live("file"))?;

@@ -3,6 +3,7 @@
 mod interleaved;
 mod privileged_retention;
 mod privileged_room;
+mod privileged_run_room;
 mod privileged_source_space;
 mod privileged_two_drives;
 mod simulation;

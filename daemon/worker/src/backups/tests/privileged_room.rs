@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication, SpaceCause};
 
 use crate::backups::error::BackupError;
+use crate::backups::nested::NestedSubvolumes;
 use crate::backups::restore::Restore;
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
@@ -22,7 +24,8 @@ use crate::backups::snapshot::Identity;
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
 
-const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+pub(super) const KEEP_ONE: RetentionRule =
+    RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
 struct Silent;
 
@@ -46,20 +49,20 @@ impl Observer for OtherWriter {
     }
 }
 
-struct World {
-    task: Task,
+pub(super) struct World {
+    pub(super) task: Task,
     /// The timeout of the estimate.
-    estimate_timeout: Duration,
+    pub(super) estimate_timeout: Duration,
     /// Wall time, which advances 10 seconds with each backup, because names have seconds.
     wall: AtomicI64,
-    mine: Volume,
-    drive: Volume,
+    pub(super) mine: Volume,
+    pub(super) drive: Volume,
     _sandbox: Sandbox,
 }
 
 impl World {
     /// A drive of this many mebibytes.
-    fn new(drive: u64) -> Self {
+    pub(super) fn new(drive: u64) -> Self {
         Self::with(&Layout::sized(2048, ""), &Layout::sized(drive, ""))
     }
 
@@ -81,7 +84,7 @@ impl World {
     }
 
     /// Replaces the source's file.
-    fn fill(&self, mebibytes: usize) {
+    pub(super) fn fill(&self, mebibytes: usize) {
         fs::write(self.mine.join("live/large"), noise(mebibytes)).expect("written");
     }
 
@@ -98,19 +101,24 @@ impl World {
     }
 
     /// The number of names on the drive, without the directory of the records.
-    fn on_drive(&self) -> usize {
+    pub(super) fn on_drive(&self) -> usize {
         let names = fs::read_dir(self.drive.path()).expect("listed").flatten().map(|entry| entry.file_name());
         names.filter(|name| name != ".butterdock-staging").count()
     }
 
     /// Runs a backup; returns the received bytes and the events.
-    fn back_up(&self, task: &Task) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
+    pub(super) fn back_up(&self, task: &Task) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         self.back_up_with(task, &Silent)
     }
 
-    fn back_up_with(&self, task: &Task, observer: &dyn Observer) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
+    pub(super) fn back_up_with(
+        &self,
+        task: &Task,
+        observer: &dyn Observer,
+    ) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         let open = |path| File::open(path).expect("open").into();
-        let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
+        let (source, folder): (OwnedFd, OwnedFd) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
+        let nested = NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), task.nested);
         let directories = BackupDirectories {
             source,
             folder,
@@ -118,7 +126,7 @@ impl World {
             top: None,
             publication: Publication::Rename,
             swapfiles: Vec::new(),
-            nested: Ok(Default::default()),
+            nested,
         };
         let (control, events) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let report = |event| events.lock().expect("unpoisoned").push(event);
@@ -140,7 +148,7 @@ impl World {
 }
 
 /// Incompressible bytes.
-fn noise(mebibytes: usize) -> Vec<u8> {
+pub(super) fn noise(mebibytes: usize) -> Vec<u8> {
     let mut bytes = vec![0; mebibytes << 20];
     File::open("/dev/urandom").expect("open").read_exact(&mut bytes).expect("read");
     bytes
