@@ -176,8 +176,15 @@ pub struct BackupRow {
     pub name: String,
     /// False if the configuration says `enabled = false`: then it never runs, and has one row without a drive. Missing if it may run.
     pub enabled: Option<bool>,
-    /// Whether it would run if the drive were plugged in now.
+    /// When it begins by itself, in the words of the configuration.
+    pub schedule: Vec<String>,
+    /// Whether it would run if the drive were plugged in now; by its times, it also runs as soon as the drive is attached.
     pub due: bool,
+    /// When its times begin it on this drive next, in microseconds since 1970; missing without times. If that is past, the backup
+    /// waits for the drive.
+    pub next_run: Option<u64>,
+    /// Whether its last success is too long ago: the option `overdue` of the configuration.
+    pub overdue: bool,
     /// The drive's id; an attached drive has an object at its [`drive_path`](crate::path::drive_path).
     pub drive: Option<String>,
     /// The drive's label.

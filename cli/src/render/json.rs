@@ -306,7 +306,10 @@ impl<'a> OriginObject<'a> {
 pub(crate) struct BackupObject<'a> {
     name: &'a str,
     enabled: bool,
+    schedule: &'a [String],
     due: bool,
+    next_run: Option<u64>,
+    overdue: bool,
     drive: Option<&'a str>,
     drive_label: Option<&'a str>,
     drive_names: Option<&'a [String]>,
@@ -382,7 +385,10 @@ impl<'a> BackupObject<'a> {
         Self {
             name: &row.name,
             enabled: row.enabled != Some(false),
+            schedule: &row.schedule,
             due: row.due,
+            next_run: row.next_run,
+            overdue: row.overdue,
             drive: row.drive.as_deref(),
             drive_label: row.drive_label.as_deref(),
             drive_names: row.drive_names.as_deref(),

@@ -10,7 +10,7 @@ use zbus::ObjectPath;
 use super::watch;
 use crate::args::Backup;
 use crate::failure::{FAILED, Failure, INTERRUPTED, UNAVAILABLE};
-use crate::render::{BackupObject, Output, Table, bytes, escaped, print_error, short_label, time};
+use crate::render::{BackupObject, Output, Table, bytes, escaped, now, print_error, short_label, time};
 use crate::service::{Objects, Service};
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
         return "no backups: `butterdock backup add` adds one\n".to_owned();
     }
     let send = if estimate { "WOULD SEND" } else { "" };
-    let mut table = Table::new(&["BACKUP", "DRIVE", "LABEL", "ATTACHED", "DUE", "LAST GOOD", send]);
+    let mut table = Table::new(&["BACKUP", "DRIVE", "LABEL", "ATTACHED", "DUE", "LAST GOOD", "NEXT RUN", send]);
     for row in rows {
         let has_drive = row.drive.is_some();
         let last = match row.last_good {
@@ -45,7 +45,8 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
             row.drive_label.as_deref().map(short_label).unwrap_or_default(),
             if has_drive { yes_or_no(row.attached.unwrap_or_default()) } else { String::new() },
             if row.enabled == Some(false) { "not enabled".to_owned() } else { yes_or_no(row.due) },
-            last,
+            if row.overdue { format!("{last} (overdue)") } else { last },
+            next_run(row, now()),
             if estimate { would_send(row) } else { String::new() },
         ]);
     }
@@ -85,6 +86,17 @@ fn held(rows: &[BackupRow]) -> String {
 
 fn yes_or_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
+}
+
+/// When it begins by itself.
+fn next_run(row: &BackupRow, now: u64) -> String {
+    match row.next_run {
+        Some(next) if next > now => time(next),
+        Some(_) if row.attached == Some(true) => "now".to_owned(),
+        Some(_) => "when attached".to_owned(),
+        None if row.schedule.iter().any(|entry| entry == "on-plug") => "when plugged in".to_owned(),
+        None => "on request".to_owned(),
+    }
 }
 
 fn would_send(row: &BackupRow) -> String {
@@ -237,6 +249,22 @@ mod tests {
         assert!(both.contains("a backup and the drive 77aa have this name"), "{both}");
         assert!(meant("etc").is_err_and(|text| text.contains("none of the drives")));
         assert!(meant("srv").is_err_and(|text| text.contains("there is no drive")));
+    }
+
+    #[test]
+    fn the_next_run_is_a_time_or_says_what_it_waits_for() {
+        let of = |schedule: &str, next_run, attached| {
+            let row = BackupRow { schedule: vec![schedule.to_owned()], next_run, ..row("home", "db3f", attached) };
+            next_run_at(&row)
+        };
+        assert_eq!(of("on-plug", None, true), "when plugged in");
+        assert_eq!(of("manual", None, true), "on request");
+        assert_eq!((of("hourly", Some(5), true), of("hourly", Some(5), false)), ("now".into(), "when attached".into()));
+        assert_eq!(of("hourly", Some(1_700_000_000_000_000), false), time(1_700_000_000_000_000));
+    }
+
+    fn next_run_at(row: &BackupRow) -> String {
+        next_run(row, 1_600_000_000_000_000)
     }
 
     #[tokio::test]

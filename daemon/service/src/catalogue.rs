@@ -53,6 +53,10 @@ events! {
     SNAPSHOTS_FROM_FUTURE = "fe722d8daf794cee84446a8b7b92f241",
     /// A drive was unplugged before it was safe.
     DRIVE_PULLED = "6abd2b9bcc5d466bbf50b36ca1716c0c",
+    /// A backup has had no good run for too long.
+    BACKUP_OVERDUE = "c504ead342e5473b8793fbb7b88dba43",
+    /// A backup is no longer overdue.
+    BACKUP_RECOVERED = "a5df14df13324c43afad2f3114187be7",
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Describes a configuration in sentences.
 
 use crate::backups;
-use crate::config::{BackupRule, Config, IoClass, Nested, VolumeRule, WorkerRule};
+use crate::config::{
+    BackupRule, Config, DestinationPlace, DestinationRule, FilesystemUuid, IoClass, Nested, OnFinish, VolumeRule,
+    WorkerRule,
+};
 use crate::text;
 use crate::volumes;
 
@@ -18,7 +21,39 @@ pub fn explain(config: &Config) -> String {
         })
     };
     let left_out = |rule: &BackupRule| backups::left_out(&rule.source, &rule.snapshots, rule.nested == Nested::Include);
+    let folder = |rule: &BackupRule| match own_filesystem(config, rule, |uuid| {
+        backups::is_on(&rule.source, |fsid| uuid.is(fsid))
+    }) {
+        Some(text) => Err(text),
+        None => folder(rule),
+    };
     words(config, |rule| volumes::open(rule).map(drop), folder, left_out)
+}
+
+/// Why a backup would fail whose destination is the filesystem of its source.
+fn own_filesystem(config: &Config, rule: &BackupRule, is_it: impl Fn(FilesystemUuid) -> bool) -> Option<String> {
+    let own = volumes_of(config, rule).find(|destination| destination.volume().is_some_and(&is_it))?;
+    let name = &own.name;
+    Some(format!(
+        "its source is on the filesystem of the destination \"{name}\" itself, which is no backup; choose another destination"
+    ))
+}
+
+/// Whether a drive of the backup may be switched off after it.
+fn switches_off(config: &Config, rule: &BackupRule) -> bool {
+    rule.drives.is_empty() && config.drives.on_finish == OnFinish::PowerOff
+        || rule.drives.iter().any(|name| match config.destination(name).map(|destination| &destination.place) {
+            Some(DestinationPlace::Volume { .. }) => false,
+            Some(DestinationPlace::Drive { on_finish: Some(on_finish), .. }) => *on_finish == OnFinish::PowerOff,
+            Some(DestinationPlace::Drive { on_finish: None, .. }) | None => {
+                config.drives.on_finish == OnFinish::PowerOff
+            }
+        })
+}
+
+/// The volumes that a backup goes to.
+fn volumes_of<'c>(config: &'c Config, rule: &'c BackupRule) -> impl Iterator<Item = &'c DestinationRule> {
+    rule.drives.iter().filter_map(|name| config.destination(name)).filter(|destination| destination.volume().is_some())
 }
 
 /// The configuration in words; `volume` and `backup` check one of them, and `backup` may have a remark; `left_out` says what a
@@ -30,7 +65,7 @@ fn words(
     left_out: impl Fn(&BackupRule) -> Option<String>,
 ) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config { volumes, backups, imports, worker, drives, .. } = config;
+    let Config { volumes, backups, destinations, imports, worker, drives, .. } = config;
     let Config { max_jobs, max_queued, max_queued_per_user, streams, history, state, run, .. } = config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: add a [[volume]] to receive streams.\n");
@@ -56,6 +91,20 @@ fn words(
                 rule.name.as_str(),
             ),
         );
+        if rule.schedule.has_times() && switches_off(config, rule) {
+            line(
+                &mut out,
+                "  WARNING: on_finish = \"power-off\" switches a drive off after its backups: then the times of this backup begin \
+                 nothing until the drive is plugged in again. Use \"unmount\" for a drive that stays attached.",
+            );
+        }
+        for destination in volumes_of(config, rule).filter(|_| !rule.schedule.has_times()) {
+            let text = format!(
+                "  WARNING: nothing starts this backup to \"{}\", which is never plugged in: add a time to its schedule.",
+                destination.name
+            );
+            line(&mut out, &text);
+        }
         match backup(rule) {
             Ok(remark) => remark.into_iter().for_each(|remark| line(&mut out, remark)),
             Err(hindrance) => {
@@ -76,6 +125,9 @@ fn words(
             folder.display(),
         );
         line(&mut out, &text::one_line(&text));
+    }
+    for rule in destinations {
+        line(&mut out, &text::one_line(&rule.words()));
     }
     for rule in imports {
         line(&mut out, &text::one_line(&rule.words()));
@@ -143,6 +195,40 @@ mod tests {
         std::fs::write(&file, text).expect("written");
         let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(None), |_| None);
         assert!(text.contains("/srv/state/sources/home records the identity of its source"), "{text}");
+    }
+
+    #[test]
+    fn the_sources_own_filesystem_is_no_destination() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("butterdock.toml");
+        let uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+        let text = format!(
+            "[[destination]]\nname = \"pool\"\nkind = \"volume\"\npath = \"/srv/pool\"\nuuid = \"{uuid}\"\n\
+             [[backup]]\nname = \"home\"\nsource = \"/home\"\nto = [\"pool\"]\n"
+        );
+        std::fs::write(&file, text).expect("written");
+        let config = load(&ConfigFiles::One(file)).expect("good");
+        let refused = own_filesystem(&config, &config.backups[0], |_| true).expect("refused");
+        assert!(refused.contains("\"pool\" itself, which is no backup"), "{refused}");
+        assert_eq!(own_filesystem(&config, &config.backups[0], |_| false), None);
+        let text = words(&config, |_| Ok(()), |_| Ok(None), |_| None);
+        assert!(text.contains("Destination \"pool\": /srv/pool on the filesystem 0f1e2d3c"), "{text}");
+        assert!(text.contains("WARNING: nothing starts this backup to \"pool\""), "{text}");
+    }
+
+    #[test]
+    fn times_and_power_off_together_are_warned_of() {
+        let warned = |schedule: &str, on_finish: &str| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("butterdock.toml");
+            let backup = "name = \"home\"\nsource = \"/home\"\nto = []\n";
+            let text = format!("[[backup]]\n{backup}schedule = {schedule}\n[drives]\non_finish = \"{on_finish}\"\n");
+            std::fs::write(&file, text).expect("written");
+            let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(None), |_| None);
+            text.contains("WARNING: on_finish = \"power-off\" switches")
+        };
+        assert!(warned("[\"on-plug\", \"daily 02:00\"]", "power-off"));
+        assert!(!warned("\"daily 02:00\"", "unmount") && !warned("\"on-plug\"", "power-off"));
     }
 
     #[test]

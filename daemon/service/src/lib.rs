@@ -51,12 +51,14 @@ mod queries;
 mod requests;
 #[cfg(test)]
 mod scenarios;
+pub mod schedule;
 mod service;
 pub mod settings;
 pub mod source_locks;
 mod stream_input;
 mod supervisor;
 pub mod text;
+mod timetable;
 mod types;
 pub mod untrusted_fd;
 pub mod volumes;

@@ -28,7 +28,7 @@ impl Service {
     /// # Errors
     /// The destination is away, cannot be used, or does not answer.
     pub async fn list_snapshots(&self, destination: &DestinationId) -> Result<Vec<SnapshotOnDrive>, Error> {
-        let (manager, drive) = (&self.0.manager, DriveId::from(destination));
+        let (manager, drive) = (&self.0.manager, self.0.manager.named(destination.as_str()));
         let backups = manager.remembered(&drive);
         let lease = manager.lease(&drive, Need::Read).await?;
         let destination =
@@ -92,7 +92,7 @@ impl Service {
     pub(crate) fn look_at_backups(&self) {
         let backups = self.0.manager.backups_with_rules().into_iter().map(|(rule, mut rows)| {
             rows.iter_mut().for_each(|row| self.enter_space(row));
-            let (name, schedule) = (rule.name.as_str().to_owned(), rule.schedule.words());
+            let (name, schedule) = (rule.name.as_str().to_owned(), rule.schedule.entries());
             let mut backup = BackupProperties { name, enabled: rule.enabled, schedule, ..BackupProperties::default() };
             backup.take_in(rows);
             backup
@@ -145,7 +145,7 @@ impl Service {
     async fn estimate(&self, all: &mut [BackupStatus]) {
         let attached = all.iter().filter(|row| row.attached == Some(true)).filter_map(|row| row.drive.clone());
         for drive in attached.collect::<BTreeSet<_>>() {
-            let id = DriveId(drive.clone());
+            let id = self.0.manager.named(&drive);
             let of_it = all.iter_mut().filter(|row| row.drive.as_ref() == Some(&drive)).collect();
             self.estimate_on(&id, of_it).await;
         }

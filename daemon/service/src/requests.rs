@@ -14,7 +14,7 @@ use crate::jobs::{
 };
 use crate::service::Service;
 use crate::stream_input;
-use crate::types::{Attempt, BackupOptions, DestinationId, DriveState, Error, ErrorCode, Trigger};
+use crate::types::{Attempt, BackupOptions, DestinationId, DestinationKind, DriveState, Error, ErrorCode, Trigger};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
 
@@ -114,7 +114,7 @@ impl Service {
                 "the option new_source needs the option backup: a new source is accepted for one backup at a time";
             return Err(Error::InvalidArgs(text.to_owned()));
         }
-        let (drive, trigger) = (DriveId::from(destination), Trigger::User(uid));
+        let (drive, trigger) = (self.0.manager.named(destination.as_str()), Trigger::User(uid));
         let goes_here = self.destinations().get(destination).map(|known| known.backups).unwrap_or_default();
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.about(drive.clone())?;
@@ -148,12 +148,12 @@ impl Service {
             return not_found("this backup no longer exists; butterdock backups lists the backups");
         };
         let mut destinations: Vec<_> =
-            rows.into_iter().filter_map(|row| Some((DriveId(row.drive?), row.drive_label?, row.attached?))).collect();
+            rows.into_iter().filter_map(|row| Some((row.drive?, row.drive_label?, row.attached?))).collect();
         if destinations.is_empty() {
             return not_found("the backup has no enrolled drive; enrol one, or correct drives in the configuration");
         }
         if let Some(only) = destination {
-            destinations.retain(|(id, _, _)| id.as_str() == only.as_str());
+            destinations.retain(|(id, _, _)| id == only.as_str());
         }
         if destinations.is_empty() {
             return not_found("the backup does not go there; butterdock backups lists where it goes");
@@ -161,7 +161,7 @@ impl Service {
         destinations.retain(|(_, _, is_attached)| *is_attached);
         let (mut begun, trigger) = (Vec::new(), Trigger::User(uid));
         for (drive, label, _) in destinations {
-            let what = format!("the drive \"{}\"", label.escape_debug());
+            let (drive, what) = (self.0.manager.named(&drive), format!("the drive \"{}\"", label.escape_debug()));
             for (backup, taken) in self.begin_each(&drive, vec![backup.to_owned()], options, trigger).await {
                 begun.push(BegunBackup { drive: drive.clone(), backup, what: what.clone(), taken });
             }
@@ -210,8 +210,8 @@ impl Service {
 
     /// A backup that was asked for is no job: that is in the history, and a problem of the drive until the backup has run.
     pub(crate) fn not_begun(&self, drive: &DriveId, backup: &str, trigger: Trigger, error: &Error) {
-        let Some(label) = self.0.manager.drive(drive).map(|drive| drive.label.clone()) else { return };
-        let about = AboutDrive { id: drive.clone(), label };
+        let Some(label) = self.0.manager.label(drive) else { return };
+        let about = AboutDrive { id: drive.clone(), label, kind: self.kind(drive) };
         let record = self.0.jobs.not_begun(BackupJob::subject(about, backup), trigger, error);
         self.0.manager.backup_not_begun(drive, backup, Attempt::not_begun(record.end_time, error));
     }
@@ -240,12 +240,27 @@ impl Service {
         begun
     }
 
+    /// Begins a backup whose time has come, unless it runs.
+    pub(crate) async fn begin_due(&self, drive: &DriveId, backup: String) {
+        if self.is_running(drive, &backup) {
+            return;
+        }
+        tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the backup \"{backup}\" is due on the drive");
+        for (backup, begun) in self.begin_each(drive, vec![backup], BackupOptions::default(), Trigger::Schedule).await {
+            match begun {
+                Ok(_) => {}
+                Err(Error::Named(ErrorCode::Busy, _)) if self.is_running(drive, &backup) => {}
+                Err(error) => self.not_begun(drive, &backup, Trigger::Schedule, &error),
+            }
+        }
+    }
+
     /// Ends the enrolment of a drive, attached or away. Its data stays.
     ///
     /// # Errors
     /// `NotFound`: it is not enrolled; `Busy`: a job uses it.
     pub async fn forget(&self, destination: &DestinationId) -> Result<(), Error> {
-        self.0.manager.forget(&destination.into()).await
+        self.0.manager.forget(&self.0.manager.named(destination.as_str())).await
     }
 
     /// Gives up the snapshots that the sources keep for a destination, there or away: for one backup, or for all. They are deleted
@@ -254,7 +269,8 @@ impl Service {
     /// # Errors
     /// `NotFound`: there is no such destination, or nothing is kept for it.
     pub async fn unpin(&self, destination: &DestinationId, backup: Option<&str>) -> Result<(), Error> {
-        let (service, names) = (self.clone(), self.0.manager.unpin(&destination.into(), backup).await?);
+        let (service, names) =
+            (self.clone(), self.0.manager.unpin(&self.0.manager.named(destination.as_str()), backup).await?);
         let pruning = async move {
             for name in names {
                 service.0.jobs.check_source(&service.0.manager, &name, true).await;
@@ -277,6 +293,9 @@ impl Service {
             let given_up = is_trusted && manager.give_up_after(&rule).await;
             jobs.check_source(manager, rule.name.as_str(), given_up).await;
         }
+        if is_trusted {
+            manager.look_at_overdue().await;
+        }
     }
 
     /// Reads everything on a destination and compares checksums.
@@ -284,7 +303,7 @@ impl Service {
     /// # Errors
     /// `Busy`, `NotFound`; `DeviceGone`: it is away.
     pub async fn verify(&self, destination: &DestinationId, uid: u32) -> Result<JobHandle, Error> {
-        let drive = DriveId::from(destination);
+        let drive = self.0.manager.named(destination.as_str());
         let reservation = self.0.manager.reserve(&drive);
         let request = VerifyJob { reservation, drive: self.about(drive)?, uid };
         self.0.jobs.start(request).await
@@ -306,7 +325,7 @@ impl Service {
             let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists the snapshots";
             return Err(Error::new(ErrorCode::NotFound, text));
         };
-        let (drive, place) = (self.about(destination.into())?, place(&volume).await?);
+        let (drive, place) = (self.about(self.0.manager.named(destination.as_str()))?, place(&volume).await?);
         let reservation = self.0.manager.reserve(&drive.id);
         let source = RestoredSnapshot { snapshot: Identity(snapshot.into_bytes()), name };
         self.0.jobs.start(IntoVolumeJob { reservation, drive, source, volume, place, uid }).await
@@ -334,11 +353,20 @@ impl Service {
         self.0.jobs.start(request).await
     }
 
+    /// What the destination with this id is.
+    fn kind(&self, id: &DriveId) -> DestinationKind {
+        let is_volume = self.0.manager.volume_name(id).is_some();
+        if is_volume { DestinationKind::Volume } else { DestinationKind::Drive }
+    }
+
     /// The drive, as the subject of a job.
     fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
+        if let Some(label) = self.0.manager.volume_name(&id) {
+            return Ok(AboutDrive { id, label, kind: DestinationKind::Volume });
+        }
         let attached = self.0.manager.drive(&id).filter(|drive| drive.state != DriveState::Away);
         let drive = attached.ok_or_else(|| self.0.manager.not_attached(&id))?;
-        Ok(AboutDrive { id, label: drive.label.clone() })
+        Ok(AboutDrive { id, label: drive.label.clone(), kind: DestinationKind::Drive })
     }
 }
 

@@ -20,6 +20,7 @@ use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Heartbeat, Supervisor};
+use crate::timetable::{self, Beginning};
 use crate::types::{Attempt, AttemptEnd, BackupOptions, BackupProperties, Error, ErrorCode, JobState, Trigger};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
@@ -108,7 +109,7 @@ impl Service {
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
-        let wall_clock = clock.clone();
+        let (wall_clock, times) = (clock.clone(), clock.clone());
         let clock = open_clock(&config, clock).await?;
         let jobs = Scheduler::start(
             &config,
@@ -121,6 +122,7 @@ impl Service {
         let destinations = DestinationList::default();
         let shown = (hooks.clone(), destinations.clone());
         let (manager, plugged) = DriveManager::start(&config, (devices, wall_clock), shown, &supervisor).await?;
+        manager.set_volumes(&config).await;
         for (drive, backup, attempt) in last_attempts(&interrupted, jobs.history()) {
             manager.recall_attempt(&drive, &backup, attempt);
         }
@@ -160,6 +162,8 @@ impl Service {
         service.0.supervisor.start("follows the space of sources", |pulse| follow_source_space(spaces, pulse));
         let plugs = service.clone();
         service.0.supervisor.start("follows plugs", |pulse| follow_plugs(plugs, plugged, pulse));
+        let timed = service.clone();
+        service.0.supervisor.start("follows the times of backups", |pulse| follow_times(timed, times, pulse));
         let retries = service.clone();
         service.0.supervisor.start("follows sources", |heartbeat| follow_sources(retries, heartbeat));
         Ok(service)
@@ -259,6 +263,7 @@ impl Service {
         jobs.configured(&config).await;
         hooks.configured(config.drives.on_event.clone());
         manager.configured(&config);
+        manager.set_volumes(&config).await;
         tracing::info!("the configuration was read again: {} volumes", configured.len());
         volumes.send_replace(configured);
         self.look_at_backups();
@@ -307,8 +312,13 @@ async fn follow_plugs(
 /// Begins the backups of one plug, and ends when all are jobs: one may have to wait for the end of the job of the plug
 /// before, or for room in the queue.
 async fn begin_plugged(service: Service, plugged: Plugged) {
-    let Plugged { drive, mut backups, reservation, mut gone } = plugged;
-    tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the backups {} are due on the drive", backups.join(", "));
+    let Plugged { drive, mut backups, mut reservation, mut gone } = plugged;
+    if backups.is_empty() {
+        // The drive is released as after its backups.
+        reservation.set_of_job();
+    } else {
+        tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the backups {} are due on the drive", backups.join(", "));
+    }
     let manager = &service.0.manager;
     let until = Instant::now() + PLUG_PATIENCE;
     let mut is_late = false;
@@ -343,6 +353,16 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
         backups = waiting.into_iter().map(|(backup, _)| backup).collect();
     }
     drop(reservation);
+}
+
+/// Begins the backups that are due by their times.
+async fn follow_times(service: Service, clock: Clock, pulse: Heartbeat) -> anyhow::Error {
+    let manager = service.0.manager.clone();
+    let begin = |drive: DriveId, backup: String| -> Beginning {
+        let service = service.clone();
+        Box::pin(async move { service.begin_due(&drive, backup).await })
+    };
+    timetable::follow(manager, clock, begin, pulse).await
 }
 
 /// Begins the backups of attached drives whose source was not there, when it appears.

@@ -13,8 +13,10 @@ use zbus::object_server::SignalEmitter;
 use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
+use super::destination::path_of_destination;
 use super::mapping::{self, ForCaller as _, job_kind, job_state, total_source};
 use super::server::BusServer;
+use butterdock_service::DestinationKind;
 use butterdock_service::jobs::Job;
 
 /// A job on the bus.
@@ -87,7 +89,8 @@ impl JobObject {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn drive(&self) -> OwnedObjectPath {
-        self.now().about.drive.as_ref().map_or_else(no_object, |drive| drive_path(&drive.id.to_string()))
+        let drive = self.now().about.drive.clone().filter(|drive| drive.kind == DestinationKind::Drive);
+        drive.map_or_else(no_object, |drive| drive_path(drive.id.as_str()))
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -97,7 +100,8 @@ impl JobObject {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn destination(&self) -> OwnedObjectPath {
-        self.now().about.destination().map_or_else(no_object, |id| drive_path(id.as_str()))
+        let destination = self.now().about.destination();
+        destination.map_or_else(no_object, |(id, kind)| path_of_destination(&id, kind))
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

@@ -213,7 +213,11 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
     let BackupStatus {
         name,
         disabled,
+        schedule,
         due,
+        next_run,
+        overdue,
+        kind: _,
         drive,
         drive_label,
         drive_names,
@@ -236,7 +240,10 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
     BackupRow {
         name,
         enabled: disabled.then_some(false),
+        schedule,
         due,
+        next_run,
+        overdue,
         drive,
         drive_label,
         drive_names,
@@ -363,7 +370,8 @@ pub(super) fn history_entry(record: Record) -> HistoryEntry {
         id: record.id.to_string(),
         kind: record.kind,
         volume: record.volume,
-        drive: record.drive,
+        // A volume is no drive.
+        drive: record.drive.filter(|drive| record.destination.as_ref().is_none_or(|destination| destination == drive)),
         drive_label: record.drive_label,
         destination: record.destination,
         backup: record.backup,

@@ -23,6 +23,7 @@ mod queries;
 mod read_only;
 mod reload;
 mod rollback;
+mod second_pool;
 mod sleep_inhibitors;
 mod source_space;
 mod stream_queue;

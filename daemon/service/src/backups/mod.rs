@@ -87,6 +87,12 @@ pub(crate) fn check_source(source: &Path, snapshots: &Path, include: bool) -> Re
     })
 }
 
+/// Whether a source is on this filesystem, as far as the caller may look.
+pub(crate) fn is_on(source: &Path, is_it: impl Fn([u8; 16]) -> bool) -> bool {
+    let found = open_source(source).ok();
+    found.and_then(|found| butterdock_btrfs::filesystem::info(&found).ok()).is_some_and(|info| is_it(info.fsid))
+}
+
 /// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
 /// by the caller is no reason: root may look at it.
 ///

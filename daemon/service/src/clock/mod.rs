@@ -7,6 +7,7 @@
 
 mod keeper;
 mod sync_source;
+mod wait;
 
 use std::fmt;
 use std::io;
@@ -14,8 +15,11 @@ use std::sync::Arc;
 
 use butterdock_btrfs::system::clock_is_synchronised;
 use butterdock_worker::clock::boot_time;
+use jiff::tz::TimeZone;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
 use uuid::Uuid;
+use wait::Wait;
 
 #[cfg(test)]
 pub use butterdock_worker::clock::StopReason;
@@ -27,6 +31,8 @@ pub use keeper::ClockKeeper;
 pub struct Clock {
     read: Arc<dyn Fn() -> Reading + Send + Sync>,
     micros: Arc<dyn Fn() -> u64 + Send + Sync>,
+    zone: Arc<dyn Fn() -> TimeZone + Send + Sync>,
+    wait: Wait,
 }
 
 impl Clock {
@@ -47,14 +53,38 @@ impl Clock {
             let now = clock_gettime(ClockId::Realtime);
             since_1970(now.tv_sec).saturating_add(u64::try_from(now.tv_nsec / 1000).unwrap_or(0))
         };
-        Ok(Self { read: Arc::new(read), micros: Arc::new(micros) })
+        // Read again when the system has another zone: jiff looks every few minutes.
+        let zone = Arc::new(TimeZone::system);
+        Ok(Self { read: Arc::new(read), micros: Arc::new(micros), zone, wait: Wait::Timer })
     }
 
-    /// Clocks that this function reads.
+    /// Clocks that this function reads, in universal time.
     pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
         let read = Arc::new(read);
         let same = Arc::clone(&read);
-        Self { read, micros: Arc::new(move || since_1970(same().wall)) }
+        let micros = Arc::new(move || since_1970(same().wall));
+        Self {
+            read,
+            micros,
+            zone: Arc::new(|| TimeZone::UTC),
+            wait: Wait::Simulated(watch::Sender::new(()).subscribe()),
+        }
+    }
+
+    /// The same clocks in another zone; the channel changes when they are set, or the machine resumes.
+    #[cfg(test)]
+    pub(crate) fn settable(self, zone: TimeZone, set: watch::Receiver<()>) -> Self {
+        Self { zone: Arc::new(move || zone.clone()), wait: Wait::Simulated(set), ..self }
+    }
+
+    /// The zone of local times.
+    pub(crate) fn zone(&self) -> TimeZone {
+        (self.zone)()
+    }
+
+    /// Waits until wall time is `instant`, in seconds since 1970, or the wall clock is set, or the machine resumes.
+    pub(crate) async fn reach(&self, instant: Option<i64>) {
+        self.wait.reach(instant, || self.read().wall).await;
     }
 
     /// The current readings.

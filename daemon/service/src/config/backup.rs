@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::schedule::Spread;
 use super::validated::AbsolutePath;
 use crate::backups::{LONGEST_NAME, MOST_PINS, RetentionRule, default_folder};
+use crate::schedule::{OverdueFor, Schedule};
 
 /// `[[backup]]`, as written.
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,10 @@ pub(super) struct Backup {
     nested: Nested,
     #[serde(default = "super::file::enabled")]
     enabled: bool,
+    spread: Option<Spread>,
+    overdue: Option<Span>,
+    #[serde(default)]
+    overdue_for: OverdueFor,
 }
 
 /// A subvolume that is backed up.
@@ -41,7 +47,8 @@ pub struct BackupRule {
     pub source: PathBuf,
     /// The folder for its snapshots, on the same filesystem; created if missing.
     pub snapshots: PathBuf,
-    /// What enrolled drives are called: an id, the label at the enrolment, or the label at the last mount.
+    /// What its destinations are called: the name of a configured one; of an enrolled drive its id, its label at the enrolment,
+    /// or its label at the last mount.
     pub drives: Vec<String>,
     /// The folder on a drive in which the snapshots appear: relative to its top, created if missing.
     pub folder: PathBuf,
@@ -59,6 +66,12 @@ pub struct BackupRule {
     pub nested: Nested,
     /// Whether it runs at all.
     pub enabled: bool,
+    /// Its times are later by a part of this, which differs between machines.
+    pub spread: Duration,
+    /// Without a good run for this time it is overdue (default: by the schedule).
+    pub overdue: Option<Duration>,
+    /// On which destinations.
+    pub overdue_for: OverdueFor,
 }
 
 /// What happens to the subvolumes below a source.
@@ -72,35 +85,12 @@ pub enum Nested {
     Include,
 }
 
-/// When a backup starts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// When one of its drives is plugged in, and on request.
-    #[default]
-    OnPlug,
-    /// Only on request.
-    Manual,
-}
-
-impl Schedule {
-    /// The words for it in the configuration.
-    #[must_use]
-    pub fn words(self) -> Vec<String> {
-        let word = match self {
-            Self::OnPlug => "on-plug",
-            Self::Manual => "manual",
-        };
-        vec![word.to_owned()]
-    }
-}
-
 /// The name of a backup: the names of its snapshots begin with it, so it is one visible part of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct BackupName(String);
 
-/// What destinations are called, up to the limit of pins in an order.
+/// Names of destinations, up to the limit of pins in an order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 struct Destinations(Vec<String>);
@@ -113,7 +103,7 @@ pub(super) struct Folder(pub(super) PathBuf);
 /// A duration such as `36h`, `7d` or `2w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Span(Duration);
+pub(super) struct Span(pub(super) Duration);
 
 /// How much of a source's filesystem its snapshots must leave free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -141,8 +131,8 @@ impl Backup {
     /// The rule, with its defaults.
     pub(super) fn rule(self) -> BackupRule {
         let Self { name, source: AbsolutePath(source), snapshots, to, folder, keep, protect, enabled, .. } = self;
-        let (keep_shared_for, source_reserve, schedule) = (self.keep_shared_for, self.source_reserve, self.schedule);
-        let nested = self.nested;
+        let (keep_shared_for, source_reserve, nested) = (self.keep_shared_for, self.source_reserve, self.nested);
+        let Self { schedule, spread, overdue, overdue_for, .. } = self;
         let name = name.into_inner();
         BackupRule {
             snapshots: snapshots.map_or_else(|| source.join(".butterdock"), |path| path.0),
@@ -157,6 +147,9 @@ impl Backup {
             schedule,
             nested,
             enabled,
+            spread: spread.map_or(Duration::ZERO, |spread| spread.0),
+            overdue: overdue.map(|overdue| overdue.0),
+            overdue_for,
         }
     }
 }
@@ -173,16 +166,20 @@ impl KeepRule {
     }
 }
 
+#[cfg(test)]
+impl BackupRule {
+    /// The rule with these keys.
+    pub(crate) fn parse(text: &str) -> Self {
+        toml::from_str::<Backup>(text).map(Backup::rule).expect("a backup")
+    }
+}
+
 impl BackupRule {
     /// The rule in words, for `check-config`.
     pub fn words(&self) -> String {
         let Self { name, source, snapshots, drives, folder, keep, protect, .. } = self;
-        let Self { keep_shared_for, source_reserve, schedule, nested, enabled, .. } = self;
-        let when = match schedule {
-            _ if !enabled => "never, because it is not enabled",
-            Schedule::OnPlug => "when one of its drives is plugged in, and on request",
-            Schedule::Manual => "on request",
-        };
+        let Self { keep_shared_for, source_reserve, nested, enabled, .. } = self;
+        let when = if *enabled { self.schedule.words() } else { "never, because it is not enabled".to_owned() };
         let drives = match drives.as_slice() {
             [] => "no drive, so it never runs".to_owned(),
             drives => drives.iter().map(|drive| format!("\"{drive}\"")).collect::<Vec<_>>().join(" and "),
@@ -358,7 +355,8 @@ mod tests {
         let rule = rule("name = \"home\"\nsource = \"/home\"\nto = [\"blue\"]\n").expect("good");
         assert_eq!(rule.snapshots, PathBuf::from("/home/.butterdock"));
         assert_eq!(rule.folder, PathBuf::from("butterdock/home"));
-        assert_eq!((rule.protect, rule.keep, rule.schedule), (DAY, RetentionRule::default(), Schedule::OnPlug));
+        assert_eq!((rule.protect, rule.keep), (DAY, RetentionRule::default()));
+        assert_eq!((&rule.schedule, rule.spread, rule.overdue), (&Schedule::default(), Duration::ZERO, None));
         let words = rule.words();
         assert!(words.contains("Backup \"home\": /home to \"blue\", when one of its drives is plugged in"), "{words}");
         assert!(words.contains("kept are the last 3, one each of 14 days, one each of 8 weeks"), "{words}");

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use toml::{Deserializer, Spanned};
 
 use super::backup::Backup;
+use super::destination::Destination;
 use super::drives::{Drives, Import};
 use super::merge::{Layers, Mistake, Origin};
 use super::streams::Streams;
@@ -27,6 +28,7 @@ pub(super) struct File {
     pub(super) drives: Drives,
     pub(super) volume: Option<Vec<Volume>>,
     pub(super) backup: Option<Vec<Backup>>,
+    pub(super) destination: Option<Vec<Destination>>,
     pub(super) import: Option<Vec<Import>>,
 }
 
@@ -87,6 +89,7 @@ pub(super) fn parse(layers: &Layers) -> Result<File, Mistake> {
         return Err(layers.mistake(settings.span().start, what));
     }
     one_path(layers, file.volume.as_deref().unwrap_or_default())?;
+    one_filesystem(layers, file.destination.as_deref().unwrap_or_default())?;
     Ok(file)
 }
 
@@ -105,6 +108,18 @@ fn one_path(layers: &Layers, volumes: &[Volume]) -> Result<(), Mistake> {
         if volumes.iter().take(index).any(|other| other.path.get_ref() == volume.path.get_ref()) {
             let what = format!("another volume has the path of \"{}\" already", volume.name.get_ref());
             return Err(layers.mistake(volume.path.span().start, what));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses two destinations on one filesystem: what is known of the backups there is kept for the filesystem.
+fn one_filesystem(layers: &Layers, destinations: &[Destination]) -> Result<(), Mistake> {
+    let volumes: Vec<_> = destinations.iter().filter(|one| one.enabled && one.rule.volume().is_some()).collect();
+    for (index, volume) in volumes.iter().enumerate() {
+        if volumes.iter().take(index).any(|other| other.rule.volume() == volume.rule.volume()) {
+            let what = format!("another destination is on the filesystem of \"{}\" already", volume.rule.name);
+            return Err(layers.mistake(volume.uuid_at, what));
         }
     }
     Ok(())
@@ -160,6 +175,16 @@ mod tests {
         let one = "[[import]]\ndrive = \"a\"\n";
         let (line, _, what) = refusal(&format!("{one}{one}"));
         assert_eq!((line, what.as_str()), (4, "the drive \"a\" has an import already"));
+    }
+
+    #[test]
+    fn two_destinations_on_one_filesystem_are_refused() {
+        let one = |name: &str| {
+            let uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+            format!("[[destination]]\nname = \"{name}\"\nkind = \"volume\"\npath = \"/{name}\"\nuuid = \"{uuid}\"\n")
+        };
+        let (line, _, what) = refusal(&format!("{}{}", one("a"), one("b")));
+        assert_eq!((line, what.as_str()), (10, "another destination is on the filesystem of \"b\" already"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 use super::backup::Backup;
+use super::destination::Destination;
 use super::drives::Import;
 use super::file::{self, File, Paths, Queue, Worker};
 use super::merge::{Layers, Mistake};
@@ -164,7 +165,7 @@ fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
 
 /// Names every field, so that the compiler requires a new key here.
 fn apply(config: &mut Config, file: File) {
-    let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, import } = file;
+    let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, destination, import } = file;
     let Queue { max, max_per_user } = queue;
     // Where the administrator's file is, is known before it is read.
     let Paths { state, run, settings: _ } = paths;
@@ -183,6 +184,8 @@ fn apply(config: &mut Config, file: File) {
     config.volumes = volume.into_iter().flatten().filter_map(rule).collect();
     config.backups = backup.into_iter().flatten().map(Backup::rule).collect();
     config.imports = import.into_iter().flatten().filter_map(Import::rule).collect();
+    let destinations = destination.into_iter().flatten().filter(|one: &Destination| one.enabled);
+    config.destinations = destinations.map(|one| one.rule).collect();
 }
 
 fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
@@ -316,9 +319,16 @@ mod tests {
         let config = loaded(&[&example(), ""]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
         let worker = WorkerRule { writer_threads: None, ..config.worker };
-        assert_eq!((config.backups.len(), config.imports.len()), (1, 1));
+        assert_eq!((config.backups.len(), config.destinations.len(), config.imports.len()), (1, 1, 1));
         assert_eq!(config.backups[0].keep, crate::backups::RetentionRule::default());
-        let config = Config { volumes: Vec::new(), backups: Vec::new(), imports: Vec::new(), worker, ..config };
+        let config = Config {
+            volumes: Vec::new(),
+            backups: Vec::new(),
+            destinations: Vec::new(),
+            imports: Vec::new(),
+            worker,
+            ..config
+        };
         assert_eq!(config, Config::default());
     }
 
@@ -348,7 +358,8 @@ mod tests {
     ];
 
     /// Tables in lists that are empty by default, which the example describes in words.
-    const IN_WORDS: [&str; 2] = ["[drives]\nmatch = [ { zzz = 1 } ]", "[drives]\nkey_file = [ { zzz = 1 } ]"];
+    const IN_WORDS: [&str; 3] =
+        ["[[destination]]\nzzz = 1", "[drives]\nmatch = [ { zzz = 1 } ]", "[drives]\nkey_file = [ { zzz = 1 } ]"];
 
     /// The keys that the parser names when it refuses an unknown one.
     fn known(text: &str) -> BTreeSet<String> {

@@ -11,17 +11,20 @@
 
 mod backup;
 mod command;
+mod destination;
 mod drives;
 mod file;
 mod load;
 mod merge;
+mod schedule;
 mod streams;
 mod validated;
 
 use std::path::PathBuf;
 
-pub use backup::{BackupRule, Nested, Schedule};
+pub use backup::{BackupRule, Nested};
 pub use command::Command;
+pub use destination::{DestinationPlace, DestinationRule};
 pub use drives::{DriveRules, ImportRule, MatchRule, OnFinish};
 #[cfg(test)]
 pub(crate) use load::ConfigText;
@@ -38,6 +41,8 @@ pub struct Config {
     pub volumes: Vec<VolumeRule>,
     /// The backups, in the order of the file; names are unique.
     pub backups: Vec<BackupRule>,
+    /// Where backups go by a name of its own, in the order of the file; names are unique.
+    pub destinations: Vec<DestinationRule>,
     /// The folders of stream files, in the order of the file; up to one for each drive.
     pub imports: Vec<ImportRule>,
     /// Limit of jobs of one class that run at the same time.
@@ -85,6 +90,11 @@ pub struct WorkerRule {
 }
 
 impl Config {
+    /// The configured destination of this name.
+    pub fn destination(&self, name: &str) -> Option<&DestinationRule> {
+        self.destinations.iter().find(|rule| rule.name.as_str() == name)
+    }
+
     /// The backup of this name.
     pub fn backup(&self, name: &str) -> Option<&BackupRule> {
         self.backups.iter().find(|rule| rule.name.as_str() == name)
@@ -96,6 +106,7 @@ impl Default for Config {
         Self {
             volumes: Vec::new(),
             backups: Vec::new(),
+            destinations: Vec::new(),
             imports: Vec::new(),
             max_jobs: 4,
             max_queued: 200,

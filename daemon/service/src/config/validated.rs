@@ -71,6 +71,11 @@ impl TryFrom<PathBuf> for AbsolutePath {
 pub struct FilesystemUuid(Uuid);
 
 impl FilesystemUuid {
+    /// The uuid.
+    pub(crate) fn uuid(self) -> Uuid {
+        self.0
+    }
+
     /// Whether it is the `fsid` of the kernel.
     pub fn is(self, fsid: [u8; 16]) -> bool {
         self.0.into_bytes() == fsid

@@ -9,9 +9,10 @@ use super::reservation::DriveReservation;
 use super::rows;
 use super::table::goes;
 use crate::backups::{Identity, PairUuids, SharedSnapshot, SourceProblem};
-use crate::config::{BackupRule, Schedule};
+use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
 use crate::policy::Action;
+use crate::schedule::Schedule;
 
 /// A backup that waits for its source.
 #[derive(Debug)]
@@ -48,7 +49,8 @@ impl DriveManager {
             let Some(enrolment) = table.enrolment(id).filter(|_| is_usable) else { continue };
             for (backup, &problem) in &entry.awaited {
                 let rule = table.config.backup(backup);
-                let rule = rule.filter(|rule| rule.schedule == Schedule::OnPlug && goes(rule, enrolment));
+                let rule =
+                    rule.filter(|rule| rule.schedule != Schedule::manual() && goes(&table.config, rule, enrolment));
                 let awaited = |rule: &BackupRule| AwaitedBackup {
                     drive: id.clone(),
                     rule: rule.clone(),

@@ -105,6 +105,9 @@ impl DriveManager {
         let (proved, plan) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
         let reservation = self.reserve(&new);
+        if no_backup {
+            self.lock().await_next_times(plan.enrolment.id);
+        }
         self.mounted(&new, proved, plan, |entry| (entry.served, entry.due) = (no_backup, true));
         self.note_unreadable();
         Ok((new, reservation))

@@ -142,7 +142,7 @@ mod tests {
 
     /// A disk with two partitions of which the first has filesystem 10, and these enrolments.
     fn table(enrolments: Vec<Enrolment>) -> DriveTable {
-        let mut table = DriveTable::new(Config::default(), enrolments);
+        let mut table = DriveTable::new(Config::default(), enrolments, crate::drives::inspect::clock(), Uuid::nil());
         for facts in [device("sdb", None, None), device("sdb1", Some(1), Some(10)), device("sdb2", Some(2), None)] {
             table.devices.insert(facts);
         }

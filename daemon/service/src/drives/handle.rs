@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
+use super::overdue::Watched;
 use super::problem::{away, busy, failed, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
 use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, kept_shared, review, rows, secret};
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) register: EnrolmentStore,
     pub(super) run: std::path::PathBuf,
+    pub(super) state: std::path::PathBuf,
     /// Changes at each review of the table.
     pub(super) reviewed: watch::Sender<()>,
     /// Changes when a drive is shown that was not.
@@ -64,9 +66,10 @@ impl DriveManager {
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
         // Before the devices are listed: a container that is locked here must not be seen as unlocked.
         let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
-        let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
+        let (register, enrolments, watched) = opened.context("cannot read which drives are enrolled")?;
         let mut events = devices.events().context("cannot listen to udev")?;
         let (manager, plugged) = Self::new(config, (devices, clock), (hooks, destinations), register, enrolments);
+        manager.lock().watched = watched;
         manager.look_at_mounts().await;
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);
@@ -86,11 +89,12 @@ impl DriveManager {
     ) -> (Self, mpsc::UnboundedReceiver<PlugEvent>) {
         let (plugs, received) = mpsc::unbounded_channel();
         let manager = Self(Arc::new(Shared {
-            table: Mutex::new(DriveTable::new(config.clone(), enrolments)),
+            table: Mutex::new(DriveTable::new(config.clone(), enrolments, clock.clone(), register.machine())),
             devices,
             clock,
             register,
             run: config.run.clone(),
+            state: config.state.clone(),
             reviewed: watch::Sender::new(()),
             arrived: watch::Sender::new(()),
             plugs,
@@ -372,7 +376,7 @@ fn open(
     devices: &dyn Devices,
     state: &std::path::Path,
     run: &std::path::Path,
-) -> crate::device::Result<(EnrolmentStore, Vec<Enrolment>)> {
+) -> crate::device::Result<(EnrolmentStore, Vec<Enrolment>, Watched)> {
     for left in devices.detach_leftovers(run) {
         tracing::info!("{} was left mounted by an earlier run and is unmounted", left.display());
     }
@@ -386,5 +390,7 @@ fn open(
     for what in bad.values() {
         tracing::error!("{what}");
     }
-    Ok((register, enrolments))
+    let reading = || crate::device::Error::system(format!("reading {}", state.display()));
+    let watched = Watched::open(state).map_err(reading())?;
+    Ok((register, enrolments, watched))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::DriveId;
 use super::handle::DriveManager;
+use crate::clock::{Clock, Reading};
 use crate::device::Secret;
 use crate::types::Error;
 
@@ -17,6 +18,11 @@ pub(crate) struct Inspection {
     /// A person mounted it.
     pub is_kept: bool,
     pub is_mounted: bool,
+}
+
+/// Clocks that stand still.
+pub(super) fn clock() -> Clock {
+    Clock::of(|| Reading { wall: 1_800_000_000, boot: 1, boot_id: uuid::Uuid::nil(), synchronised: None })
 }
 
 impl DriveManager {

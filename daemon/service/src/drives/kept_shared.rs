@@ -9,6 +9,7 @@ use super::handle::DriveManager;
 use super::problem::failed;
 use super::rows;
 use super::table::{DriveTable, goes};
+use super::volumes::VolumeEntry;
 use crate::backups::{GivenUp, Identity, MOST_PINS, PairUuids, SharedSnapshot};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
@@ -164,7 +165,7 @@ pub(super) fn because(enrolment: &Enrolment, backup: &str) -> Option<GivenUp> {
 /// which has not run on the drive yet: perhaps it is this one with another name.
 pub(super) fn is_needed_on(table: &DriveTable, enrolment: &Enrolment, backup: &str) -> bool {
     let has_run = |name: &str| rows::known(enrolment, name).is_ok_and(|known| known.newest().is_some());
-    let is_new = |rule: &BackupRule| goes(rule, enrolment) && !has_run(rule.name.as_str());
+    let is_new = |rule: &BackupRule| goes(&table.config, rule, enrolment) && !has_run(rule.name.as_str());
     let is_needed = || table.config.backup(backup).is_some() || table.config.backups.iter().any(is_new);
     !enrolment.given_up.contains_key(backup) && is_needed()
 }
@@ -174,7 +175,10 @@ fn needs_snapshot(enrolment: &Enrolment, backup: &str) -> bool {
     !enrolment.given_up.contains_key(backup) && known()
 }
 
-fn is_attached(table: &DriveTable, enrolment: &Enrolment) -> bool {
+pub(super) fn is_attached(table: &DriveTable, enrolment: &Enrolment) -> bool {
+    if enrolment.is_volume {
+        return table.volumes.get(&enrolment.id).is_some_and(VolumeEntry::is_there);
+    }
     let shown = table.shown.get(&DriveId::from(enrolment.id));
     shown.is_some_and(|shown| !shown.borrow().device.is_empty())
 }

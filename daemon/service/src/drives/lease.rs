@@ -132,6 +132,7 @@ impl Lease {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.manager.end_use_of_volume(&self.id);
         self.manager.entry(&self.id, |entry| entry.leased = entry.leased.saturating_sub(1));
         self.manager.review();
     }
@@ -144,6 +145,10 @@ impl DriveManager {
         need: Need,
         reservation: DriveReservation,
     ) -> Result<Lease, Error> {
+        let reservation = match self.lease_volume(id, reservation).await {
+            Ok(lease) => return lease,
+            Err(reservation) => reservation,
+        };
         let guard = self.lock_drive(id).await?;
         let lease = self.hold(id, need, reservation).await;
         self.done(guard);

@@ -17,7 +17,8 @@
 //! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
 //!   logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
 //!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups;
-//!   `unbegun` finds those that a plug did not begin.
+//!   `volumes` are the volumes of this machine that backups go to, which the service does not mount;
+//!   `due` are those that begin at a plug or by their times, and `unbegun` those that a plug did not begin.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
@@ -25,6 +26,7 @@
 mod awaited;
 mod damage;
 mod drive_lock;
+mod due;
 mod enrolling;
 mod erasing;
 mod handle;
@@ -38,6 +40,7 @@ mod mounting;
 mod not_done;
 mod origins;
 mod other_mounts;
+mod overdue;
 mod problem;
 mod records;
 mod release;
@@ -49,6 +52,7 @@ mod secret;
 mod shown;
 mod table;
 mod unbegun;
+mod volumes;
 
 use std::fmt;
 
@@ -60,6 +64,7 @@ use crate::types::DestinationId;
 
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
+pub(crate) use due::DueNow;
 pub use handle::DriveManager;
 pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;

@@ -48,6 +48,7 @@ impl DriveManager {
             if is_mounted {
                 entry.kept = true;
                 entry.unremoved = false;
+                entry.is_made_safe = false;
                 entry.served = true;
             }
             is_mounted

@@ -66,6 +66,7 @@ impl DriveManager {
                 return;
             }
             table.not_done.set(enrolled, backup, attempt);
+            table.note_failed_attempt(enrolled, backup);
             if let Some(entry) = table.entries.get_mut(id) {
                 entry.settled.insert(backup.to_owned());
             }
@@ -91,7 +92,7 @@ impl DriveManager {
     pub(crate) fn backup_not_begun(&self, id: &DriveId, backup: &str, attempt: Attempt) {
         let reason = attempt.reason.clone();
         tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the backup \"{backup}\" does not begin: {reason}");
-        let label = self.drive(id).map(|drive| drive.label.clone()).unwrap_or_default();
+        let label = self.label(id).unwrap_or_default();
         let event = Event::of(Kind::BackupFailed, id.as_str(), &label);
         let error = Some(attempt.error);
         self.0.hooks.tell(Event { backup: backup.to_owned(), error, message: reason, ..event });

@@ -66,6 +66,7 @@ impl DriveManager {
             (entry.served, entry.beginning) = (true, false);
             entry.removal.send_replace(false);
             (entry.unremoved, entry.removed) = (done.is_err(), done.is_ok());
+            entry.is_made_safe = done.is_ok();
         });
         if let Err(error) = &done {
             self.note_failed_release(id, error, mount_changes).await;
@@ -100,7 +101,7 @@ impl DriveManager {
         }
         let mut table = self.lock();
         let Some(decision) = table.decision(id) else { return AfterUse::Unchanged };
-        let (reserved, on_finish) = (table.reservations(id), table.config.drives.on_finish);
+        let (reserved, on_finish) = (table.reservations(id), table.on_finish(id));
         let Some(entry) = table.entries.get_mut(id) else { return AfterUse::Unchanged };
         let backups_begin = decision.action == Action::Backup;
         let (due, kept, unremoved) = (entry.due, entry.kept, entry.unremoved);
@@ -145,6 +146,7 @@ impl DriveManager {
         if failed > 0 || is_new {
             self.review();
         }
+        self.look_at_volumes().await;
         self.look_for_sources();
     }
 

@@ -1,14 +1,15 @@
 //! Which backups are due, and the last good one on each drive.
 
-use crate::types::{BackupStatus, Problem, Warning};
+use crate::types::{BackupStatus, DestinationKind, Problem, Warning};
 
 use super::DriveId;
+use super::due;
 use super::handle::DriveManager;
 use super::kept_shared;
 use super::shown;
 use super::table::{DriveTable, goes};
 use crate::backups::{FullReason, LeftOut, RecordV1, SharedRecord, SharedSnapshot};
-use crate::config::{BackupRule, Nested, Schedule, WorkerRule};
+use crate::config::{BackupRule, Nested, WorkerRule};
 use crate::enrolment::Enrolment;
 
 impl DriveManager {
@@ -38,10 +39,11 @@ pub(super) fn rows(table: &DriveTable) -> Vec<(&BackupRule, Vec<BackupStatus>)> 
         if !rule.enabled {
             return vec![BackupStatus { disabled: true, ..named(rule) }];
         }
-        let drives = table.enrolments.iter().filter(|enrolment| goes(rule, enrolment));
+        let drives = table.enrolments.iter().filter(|enrolment| goes(&table.config, rule, enrolment));
         let mut rows: Vec<BackupStatus> = drives.map(|enrolment| row(table, rule, enrolment)).collect();
         if rows.is_empty() {
-            rows.push(BackupStatus { problems: vec![Problem::NoDrive], ..named(rule) });
+            let overdue = table.is_overdue(rule, table.now());
+            rows.push(BackupStatus { problems: vec![Problem::NoDrive], overdue, ..named(rule) });
         }
         rows
     };
@@ -74,27 +76,34 @@ pub(super) fn restored(enrolment: &Enrolment) -> Vec<SharedSnapshot> {
 }
 
 fn named(rule: &BackupRule) -> BackupStatus {
-    BackupStatus { name: rule.name.as_str().to_owned(), ..BackupStatus::default() }
+    BackupStatus { name: rule.name.as_str().to_owned(), schedule: rule.schedule.entries(), ..BackupStatus::default() }
 }
 
 fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupStatus {
     let id = DriveId::from(enrolment.id);
     let shown = table.shown.get(&id).map(|shown| shown.borrow().clone());
-    let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
+    let attached = kept_shared::is_attached(table, enrolment);
     let known = known(enrolment, rule.name.as_str());
-    let mut problems = shown.map(|drive| drive.is.problems).unwrap_or_default();
+    let of_volume = || table.volume(&id).map(|volume| volume.problems(enrolment)).unwrap_or_default();
+    let mut problems = shown.map_or_else(of_volume, |drive| drive.is.problems);
     problems.extend(shown::of_backups(table, enrolment, [rule.name.as_str()]));
     problems.retain(|problem| problem.concerns(rule.name.as_str()));
     if let Err(sentence) = &known {
         problems.insert(0, Problem::RecordUnreadable { sentence: sentence.clone() });
     }
     let left_out = table.left_out.get(&enrolment.id).and_then(|of_it| of_it.get(rule.name.as_str())).copied();
-    let last = known.as_ref().ok().and_then(SharedRecord::newest).and_then(|newest| u64::try_from(newest.time).ok());
+    let last = due::last_good(rule, enrolment).and_then(|time| u64::try_from(time).ok());
+    let now = table.now();
+    let by_times = table.due(rule, enrolment, now);
     BackupStatus {
-        due: rule.schedule == Schedule::OnPlug,
-        drive: Some(id.as_str().to_owned()),
+        // A volume is never plugged in.
+        due: (rule.schedule.is_on_plug() && !enrolment.is_volume) || by_times.is_due,
+        next_run: by_times.begins.and_then(micros),
+        overdue: table.is_overdue_on(rule, enrolment, now),
+        drive: Some(table.destination_id(&id).0),
+        kind: if enrolment.is_volume { DestinationKind::Volume } else { DestinationKind::Drive },
         drive_label: Some(enrolment.label().to_owned()),
-        drive_names: Some(enrolment.names()),
+        drive_names: Some(table.names(enrolment)),
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
         problems,
@@ -112,6 +121,11 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
             .collect(),
         ..named(rule)
     }
+}
+
+/// In microseconds since 1970.
+pub(super) fn micros(seconds: i64) -> Option<u64> {
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::types::{DestinationKind, DestinationProperties, DriveHealth, DrivePro
 
 use super::DriveId;
 use super::table::{DriveEntry, DriveTable, goes};
-use super::{damage, replaced};
+use super::{damage, replaced, rows};
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Finding, Readings};
 use crate::enrolment::{Enrolment, Member};
@@ -64,7 +64,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         .filter(|_| enrolment.is_none() && devices.iter().any(|device| table.is_claimed(device)));
     let label = label(content.map(|content| content.label.as_str()), enrolment);
     let is = DriveProperties {
-        names: names(&id, &label, enrolment),
+        names: names(table, &id, &label, enrolment),
         label,
         model: outer.map(|facts| facts.model.clone()).unwrap_or_default(),
         serial: outer.map(|facts| facts.serial.clone()).unwrap_or_default(),
@@ -97,7 +97,7 @@ pub(super) fn away(table: &DriveTable, id: &DriveId, unwritable: String) -> Opti
     let Some(enrolment) = table.enrolment(id) else { return unreadable(table, id) };
     let label = enrolment.label().to_owned();
     let is = DriveProperties {
-        names: names(id, &label, Some(enrolment)),
+        names: names(table, id, &label, Some(enrolment)),
         label,
         serial: enrolment.members.first().map(|member| member.serial.clone()).unwrap_or_default(),
         device_count: enrolment.members.len() as u64,
@@ -181,8 +181,8 @@ pub(super) fn destination(table: &DriveTable, drive: &Drive) -> Option<Destinati
         free: enrolment.map(|one| readings(table, one).free).unwrap_or_default(),
         size: drive.size,
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
-        next_run: 0,
-        overdue: false,
+        next_run: enrolment.and_then(|one| table.next_run(one)).and_then(rows::micros).unwrap_or_default(),
+        overdue: enrolment.is_some_and(|one| table.is_any_overdue(one)),
         backups,
         origins: enrolment.and_then(|one| table.origins.get(&one.id)).cloned().unwrap_or_default(),
     })
@@ -222,7 +222,7 @@ fn size(devices: &[&BlockDevice], enrolment: Option<&Enrolment>) -> u64 {
 
 /// The names of the backups that go to it.
 fn backups(config: &Config, enrolment: &Enrolment) -> Vec<String> {
-    let rules = config.backups.iter().filter(|rule| goes(rule, enrolment));
+    let rules = config.backups.iter().filter(|rule| goes(config, rule, enrolment));
     rules.map(|rule| rule.name.as_str().to_owned()).collect()
 }
 
@@ -266,8 +266,8 @@ fn label(now: Option<&str>, enrolment: Option<&Enrolment>) -> String {
 }
 
 /// What commands call it.
-fn names(id: &DriveId, label: &str, enrolment: Option<&Enrolment>) -> Vec<String> {
-    let mut names = enrolment.map_or_else(|| vec![id.as_str().to_owned()], Enrolment::names);
+fn names(table: &DriveTable, id: &DriveId, label: &str, enrolment: Option<&Enrolment>) -> Vec<String> {
+    let mut names = enrolment.map_or_else(|| vec![id.as_str().to_owned()], |enrolment| table.names(enrolment));
     if !label.is_empty() && !names.iter().any(|name| name == label) {
         names.push(label.to_owned());
     }

@@ -10,13 +10,17 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::drive_lock::DriveLock;
+use super::due::AllAttempts;
 use super::journal::Journal;
 use super::mount::Mounted;
 use super::not_done::NotDone;
+use super::overdue::Watched;
 use super::problem::Unwritable;
+use super::volumes::Volumes;
 use super::{Drive, DriveId};
 use crate::backups::SourceProblem;
-use crate::config::{BackupRule, Config, Schedule};
+use crate::clock::Clock;
+use crate::config::{BackupRule, Config, DestinationPlace, OnFinish};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
 use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
@@ -55,6 +59,15 @@ pub(super) struct DriveTable {
     pub(super) readings: BTreeMap<Uuid, Readings>,
     /// Which machines made the snapshots on it when it was used last, by enrolment.
     pub(super) origins: BTreeMap<Uuid, Vec<SnapshotsOfMachine>>,
+    /// The volumes of this machine that backups go to.
+    pub(super) volumes: Volumes,
+    /// The attempts at backups that did not succeed.
+    pub(super) attempts: AllAttempts,
+    /// What was reported of backups that are overdue.
+    pub(super) watched: Watched,
+    pub(super) clock: Clock,
+    /// The id of this machine.
+    pub(super) machine: Uuid,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -80,6 +93,8 @@ pub(super) struct DriveEntry {
     pub(super) released: bool,
     /// A user mounted it: the end of a backup does not unmount it.
     pub(super) kept: bool,
+    /// A user asked for its removal, which succeeded: no backup begins by its times until the next plug.
+    pub(super) is_made_safe: bool,
     /// A user asked for its removal, which failed: it is released all the same when nothing uses it any more.
     pub(super) unremoved: bool,
     /// A user asked for its removal, and it was released.
@@ -137,6 +152,7 @@ impl DriveEntry {
             served: false,
             released: false,
             kept: false,
+            is_made_safe: false,
             unremoved: false,
             removed: false,
             due: false,
@@ -167,6 +183,7 @@ impl DriveEntry {
             // What was begun before has mounted it anew: a user or a job works with it.
             (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
             (self.unremoved, self.beginning, self.is_switched_off) = (false, false, false);
+            self.is_made_safe = false;
             (self.not_begun, self.settled) = (None, BTreeSet::new());
             return;
         }
@@ -220,7 +237,7 @@ impl DriveEntry {
 }
 
 impl DriveTable {
-    pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
+    pub(super) fn new(config: Config, enrolments: Vec<Enrolment>, clock: Clock, machine: Uuid) -> Self {
         let (devices, entries, shown) = (DeviceTable::default(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
         let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
@@ -245,6 +262,11 @@ impl DriveTable {
             left_out,
             readings,
             origins,
+            volumes: Volumes::new(),
+            attempts: AllAttempts::new(),
+            watched: Watched::default(),
+            clock,
+            machine,
         }
     }
 
@@ -344,9 +366,11 @@ impl DriveTable {
     }
 
     fn with_input<T>(&self, in_use: &[DriveUse], ask: impl FnOnce(&PolicyInput<'_>) -> T) -> T {
-        let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
-        let on_plug =
-            |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
+        // With times alone, a plug is over at once where none is due.
+        let going = |rule: &&BackupRule| rule.schedule.is_on_plug() || rule.schedule.has_times();
+        let on_plug = |enrolment: &&Enrolment| {
+            self.config.backups.iter().filter(going).any(|rule| goes(&self.config, rule, enrolment))
+        };
         let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
         let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
         let devices: Vec<BlockDevice> = self.devices.values().cloned().collect();
@@ -373,6 +397,30 @@ impl DriveTable {
         let mut in_use = self.drive_uses(Some(id));
         in_use.iter_mut().filter(|one| Some(one.enrolment) == id.enrolment()).for_each(|one| one.released = false);
         self.decisions_with(&in_use).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
+    }
+
+    /// What the configuration and commands call a destination: its id, its labels, and its name in the configuration.
+    pub(super) fn names(&self, enrolment: &Enrolment) -> Vec<String> {
+        if let Some(volume) = self.volumes.get(&enrolment.id) {
+            return vec![volume.name().as_str().to_owned()];
+        }
+        let mut names = enrolment.names();
+        // A name that means another destination is none of it.
+        names.retain(|name| self.config.destination(name).is_none());
+        let configured = self.config.destinations.iter().map(|destination| destination.name.as_str());
+        names.extend(configured.filter(|name| is_named(&self.config, name, enrolment)).map(str::to_owned));
+        names
+    }
+
+    /// The action after the backups of a drive.
+    pub(super) fn on_finish(&self, id: &DriveId) -> OnFinish {
+        let of_it = self.enrolment(id).and_then(|enrolment| {
+            self.config.destinations.iter().find_map(|destination| match &destination.place {
+                DestinationPlace::Drive { drive, on_finish } if enrolment.is_called(drive) => *on_finish,
+                DestinationPlace::Drive { .. } | DestinationPlace::Volume { .. } => None,
+            })
+        });
+        of_it.unwrap_or(self.config.drives.on_finish)
     }
 
     /// The devices behind nodes.
@@ -449,9 +497,18 @@ pub(super) fn disks(devices: &[&BlockDevice]) -> Disks {
     disks.map(|disk| (disk.node.clone(), disk.diskseq)).collect()
 }
 
-/// Whether a backup goes to a drive.
-pub(super) fn goes(rule: &BackupRule, enrolment: &Enrolment) -> bool {
-    rule.enabled && rule.drives.iter().any(|name| enrolment.is_called(name))
+/// Whether a backup goes to this destination.
+pub(super) fn goes(config: &Config, rule: &BackupRule, enrolment: &Enrolment) -> bool {
+    rule.enabled && rule.drives.iter().any(|name| is_named(config, name, enrolment))
+}
+
+/// Whether the configuration calls it so. The name of a configured destination comes before the labels of drives.
+pub(super) fn is_named(config: &Config, name: &str, enrolment: &Enrolment) -> bool {
+    match config.destination(name).map(|destination| &destination.place) {
+        Some(DestinationPlace::Volume { uuid, .. }) => enrolment.is_volume && enrolment.id == uuid.uuid(),
+        Some(DestinationPlace::Drive { drive, .. }) => !enrolment.is_volume && enrolment.is_called(drive),
+        None => !enrolment.is_volume && enrolment.is_called(name),
+    }
 }
 
 fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<DriveUse> {

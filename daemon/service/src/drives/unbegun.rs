@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use super::DriveId;
 use super::handle::DriveManager;
-use super::table::{DriveEntry, DriveTable, goes};
-use crate::config::{BackupRule, Schedule};
+use super::table::{DriveEntry, DriveTable};
 use crate::policy::Action;
 use crate::types::{Attempt, Error, ErrorCode};
 
@@ -18,15 +17,6 @@ pub(crate) struct Unbegun {
     pub backups: Vec<String>,
     /// The last reason.
     pub error: Error,
-}
-
-/// The names of the backups that begin when this drive is plugged in.
-pub(super) fn due(table: &DriveTable, id: &DriveId) -> Vec<String> {
-    let enrolment = table.enrolment(id);
-    let is_due = |rule: &&BackupRule| {
-        rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|enrolment| goes(rule, enrolment))
-    };
-    table.config.backups.iter().filter(is_due).map(|rule| rule.name.as_str().to_owned()).collect()
 }
 
 /// Notes why the due backups of this plug have not begun.
@@ -62,7 +52,7 @@ fn take(table: &mut DriveTable, is_over: impl Fn(&DriveId, &DriveEntry) -> bool,
     let over: Vec<_> = over.filter_map(|(id, entry)| Some((id.clone(), entry.not_begun.take()?))).collect();
     let unbegun = over.into_iter().map(|(drive, reason)| {
         let is_settled = |name: &String| table.entries.get(&drive).is_some_and(|entry| entry.settled.contains(name));
-        let backups = due(table, &drive).into_iter().filter(|name| !is_settled(name)).collect();
+        let backups = table.due_at_plug(&drive).into_iter().filter(|name| !is_settled(name)).collect();
         let error = match reason.as_str() {
             "" => Error::new(ErrorCode::DeviceGone, untried),
             reason => Error::new(ErrorCode::Failed, reason),

@@ -60,10 +60,11 @@ impl Claims {
     }
 }
 
-/// As udev's `ID_FS_UUID` has them.
+/// As udev's `ID_FS_UUID` has them. Other programs mount the volumes of this machine.
 fn names(enrolments: &[Enrolment]) -> BTreeSet<String> {
-    let containers = enrolments.iter().flat_map(|enrolment| enrolment.members.iter().filter_map(|member| member.luks));
-    enrolments.iter().map(|enrolment| enrolment.filesystem).chain(containers).map(|uuid| uuid.to_string()).collect()
+    let drives = || enrolments.iter().filter(|enrolment| !enrolment.is_volume);
+    let containers = drives().flat_map(|enrolment| enrolment.members.iter().filter_map(|member| member.luks));
+    drives().map(|enrolment| enrolment.filesystem).chain(containers).map(|uuid| uuid.to_string()).collect()
 }
 
 #[cfg(test)]

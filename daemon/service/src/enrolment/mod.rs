@@ -134,6 +134,26 @@ impl EnrolmentStore {
         Ok(enrolment)
     }
 
+    /// Sees to it that a volume has a record with this name.
+    ///
+    /// # Errors
+    /// Its record cannot be read; or as for [`Self::write`].
+    pub(crate) fn keep_volume(&self, filesystem: Uuid, name: &str, now: u64) -> Result<Enrolment> {
+        let _changing = self.changing();
+        if self.unreadable().files.contains_key(&filesystem) {
+            return Err(Error::refused(
+                "the record of this destination cannot be read; the journal says why, and how to mend it",
+            ));
+        }
+        let before = self.written(filesystem);
+        let mut record = before.clone().unwrap_or_else(|| Enrolment::of_volume(filesystem, name, now));
+        record.set_name(name);
+        if before.as_ref() != Some(&record) {
+            self.write_now(&record)?;
+        }
+        Ok(record)
+    }
+
     /// Forgets one, also one that cannot be read. The token stays on the drive and means nothing.
     ///
     /// # Errors
@@ -208,7 +228,7 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
         return Err(format!("a butterdock of another version wrote it ({version}); update, or {next}"));
     }
     let mut enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(mistaken)?;
-    if enrolment.id != id || enrolment.members.is_empty() {
+    if enrolment.id != id || enrolment.members.is_empty() != enrolment.is_volume {
         return Err(format!("its content is not that of its name; {next}"));
     }
     enrolment.version = VERSION;
@@ -227,6 +247,27 @@ mod tests {
     fn enrolment() -> Enrolment {
         let member = Member { device: Uuid::new_v4(), luks: None, serial: "S".to_owned(), size: 1 << 30 };
         Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7)
+    }
+
+    #[test]
+    fn a_volume_is_recorded_by_its_filesystem_under_its_last_name() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
+        let filesystem = Uuid::new_v4();
+        register.keep_volume(filesystem, "pool", 7).expect("written");
+        register.change(filesystem, |record| record.last_backup = 9).expect("written");
+        let renamed = register.keep_volume(filesystem, "second", 8).expect("written");
+        assert_eq!((renamed.id, renamed.label(), renamed.last_backup, renamed.enrolled), (filesystem, "second", 9, 7));
+        let register = EnrolmentStore::open(state.path()).expect("opened");
+        assert_eq!(register.list().expect("listed"), (vec![renamed], BTreeMap::new()));
+        assert!(
+            fs::read_dir(state.path().join("udev")).expect("a folder").next().is_none(),
+            "udev leaves it to others"
+        );
+        fs::write(state.path().join(format!("drives/{filesystem}.json")), "{").expect("damaged");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
+        let refused = register.keep_volume(filesystem, "pool", 9).expect_err("it is not replaced").to_string();
+        assert!(refused.contains("cannot be read"), "{refused}");
     }
 
     #[test]

@@ -27,8 +27,11 @@ pub(crate) struct Enrolment {
     new_label: Option<String>,
     /// The filesystem's uuid.
     pub filesystem: Uuid,
-    /// Its devices, all of them.
+    /// Its devices, all of them; none of a volume.
     pub members: Vec<Member>,
+    /// It is a volume of this machine, which only the configuration names: it has no token, and is not mounted by the service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_volume: bool,
     /// The nonce last written to the drive.
     pub nonce: Uuid,
     /// The nonce that is being written to the drive; valid too, because the power can fail in between.
@@ -135,6 +138,7 @@ impl Enrolment {
             new_label: None,
             filesystem,
             members,
+            is_volume: false,
             nonce: Uuid::new_v4(),
             next_nonce: None,
             enrolled: now,
@@ -153,6 +157,16 @@ impl Enrolment {
             verified: 0,
             given_up: BTreeMap::new(),
         }
+    }
+
+    /// That of a volume, with its configured name: it is known by its filesystem.
+    pub(crate) fn of_volume(filesystem: Uuid, name: &str, now: u64) -> Self {
+        Self { id: filesystem, is_volume: true, ..Self::new(filesystem, name.to_owned(), Vec::new(), now) }
+    }
+
+    /// The volume has this name now.
+    pub(crate) fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.first_label);
     }
 
     /// The filesystem's label, as it was at the last mount.

@@ -54,6 +54,10 @@ pub(crate) enum Kind {
     Safe,
     /// The drive was unplugged before it was safe.
     Pulled,
+    /// A backup had no good run for too long.
+    Overdue,
+    /// It is no longer overdue.
+    Recovered,
 }
 
 impl Event {
@@ -99,6 +103,8 @@ impl Kind {
             Self::Full => "full",
             Self::Safe => "safe",
             Self::Pulled => "pulled",
+            Self::Overdue => "overdue",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -147,7 +153,9 @@ impl Sequence {
                 }
                 None => vec![event],
             },
-            Kind::Recognised | Kind::Unknown | Kind::Refused | Kind::Pulled => vec![event],
+            Kind::Recognised | Kind::Unknown | Kind::Refused | Kind::Pulled | Kind::Overdue | Kind::Recovered => {
+                vec![event]
+            }
         }
     }
 }
@@ -180,6 +188,8 @@ mod tests {
             Kind::Full,
             Kind::Safe,
             Kind::Pulled,
+            Kind::Overdue,
+            Kind::Recovered,
         ];
         let events = PAGE.split("The events are:").nth(1).expect("the events");
         for word in all.map(Kind::word) {

@@ -7,7 +7,7 @@ use super::queue::JobTarget;
 use crate::backups::BackupCause;
 use crate::config::VolumeName;
 use crate::drives::DriveId;
-use crate::types::{ErrorCode, JobKind, JobResult, JobState, TotalSource, Trigger};
+use crate::types::{DestinationId, DestinationKind, ErrorCode, JobKind, JobResult, JobState, TotalSource, Trigger};
 
 /// A job. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +70,10 @@ pub struct About {
 pub struct AboutDrive {
     /// Its id.
     pub id: DriveId,
-    /// The drive's label.
+    /// The drive's label; the configured name of a volume.
     pub label: String,
+    /// What it is as a destination.
+    pub kind: DestinationKind,
 }
 
 impl About {
@@ -86,10 +88,14 @@ impl About {
     }
 
     /// The id of the destination that it writes to or reads from, as a destination of backups.
-    pub fn destination(&self) -> Option<&DriveId> {
-        let drive = self.drive.as_ref().map(|drive| &drive.id);
+    pub fn destination(&self) -> Option<(DestinationId, DestinationKind)> {
+        let drive = self.drive.as_ref()?;
+        let id = match drive.kind {
+            DestinationKind::Drive => DestinationId::from(&drive.id),
+            DestinationKind::Volume => DestinationId(drive.label.clone()),
+        };
         match self.kind {
-            JobKind::Backup | JobKind::Restore | JobKind::Verify => drive,
+            JobKind::Backup | JobKind::Restore | JobKind::Verify => Some((id, drive.kind)),
             JobKind::Receive | JobKind::Remove | JobKind::Import => None,
         }
     }

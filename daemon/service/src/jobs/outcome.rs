@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn authorized_callers_see_backup_and_drive_names() {
         let id = crate::drives::DriveId::from(uuid::Uuid::from_u128(1));
-        let drive = super::super::job::AboutDrive { id, label: "Blue\n".to_owned() };
+        let drive = super::super::job::AboutDrive { id, label: "Blue\n".to_owned(), kind: Default::default() };
         let about = About { backup: Some("home".to_owned()), ..About::on_drive(JobKind::Backup, drive) };
         for ending in [reported(ErrorKind::Failed), Ending::Killed] {
             let (_, failure) = EndRules::TRANSFER.outcome(None, ending, Leftovers::default(), &about);

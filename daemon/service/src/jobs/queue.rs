@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn backups_run_one_at_a_time_per_drive() {
         let backup = |name: &str, drive: &str| {
-            let drive = AboutDrive { id: DriveId(drive.to_owned()), label: String::new() };
+            let drive = AboutDrive { id: DriveId(drive.to_owned()), label: String::new(), kind: Default::default() };
             About { backup: Some(name.to_owned()), ..About::on_drive(JobKind::Backup, drive) }
         };
         let jobs = [("home", "blue"), ("etc", "blue"), ("home", "red"), ("srv", "red")];

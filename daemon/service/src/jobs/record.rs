@@ -87,7 +87,7 @@ impl Record {
             volume: volume.as_ref().map_or_else(String::new, ToString::to_string),
             drive: drive.as_ref().map(|drive| drive.id.to_string()),
             drive_label: drive.as_ref().map(|drive| drive.label.clone()),
-            destination: job.about.destination().map(ToString::to_string),
+            destination: job.about.destination().map(|(id, _)| id.0),
             backup: backup.clone(),
             note: Some(job.note.clone()).filter(|note| !note.is_empty()),
             started_by_uid: job.uid(),
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_history_has_the_drives_label() {
-        let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
+        let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned(), kind: Default::default() };
         let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
         let total = Total { bytes: 0, source: TotalSource::Unknown };
         let job = Job { note: "full transfer".to_owned(), ..Job::new(Uuid::new_v4(), about, Trigger::Plug, 7, total) };

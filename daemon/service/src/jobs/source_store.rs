@@ -145,6 +145,9 @@ mod tests {
             schedule: Default::default(),
             nested: Default::default(),
             enabled: true,
+            spread: std::time::Duration::ZERO,
+            overdue: None,
+            overdue_for: Default::default(),
         }
     }
 

@@ -148,8 +148,8 @@ pub(crate) fn decisions(input: &PolicyInput<'_>) -> Vec<Decision> {
     let devices: Vec<BlockDevice> =
         input.devices.iter().filter(|device| shown::counts(device, input)).cloned().collect();
     let input = &PolicyInput { devices: &devices, ..*input };
-    let mut all: Vec<Decision> =
-        input.enrolments.iter().flat_map(|enrolment| enrolled::judge(enrolment, input)).collect();
+    let drives = input.enrolments.iter().filter(|enrolment| !enrolment.is_volume);
+    let mut all: Vec<Decision> = drives.flat_map(|enrolment| enrolled::judge(enrolment, input)).collect();
     let others = shown::others(input, &all);
     all.extend(others);
     all

@@ -27,7 +27,7 @@ fn enrolling_begins_the_backups_that_are_due() {
 
 #[test]
 fn a_drive_without_due_backups_is_released_after_its_enrolment() {
-    let manual = BackupRule { schedule: Schedule::Manual, ..rule("home", &["blue"]) };
+    let manual = BackupRule { schedule: Schedule::manual(), ..rule("home", &["blue"]) };
     for (backups, no_backup) in [(vec![], false), (vec![manual], false), (vec![rule("home", &["blue"])], true)] {
         for drive in kinds() {
             run(async {

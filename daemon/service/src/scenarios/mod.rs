@@ -14,6 +14,7 @@ mod random;
 mod releases;
 mod service;
 mod sources;
+mod timetable;
 mod unwritable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,12 +34,13 @@ use crate::backups::{
     BackupCause, BackupEvent, Identity, Lineage, NotOpened, RecordUpdate, SharedSnapshot, SourceProblem, Task,
 };
 use crate::clock::{Clock, Reading};
-use crate::config::{BackupRule, Config, ConfigFiles, OnFinish, Schedule};
+use crate::config::{BackupRule, Config, ConfigFiles, OnFinish};
 use crate::destinations::{Destination, Space};
 use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
 use crate::dir_handle::DirHandle;
 use crate::drives::{Drive, DriveId, DriveManager, Need};
 use crate::jobs::{Job, Look, OpenDirectories};
+use crate::schedule::Schedule;
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
 use crate::types::{BackupOptions, DestinationProperties, DriveState, EnrolOptions, Error, JobState};
@@ -104,9 +106,12 @@ fn rule(name: &str, drives: &[&str]) -> BackupRule {
         protect: Duration::ZERO,
         keep_shared_for: Duration::from_secs(180 * 24 * 3600),
         source_reserve: Default::default(),
-        schedule: Schedule::OnPlug,
         nested: Default::default(),
         enabled: true,
+        schedule: Schedule::default(),
+        spread: Duration::ZERO,
+        overdue: None,
+        overdue_for: Default::default(),
     }
 }
 
@@ -118,6 +123,10 @@ impl Fixture {
     }
 
     async fn start_with(devices: SimulatedDevices, home: Arc<TempDir>, config: Config) -> Self {
+        Self::start_at(devices, home, config, clock()).await
+    }
+
+    async fn start_at(devices: SimulatedDevices, home: Arc<TempDir>, config: Config, clock: Clock) -> Self {
         let config = Config { state: home.path().join("state"), run: home.path().join("run"), ..config };
         std::fs::create_dir_all(&config.state).expect("made");
         let (work, work_of) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::default());
@@ -129,6 +138,7 @@ impl Fixture {
             written: Arc::clone(&written),
             tasks: Arc::clone(&tasks),
             found: Arc::clone(&found),
+            clock: clock.clone(),
         };
         let machine = Machine {
             devices: Arc::new(devices.clone()),
@@ -136,7 +146,7 @@ impl Fixture {
             open_directories: OpenDirectories { open: places, find_source, look },
         };
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
-        let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
+        let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock);
         let service = started.await.expect("started");
         Self { devices, service, work, work_of, written, tasks, found, by_hand: Mutex::default(), config, home }
     }
@@ -388,6 +398,7 @@ struct Player {
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
     tasks: Arc<Mutex<Vec<Task>>>,
     found: Arc<Mutex<Found>>,
+    clock: Clock,
 }
 
 impl Player {
@@ -435,13 +446,14 @@ impl Player {
     async fn back_up(&self, worker: &SimulatedWorker) -> Result<(), ErrorKind> {
         let lineage = Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() };
         worker.report(&Report::Backup(BackupEvent::Lineage(lineage)));
+        let begun = self.clock.read().wall;
         let drive = self.work(worker).await?;
         let name = Uuid::new_v4().to_string();
         // From here to the report nothing is waited for.
         if !self.devices.save(&drive, &name) {
             return Err(ErrorKind::DeviceGone);
         }
-        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
+        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: begun };
         let learned = RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() };
         worker.report(&Report::Backup(BackupEvent::Pinned { learned }));
         lock(&self.written).push((drive, name));

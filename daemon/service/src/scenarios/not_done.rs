@@ -173,7 +173,7 @@ fn a_drive_made_safe_before_its_backups_begin_has_a_problem() {
 fn a_request_of_which_one_backup_cannot_begin_says_so() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
-        let manual = |name| BackupRule { schedule: Schedule::Manual, ..rule(name, &["blue"]) };
+        let manual = |name| BackupRule { schedule: Schedule::manual(), ..rule(name, &["blue"]) };
         let config = Config { max_queued: 1, backups: vec![manual("home"), manual("etc")], ..Config::default() };
         let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
         let id = fixture.enrol(&drive).await;
@@ -292,7 +292,7 @@ fn a_source_that_appears_during_a_removal_begins_nothing() {
 fn a_plug_that_mounts_nothing_leaves_a_problem_on_each_due_backup() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
-        let manual = BackupRule { schedule: Schedule::Manual, ..rule("srv", &["blue"]) };
+        let manual = BackupRule { schedule: Schedule::manual(), ..rule("srv", &["blue"]) };
         let backups = vec![rule("home", &["blue"]), rule("etc", &["blue"]), manual];
         let config = Config { backups, ..Config::default() };
         let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;

@@ -58,6 +58,9 @@ impl BackupProperties {
         self.left_out = last.and_then(|row| row.left_out).unwrap_or_default();
         for row in rows {
             self.due |= row.due;
+            self.overdue |= row.overdue;
+            let times = [self.next_run, row.next_run.unwrap_or_default()];
+            self.next_run = times.into_iter().filter(|time| *time != 0).min().unwrap_or_default();
             self.source_snapshots = self.source_snapshots.or(row.source_snapshots);
             self.source_held = self.source_held.or(row.source_held);
             for problem in row.problems {
@@ -70,7 +73,7 @@ impl BackupProperties {
             }
             let Some(id) = row.drive.map(DestinationId) else { continue };
             let last_good = row.last_good.unwrap_or_default();
-            self.destinations.push(BackupDestination { id, kind: DestinationKind::Drive, last_good });
+            self.destinations.push(BackupDestination { id, kind: row.kind, last_good });
         }
     }
 }
@@ -82,8 +85,16 @@ pub struct BackupStatus {
     pub name: String,
     /// Whether the configuration says `enabled = false`: then it never runs, and has no drive here.
     pub disabled: bool,
-    /// Whether it would run if the drive were plugged in now.
+    /// When it starts, as the configuration has it.
+    pub schedule: Vec<String>,
+    /// Whether it would run if the drive were plugged in now, or runs as soon as the drive is attached.
     pub due: bool,
+    /// When it begins on this drive by its times, in microseconds since 1970; not after now where that waits for the drive.
+    pub next_run: Option<u64>,
+    /// Whether there was no good run for too long: on this drive, or on any.
+    pub overdue: bool,
+    /// What the destination is.
+    pub kind: DestinationKind,
     /// The drive's id.
     pub drive: Option<String>,
     /// The drive's label.

@@ -134,7 +134,7 @@ pub struct SnapshotOnDrive {
     /// This machine made it, but the retention rule of no backup includes it: the backup is not configured any more, or has
     /// another source now.
     pub left_over: bool,
-    /// Its path from the top of the drive, as bytes.
+    /// Its path from the top of the drive, or from the directory of the volume, as bytes.
     pub path: Vec<u8>,
     /// It is the snapshot of a subvolume below the source.
     pub nested: Option<NestedOnDrive>,
@@ -177,14 +177,16 @@ impl Backups {
     }
 }
 
-/// The snapshots on the drive whose top is `root`, newest first; those of subvolumes below a source follow the source's.
+/// The complete snapshots below `root`, the top of a drive or the directory of a volume, newest first; those of subvolumes below a
+/// source follow the source's.
 ///
 /// # Errors
 /// The subvolumes cannot be listed.
 pub fn list_snapshots(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<SnapshotOnDrive>, Fault> {
     let mut found = Vec::new();
+    let top = place_of(root)?;
     for snapshot in list(root, &[])? {
-        let Some(path) = roots::path_of(root, snapshot.id)? else { continue };
+        let Some(path) = path_below(root, &top, snapshot.id)? else { continue };
         // Hidden: it is being received, or a killed worker left it.
         if !path.split(|&byte| byte == b'/').any(|part| name::hidden(part).is_some()) {
             found.push((path, snapshot));
@@ -197,6 +199,24 @@ pub fn list_snapshots(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<Sna
         found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).unzip();
     add_runs(&mut rows, &runs);
     Ok(by_run(rows))
+}
+
+/// Where a directory is on its filesystem: its path from the top-level subvolume, with a slash at its end; empty for the top of a
+/// drive. A volume of this machine may be any directory.
+fn place_of(root: BorrowedFd<'_>) -> Result<Vec<u8>, Fault> {
+    let id = subvolume::info(root)?.id;
+    let mut path = roots::path_of(root, id)?.unwrap_or_default();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend(roots::path_within(root, id, file::stat(root)?.ino)?.unwrap_or_default());
+    Ok(path)
+}
+
+/// The path of a subvolume from the directory `root` at `place`; `None` if it is not below that, or was deleted.
+fn path_below(root: BorrowedFd<'_>, place: &[u8], id: u64) -> Result<Option<Vec<u8>>, Fault> {
+    let path = roots::path_of(root, id)?;
+    Ok(path.and_then(|path| path.strip_prefix(place).filter(|path| !path.is_empty()).map(<[u8]>::to_vec)))
 }
 
 /// The largest list, because an answer must fit into a D-Bus message.
@@ -281,8 +301,9 @@ pub struct OpenSnapshot {
 /// # Errors
 /// The subvolumes cannot be listed, or the snapshot cannot be opened.
 pub fn open_snapshot(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OpenSnapshot>, Fault> {
+    let top = place_of(root)?;
     for id in roots::subvolumes_by_uuid(root, uuid.0)? {
-        let Some(path) = roots::path_of(root, id)? else { continue };
+        let Some(path) = path_below(root, &top, id)? else { continue };
         let above = path.iter().rposition(|&byte| byte == b'/').and_then(|at| path.get(..at)).unwrap_or(b".");
         let (Ok(above), Ok(path)) = (CString::new(above), CString::new(path.as_slice())) else { continue };
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;

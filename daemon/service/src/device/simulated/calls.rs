@@ -288,6 +288,9 @@ impl Devices for SimulatedDevices {
                 state.violations.push(format!("{} is switched off while it is in use", disk.name()));
                 return Err(Error::refused("it is in use"));
             }
+            if attached.drive.lock().stays_on {
+                return Ok(Power::LeftOn);
+            }
             if let Some(slot) = attached.slots.get_mut(place) {
                 slot.is_off = true;
             }

@@ -28,6 +28,8 @@ pub(super) struct Medium {
     pub(super) saved: BTreeSet<String>,
     pub(super) is_write_protected: bool,
     pub(super) has_damaged_log: bool,
+    /// It cannot be switched off.
+    pub(super) stays_on: bool,
     /// Signatures of other formats; with any, udev's prober sees nothing.
     pub(super) beside: Vec<&'static str>,
 }
@@ -58,6 +60,7 @@ impl SimulatedDrive {
             saved: BTreeSet::new(),
             is_write_protected: false,
             has_damaged_log: false,
+            stays_on: false,
             beside: Vec::new(),
         })))
     }
@@ -86,6 +89,7 @@ impl SimulatedDrive {
             saved: medium.saved.clone(),
             is_write_protected: false,
             has_damaged_log: false,
+            stays_on: false,
             beside: medium.beside.clone(),
         })))
     }

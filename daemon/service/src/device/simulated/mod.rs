@@ -139,6 +139,11 @@ impl SimulatedDevices {
         drive.lock().has_damaged_log = has_damaged_log;
     }
 
+    /// Its hardware cannot be switched off.
+    pub(crate) fn set_stays_on(&self, drive: &SimulatedDrive) {
+        drive.lock().stays_on = true;
+    }
+
     /// Pulls a drive out: what was not saved is lost.
     pub(crate) fn pull(&self, drive: &SimulatedDrive) {
         let mut state = self.state();

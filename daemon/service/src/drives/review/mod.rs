@@ -55,6 +55,7 @@ impl DriveManager {
             let next = look(&mut table);
             // While the table is locked, so that the later of two reviews is shown last.
             self.0.destinations.set(DestinationKind::Drive, destinations(&table));
+            self.0.destinations.set(DestinationKind::Volume, table.volume_destinations());
             next
         };
         for entry in &next.log {
@@ -274,7 +275,7 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
         Action::Backup => {
             let Some(gone) = entry.mount.as_ref().map(|mount| mount.gone.subscribe()) else { return };
             entry.beginning = true;
-            next.plugged.push((id.clone(), unbegun::due(table, id), gone));
+            next.plugged.push((id.clone(), table.due_at_plug(id), gone));
         }
         // What failed because of the reason is tried again without it.
         Action::Refuse(_) => entry.tried.clear(),
@@ -348,7 +349,8 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> Vec<DriveId
 /// Shows the drives without devices: enrolled ones as away, and those that can be unplugged as safe. Others are not shown any
 /// more. Returns whether one was not shown.
 fn show_away(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> bool {
-    let enrolled = table.enrolments.iter().map(|enrolment| enrolment.id).chain(table.unreadable.files.keys().copied());
+    let drives = table.enrolments.iter().filter(|enrolment| !enrolment.is_volume);
+    let enrolled = drives.map(|enrolment| enrolment.id).chain(table.unreadable.files.keys().copied());
     let known: BTreeSet<DriveId> = enrolled.map(DriveId::from).chain(table.shown.keys().cloned()).collect();
     let mut arrived = false;
     for id in known.difference(there) {

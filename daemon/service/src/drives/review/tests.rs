@@ -35,7 +35,12 @@ fn disk() -> BlockDevice {
 fn table(enrolled: bool) -> DriveTable {
     let member = Member { device: Uuid::from_u128(11), luks: None, serial: "S".to_owned(), size: 1000 };
     let enrolment = Enrolment::new(Uuid::from_u128(10), "Blue".to_owned(), vec![member], 1);
-    let mut table = DriveTable::new(Config::default(), if enrolled { vec![enrolment] } else { Vec::new() });
+    let mut table = DriveTable::new(
+        Config::default(),
+        if enrolled { vec![enrolment] } else { Vec::new() },
+        crate::drives::inspect::clock(),
+        Uuid::nil(),
+    );
     table.devices.insert(disk());
     table
 }

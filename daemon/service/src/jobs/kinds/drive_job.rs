@@ -124,7 +124,8 @@ impl DriveContext {
 
     /// A drive that was attached when the job was accepted, and is not now, was unplugged.
     fn seen(&self, error: Error) -> Error {
-        if self.manager.drive(&self.drive).is_some_and(|now| !now.device.is_empty()) {
+        let is_volume = self.manager.volume_name(&self.drive).is_some();
+        if is_volume || self.manager.drive(&self.drive).is_some_and(|now| !now.device.is_empty()) {
             return error;
         }
         let text = "the drive was unplugged before the job could begin; plug it in again, and start the job if it does not \

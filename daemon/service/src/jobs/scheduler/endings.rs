@@ -120,6 +120,14 @@ impl Scheduler {
             events::hook_ends(&self.hooks, &job);
         }
         let attempt = attempt(&job, entry.why);
+        if let (Some(drives), None) = (&entry.drives, &attempt)
+            && let (Some(drive), Some(backup)) = (&job.about.drive, &job.about.backup)
+        {
+            match *result {
+                JobResult::Succeeded => drives.backup_succeeded(&drive.id, backup),
+                JobResult::Cancelled | JobResult::Failed => drives.backup_cancelled(&drive.id, backup),
+            }
+        }
         if let (Some(drives), Some(attempt)) = (&entry.drives, attempt)
             && let (Some(drive), Some(backup)) = (&job.about.drive, &job.about.backup)
         {

@@ -106,6 +106,9 @@ impl Fixture {
             schedule: Default::default(),
             nested: Default::default(),
             enabled: true,
+            spread: std::time::Duration::ZERO,
+            overdue: None,
+            overdue_for: Default::default(),
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
         let (sources, retention) = (SourceStore::new(&at("state"), ON_SYSTEM), Retention::new(&at("state"), clock));

@@ -1,0 +1,188 @@
+//! Which backups are due on which drive: at a plug, and by their times.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::DriveId;
+use super::handle::DriveManager;
+use super::table::{DriveEntry, DriveTable, goes};
+use super::volumes::VolumeEntry;
+use crate::config::BackupRule;
+use crate::enrolment::Enrolment;
+use crate::policy::Action;
+use crate::schedule::{Attempts, Calendar, Due};
+
+/// The attempts that did not succeed since the service started. By the enrolment, and the name of the backup.
+pub(super) type AllAttempts = BTreeMap<Uuid, BTreeMap<String, Attempts>>;
+
+/// What the times of backups ask for now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct DueNow {
+    /// The backups that begin on attached drives, in the order of the configuration.
+    pub begin: Vec<(DriveId, String)>,
+    /// When something changes by itself next, in seconds since 1970.
+    pub next: Option<i64>,
+}
+
+impl DriveTable {
+    /// Wall time, in seconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        i64::try_from(self.clock.micros() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// A backup on one of its drives, by its times.
+    pub(super) fn due(&self, rule: &BackupRule, enrolment: &Enrolment, now: i64) -> Due {
+        let none = Attempts::default();
+        let attempts = self.attempts.get(&enrolment.id).and_then(|of| of.get(rule.name.as_str())).unwrap_or(&none);
+        Due::of(&rule.schedule, &self.calendar(rule), last_good(rule, enrolment), attempts, now)
+    }
+
+    /// When the times of a backup to this destination begin one next, in seconds since 1970; not after now where it is away.
+    pub(super) fn next_run(&self, enrolment: &Enrolment) -> Option<i64> {
+        let now = self.now();
+        let rules = self.config.backups.iter().filter(|rule| goes(&self.config, rule, enrolment));
+        rules.filter_map(|rule| self.due(rule, enrolment, now).begins).min()
+    }
+
+    fn calendar(&self, rule: &BackupRule) -> Calendar {
+        Calendar::of(self.clock.zone(), rule.spread, self.machine.into_bytes(), rule.name.as_str())
+    }
+
+    /// The names of the backups that begin when this drive is plugged in now.
+    pub(super) fn due_at_plug(&self, id: &DriveId) -> Vec<String> {
+        let Some(enrolment) = self.enrolment(id) else { return Vec::new() };
+        let now = self.now();
+        let is_due = |rule: &&BackupRule| {
+            goes(&self.config, rule, enrolment) && (rule.schedule.is_on_plug() || self.due(rule, enrolment, now).is_due)
+        };
+        self.config.backups.iter().filter(is_due).map(|rule| rule.name.as_str().to_owned()).collect()
+    }
+
+    /// What begins by its times.
+    fn due_now(&self, now: i64) -> DueNow {
+        let mut found = DueNow::default();
+        let mut moments = Vec::new();
+        for rule in self.config.backups.iter().filter(|rule| rule.enabled && rule.schedule.has_times()) {
+            // Also of drives that are away: what is shown of them changes then.
+            moments.extend(rule.schedule.next(now, &self.calendar(rule)));
+            for enrolment in self.enrolments.iter().filter(|enrolment| goes(&self.config, rule, enrolment)) {
+                let due = self.due(rule, enrolment, now);
+                let id = DriveId::from(enrolment.id);
+                if due.begins_at(now) {
+                    let is_there = self.volumes.get(&enrolment.id).is_some_and(VolumeEntry::is_there);
+                    if is_there || self.entries.get(&id).is_some_and(|entry| self.begins_by_itself(&id, entry)) {
+                        found.begin.push((id, rule.name.as_str().to_owned()));
+                    }
+                } else {
+                    moments.extend(due.begins);
+                }
+            }
+        }
+        found.next = moments.into_iter().filter(|moment| *moment > now).min();
+        found
+    }
+
+    /// Whether backups begin by their times on this attached drive now.
+    fn begins_by_itself(&self, id: &DriveId, entry: &DriveEntry) -> bool {
+        // Until the backups of a plug are jobs, the policy begins what is due; then nothing does but the times.
+        let is_served = (entry.served || entry.released) && !entry.beginning;
+        if !is_served || entry.absent || entry.is_made_safe || entry.unremoved {
+            return false;
+        }
+        let action = self.decision_after_release(id).map(|decision| decision.action);
+        action.is_some_and(|action| match action {
+            // One that cannot be used says why, as a problem.
+            Action::Mount(_)
+            | Action::Unlock(_)
+            | Action::AwaitSecret(_)
+            | Action::Leave
+            | Action::Refuse(_)
+            | Action::Degraded { .. } => true,
+            Action::Show | Action::Backup => false,
+        })
+    }
+}
+
+impl DriveTable {
+    /// The backup did not succeed.
+    pub(super) fn note_failed_attempt(&mut self, enrolled: Uuid, backup: &str) {
+        self.note_attempt(enrolled, backup, Attempts::failed);
+    }
+
+    /// No backup to this destination begins before its next time.
+    pub(super) fn await_next_times(&mut self, enrolled: Uuid) {
+        let names: Vec<String> = self.config.backups.iter().map(|rule| rule.name.as_str().to_owned()).collect();
+        names.iter().for_each(|name| self.note_attempt(enrolled, name, Attempts::cancelled));
+    }
+
+    fn note_attempt(&mut self, enrolled: Uuid, backup: &str, note: impl FnOnce(&mut Attempts, i64)) {
+        let now = self.now();
+        note(self.attempts.entry(enrolled).or_default().entry(backup.to_owned()).or_default(), now);
+    }
+}
+
+impl DriveManager {
+    /// What begins by its times now.
+    pub(crate) fn due_now(&self) -> DueNow {
+        let table = self.lock();
+        table.due_now(table.now())
+    }
+
+    /// A moment has come at which backups become due: what is shown of them changes, and what a plug begins.
+    pub(crate) fn look_at_times(&self) {
+        self.review();
+    }
+
+    /// A person cancelled the backup: it is not tried again before its next time.
+    pub(crate) fn backup_cancelled(&self, id: &DriveId, backup: &str) {
+        self.note_attempt(id, backup, Attempts::cancelled);
+    }
+
+    /// The backup has succeeded.
+    pub(crate) fn backup_succeeded(&self, id: &DriveId, backup: &str) {
+        self.note_attempt(id, backup, Attempts::succeeded);
+    }
+
+    fn note_attempt(&self, id: &DriveId, backup: &str, note: impl FnOnce(&mut Attempts, i64)) {
+        if let Some(enrolled) = id.enrolment() {
+            self.lock().note_attempt(enrolled, backup, note);
+        }
+    }
+}
+
+/// When the last good run of a backup to this drive began, in seconds since 1970. It is asked for at every look, so the rest of
+/// the record is not parsed.
+pub(super) fn last_good(rule: &BackupRule, enrolment: &Enrolment) -> Option<i64> {
+    let name = rule.name.as_str();
+    let newest = match (enrolment.shared.get(name), enrolment.pins.get(name)) {
+        (Some(record), _) => record.get("shared")?.as_array()?.last()?,
+        (None, older) => older?,
+    };
+    newest.get("time")?.as_i64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backups::{RecordUpdate, SharedRecord, SharedSnapshot};
+
+    #[test]
+    fn the_last_good_run_is_that_of_the_newest_shared_snapshot() {
+        let text = "name = \"home\"\nsource = \"/home\"\nto = []\n";
+        let rule = BackupRule::parse(text);
+        let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
+        assert_eq!(last_good(&rule, &blue), None);
+        blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": "x", "time": 5 }));
+        assert_eq!(last_good(&rule, &blue), Some(5));
+        let mut record = SharedRecord::default();
+        for time in [8, 9] {
+            let shared = SharedSnapshot { here: Default::default(), there: Default::default(), time };
+            record.learn(RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() });
+        }
+        blue.shared.insert("home".to_owned(), serde_json::to_value(&record).expect("written"));
+        assert_eq!(last_good(&rule, &blue), record.newest().map(|newest| newest.time));
+        blue.shared.insert("home".to_owned(), serde_json::json!(7));
+        assert_eq!(last_good(&rule, &blue), None);
+    }
+}

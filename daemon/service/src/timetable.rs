@@ -1,0 +1,86 @@
+//! Begins the backups that are due by their times, on drives that are attached.
+//!
+//! What is due is decided anew at each look, from the configuration, the records of the drives and the clock: see `schedule`.
+//! So a look that comes too late, twice or not at all is no fault. It looks when the next moment comes, when the clock is set,
+//! when the machine resumes, when drives or the configuration change, and every few minutes.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::Clock;
+use crate::drives::{DriveId, DriveManager, DueNow};
+use crate::supervisor::Heartbeat;
+
+/// After a suspend, devices, networks and people come back first.
+const GRACE: Duration = Duration::from_secs(120);
+/// The zone may have changed, which is not reported.
+const LOOK: i64 = 300;
+/// Boot time runs during a suspend, and the monotonic clock does not. They are read one after the other.
+const SUSPENDED: Duration = Duration::from_secs(3);
+
+/// Notices that the machine was suspended.
+#[derive(Debug)]
+struct Suspends {
+    boot: u64,
+    awake: Instant,
+    /// Nothing begins before.
+    grace: Option<Instant>,
+}
+
+impl Suspends {
+    fn new(clock: &Clock) -> Self {
+        Self { boot: clock.read().boot, awake: Instant::now(), grace: None }
+    }
+
+    /// Reads the clocks. Answers until when nothing begins.
+    fn grace(&mut self, clock: &Clock) -> Option<Instant> {
+        let (boot, awake) = (clock.read().boot, Instant::now());
+        let passed = Duration::from_secs(boot.saturating_sub(self.boot));
+        if passed > awake.saturating_duration_since(self.awake).saturating_add(SUSPENDED) {
+            self.grace = Some(awake + GRACE);
+        }
+        (self.boot, self.awake) = (boot, awake);
+        self.grace.take_if(|grace| *grace <= awake);
+        self.grace
+    }
+}
+
+/// It ends when the backup is a job, or is refused.
+pub(crate) type Beginning = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Follows the times; `begin` begins a backup that is due, unless it runs.
+pub(crate) async fn follow(
+    manager: DriveManager,
+    clock: Clock,
+    begin_due: impl Fn(DriveId, String) -> Beginning + Send,
+    mut pulse: Heartbeat,
+) -> anyhow::Error {
+    let mut changed = manager.reviewed();
+    let mut suspends = Suspends::new(&clock);
+    loop {
+        changed.mark_unchanged();
+        let grace = suspends.grace(&clock);
+        let DueNow { begin, next } = manager.due_now();
+        if grace.is_none() {
+            for (drive, backup) in begin {
+                pulse.during(begin_due(drive, backup)).await;
+            }
+        }
+        let look = clock.read().wall.saturating_add(LOOK);
+        let reached = async {
+            match grace {
+                Some(grace) => sleep_until(grace).await,
+                None => clock.reach(Some(next.map_or(look, |next| next.min(look)))).await,
+            }
+        };
+        tokio::select! {
+            () = reached => manager.look_at_times(),
+            is_there = changed.changed() => if is_there.is_err() {
+                return anyhow::anyhow!("its channel is closed");
+            },
+            () = pulse.answer() => {}
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A second pool of this machine as a destination: backed up to by time, listed, verified, restored from.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DESTINATION, MANAGER};
+use butterdock_dbus::path::destination_path;
+use butterdock_tests::compare::{self, Tree, same};
+use butterdock_tests::{Finished, Scenario, TIMEOUT, Volume, butterdock, butterdockd, no_options, run};
+use serde_json::Value;
+
+fn ran(scenario: &Scenario, words: &[&str]) -> Result<Finished> {
+    let mut command = Command::new(butterdock()?);
+    command.args(words).env("BUTTERDOCK_BUS_ADDRESS", scenario.fixture.bus.address()).stdin(Stdio::null());
+    run(&mut command, TIMEOUT)
+}
+
+fn json(scenario: &Scenario, words: &[&str]) -> Result<Value> {
+    let words = [&["--json"][..], words].concat();
+    serde_json::from_str(&ran(scenario, &words)?.success()?.out()).context("JSON")
+}
+
+fn uuid(volume: &Volume) -> Result<String> {
+    let mut command = Command::new("blkid");
+    let printed = run(command.args(["-s", "UUID", "-o", "value"]).arg(volume.device()?), TIMEOUT)?.success()?.out();
+    Ok(printed.trim().to_owned())
+}
+
+/// The row of the backup.
+fn row(scenario: &Scenario, backup: &str) -> Result<Value> {
+    let rows = json(scenario, &["backups"])?;
+    let rows = rows["backups"].as_array().context("rows")?;
+    rows.iter().find(|row| row["name"] == backup).cloned().context("a row")
+}
+
+/// The snapshots of the backup on the second pool, the oldest first.
+fn snapshots(scenario: &Scenario) -> Result<Vec<PathBuf>> {
+    let folder = scenario.tank.join("backups/butterdock/home");
+    let entries = if folder.exists() { fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()? } else { Vec::new() };
+    let mut all: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    all.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("home.")));
+    all.sort();
+    Ok(all)
+}
+
+fn newest_is_the_source(scenario: &Scenario) -> Result<()> {
+    let all = snapshots(scenario)?;
+    let newest = all.last().context("a snapshot")?;
+    same("the newest", &Tree::read(&scenario.source)?, &Tree::read(newest)?, compare::Rules::SOURCE_OF_INCREMENT)
+}
+
+#[test]
+fn a_second_pool_is_backed_up_by_time_and_restored_from() -> Result<()> {
+    let mut scenario = Scenario::with(&[])?;
+    fs::create_dir(scenario.tank.join("backups"))?;
+    let (source, beside) = (&scenario.source, scenario.pool.join("snapshots"));
+    let (second, own) = (uuid(&scenario.tank)?, uuid(&scenario.pool)?);
+    let mut text = fs::read_to_string(&scenario.fixture.configuration)?;
+    for (name, uuid, at) in [("second", &second, scenario.tank.join("backups")), ("own", &own, scenario.pool.join(""))]
+    {
+        text += &format!("\n[[destination]]\nname = \"{name}\"\nkind = \"volume\"\npath = {at:?}\nuuid = \"{uuid}\"\n");
+    }
+    text += &format!(
+        "\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {beside:?}\nto = [\"second\"]\nschedule = \"daily 02:00\"\n\
+         \n[[backup]]\nname = \"wrong\"\nsource = {source:?}\nsnapshots = {beside:?}\nto = [\"own\"]\nschedule = \"manual\"\n"
+    );
+    fs::write(&scenario.fixture.configuration, text)?;
+    scenario.fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
+    // It has never run there, so that it is due at once.
+    scenario.fixture.client.until("the backup by time", |_| Ok(row(&scenario, "home")?["due"] == false))?;
+    newest_is_the_source(&scenario)?;
+    let home = row(&scenario, "home")?;
+    ensure!(home["drive"] == "second" && home["attached"] == true && home["problem"].is_null(), "{home}");
+    ensure!(home["next_run"].as_u64() > home["last_good"].as_u64() && home["overdue"] == false, "{home}");
+    let path = destination_path("second");
+    let get = |property: &str| scenario.fixture.client.get::<String>(path.as_str(), DESTINATION, property);
+    ensure!((get("Kind")?, get("State")?) == ("volume".to_owned(), "present".to_owned()), "{home}");
+
+    // By hand it is an increment.
+    fs::write(scenario.source.join("changed"), "more")?;
+    ran(&scenario, &["backup", "home"])?.success()?;
+    newest_is_the_source(&scenario)?;
+    ensure!(snapshots(&scenario)?.len() == 2, "{:?}", snapshots(&scenario));
+    let jobs = json(&scenario, &["history"])?;
+    let last = jobs["history"].as_array().and_then(|all| all.first()).context("a job")?;
+    ensure!(last["result"] == "succeeded" && last["bytes_received"].as_u64() < Some(1 << 20), "{last}");
+
+    let listed = json(&scenario, &["snapshots", "--drive", "second"])?;
+    let listed = listed["snapshots"].as_array().context("snapshots")?;
+    ensure!(listed.len() == 2 && listed.iter().all(|one| one["backup"] == "home"), "{listed:?}");
+    let newest = listed[0]["uuid"].as_str().context("a uuid")?;
+    ran(&scenario, &["restore", "second", newest, "tank", "--as", "again"])?.success()?;
+    let (restored, source) = (Tree::read(&scenario.tank.join("again"))?, Tree::read(&scenario.source)?);
+    same("restored", &source, &restored, compare::Rules::SOURCE_OF_INCREMENT)?;
+    ran(&scenario, &["verify", "second"])?.success()?;
+
+    // The source's own filesystem is no destination.
+    let refused = ran(&scenario, &["backup", "wrong"])?;
+    ensure!(refused.code() != 0 && refused.err().contains("the same filesystem"), "{refused:?}");
+    let mut command = Command::new(butterdockd()?);
+    let said = run(command.arg("check-config").arg(&scenario.fixture.configuration), TIMEOUT)?.success()?.out();
+    ensure!(said.contains("on the filesystem of the destination \"own\" itself, which is no backup"), "{said}");
+
+    // What is not mounted is away, and comes back.
+    scenario.tank.unmount()?;
+    let state = |is: &str| scenario.fixture.client.until(is, |_| Ok(get("State")? == is));
+    state("away")?;
+    let refused = ran(&scenario, &["backup", "home"])?;
+    ensure!(refused.code() != 0, "{refused:?}");
+    scenario.tank.mount("")?;
+    state("present")
+}
