@@ -209,7 +209,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{IoClass, Schedule};
+    use crate::config::IoClass;
+    use crate::schedule::Schedule;
 
     /// The maker's file is empty if there is one text.
     fn loaded(texts: &[&str]) -> Result<Config, Mistake> {
@@ -277,7 +278,7 @@ mod tests {
         let config = loaded(&[maker, less]).expect("loaded");
         assert!(config.volumes.is_empty() && config.imports.is_empty());
         let home = &config.backups[0];
-        assert_eq!((home.drives[0].as_str(), home.schedule, home.enabled), ("Green", Schedule::Manual, true));
+        assert_eq!((home.drives[0].as_str(), &home.schedule, home.enabled), ("Green", &Schedule::manual(), true));
         assert_eq!((home.source.as_path(), home.protect.as_secs()), (Path::new("/home"), 2 * 24 * 3600));
         let off = loaded(&[maker, "[[backup]]\nname = \"home\"\nenabled = false\n"]).expect("loaded");
         assert!(!off.backups[0].enabled);

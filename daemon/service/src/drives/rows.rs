@@ -22,9 +22,10 @@ impl DriveManager {
 }
 
 impl DriveManager {
-    /// Whether an enrolled drive is called so.
+    /// Whether an enrolled drive, or a destination of the configuration, is called so.
     pub(crate) fn is_known(&self, name: &str) -> bool {
-        self.lock().enrolments.iter().any(|enrolment| enrolment.is_called(name))
+        let table = self.lock();
+        table.config.destination(name).is_some() || table.enrolments.iter().any(|enrolment| enrolment.is_called(name))
     }
 
     /// The configured backups.

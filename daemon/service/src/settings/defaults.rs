@@ -8,12 +8,17 @@ use crate::config::{BackupRule, LISTS};
 /// It is installed as documentation; tests compare it with the parser.
 const EXAMPLE: &str = include_str!("../../../data/butterdock.toml");
 /// Keys whose value in the example is only an example.
-const SAMPLES: [&str; 11] = [
+const SAMPLES: [&str; 16] = [
     "backup.folder",
     "backup.name",
+    "backup.overdue",
     "backup.snapshots",
     "backup.source",
     "backup.to",
+    "destination.kind",
+    "destination.name",
+    "destination.path",
+    "destination.uuid",
     "import.drive",
     "import.folder",
     "volume.name",
@@ -74,7 +79,9 @@ mod tests {
             "backup" => "name = \"home\"\nsource = \"/home\"\nto = [\"blue\"]\n",
             "volume" => "name = \"tank\"\npath = \"/tank\"\n",
             "import" => "drive = \"red\"\n",
-            "destination" => "name = \"red\"\n",
+            "destination" => {
+                "name = \"red\"\nkind = \"volume\"\npath = \"/red\"\nuuid = \"0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\"\n"
+            }
             list => panic!("what a [[{list}]] needs"),
         };
         let mut count = 0;
