@@ -45,11 +45,15 @@ fn nested(ended: &Ended) -> Result<(u64, u64)> {
 
 /// Restores a snapshot on the drive into a folder of a volume.
 fn restore(fixture: &Fixture, name: &str, into: &Path) -> Result<Ended> {
+    begin_restore(fixture, name, into)?.finish()?.success()
+}
+
+fn begin_restore(fixture: &Fixture, name: &str, into: &Path) -> Result<WorkerProcess> {
     let snapshot = File::open(fixture.destination().join(name))?;
     let (folder, into) = (File::open(fixture.destination())?, File::open(into)?);
     let order = json!({"restore": {"name": null, "writer_threads": null, "shared": []}});
     let descriptors = [snapshot.as_fd(), folder.as_fd(), into.as_fd()];
-    WorkerProcess::new(&butterdockd()?, &order, &descriptors)?.finish()?.success()
+    WorkerProcess::new(&butterdockd()?, &order, &descriptors)
 }
 
 /// A folder of a new volume that users can reach, and one that only root can.
@@ -182,6 +186,47 @@ fn a_run_that_was_killed_between_streams_is_no_run() -> Result<()> {
     restore(&fixture, &newest, &folders[0])?;
     let (now, whole) = (Tree::read(&fixture.live(""))?, Tree::read(&folders[0].join(&newest))?);
     same("after kills", &now, &whole, Rules::SOURCE_OF_INCREMENT)
+}
+
+#[test]
+fn a_killed_restore_leaves_nothing_that_the_next_one_does_not_sweep() -> Result<()> {
+    let fixture = fixture()?;
+    fs::write(fixture.live("large"), vec![b'z'; 100 << 20])?;
+    fixture.run(&order(START)?)?;
+    let one = runs(&fixture)?.pop().context("a run")?;
+    let (_volume, folders) = volume(&fixture)?;
+    let tree = Tree::read(&fixture.live(""))?;
+    let is_whole =
+        |folder: &Path| same("restored", &tree, &Tree::read(&folder.join(&one))?, Rules::SOURCE_OF_INCREMENT);
+    for folder in &folders {
+        let mut names = vec![one.clone()];
+        // During the transfer, and with the others in their places.
+        for is_in_place in [false, true] {
+            let mut worker = begin_restore(&fixture, &one, folder)?;
+            for _ in 0..3 {
+                worker.wait_for("published")?;
+            }
+            while is_in_place && worker.wait_for("phase")? == "receiving" {}
+            worker.kill()?;
+            // It may have been quicker than the signal.
+            if folder.join(&one).exists() {
+                is_whole(folder)?;
+                names.push(format!("{one}-quick"));
+                fs::rename(folder.join(&one), folder.join(format!("{one}-quick")))?;
+            } else if is_in_place {
+                let hidden = butterdock_tests::all_names(folder)?;
+                let has_nested = |name: &String| folder.join(name).join("alice/deep/photos/file").exists();
+                ensure!(hidden.iter().any(has_nested), "none was in its place: {hidden:?}");
+            }
+        }
+        restore(&fixture, &one, folder)?;
+        let left = all_but_records(folder)?;
+        ensure!(left == names, "it was not swept: {left:?}");
+        let hidden = butterdock_tests::all_names(&folder.join(".butterdock-staging"))?;
+        ensure!(hidden.iter().all(|name| !name.starts_with(".butterdock-")), "it was not swept: {hidden:?}");
+        is_whole(folder)?;
+    }
+    Ok(())
 }
 
 #[test]
