@@ -15,6 +15,7 @@ use butterdock_tests::{
 use serde_json::Value;
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
+const INVALID_ARGS: &str = "org.freedesktop.DBus.Error.InvalidArgs";
 const NOT_FOUND: &str = "org.butterdock.Butterdock1.Error.NotFound";
 
 /// Everything that changes something or tells a name.
@@ -45,7 +46,7 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
         ) => &mut command,
         (MANAGER, "SetBackup") => command.args(["s:mine", "o:{\"source\": \"/mine\", \"to\": [\"Blue\"]}"]),
         (MANAGER, "SetVolume") => command.args(["s:mine", "o:{\"path\": \"/srv/mine\"}"]),
-        (MANAGER, "SetDestination") => command.args(["s:mine", "o:{\"kind\": \"drive\", \"drive\": \"Blue\"}"]),
+        (MANAGER, "SetDestination") => command.args(["s:mine", "o:{\"kind\": \"no such kind\"}"]),
         (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination") => command.arg("s:mine"),
         (MANAGER, "SetDefaults") => command.arg("o:{\"history\": 100}"),
         (interface, method) => bail!("this test does not know how to call {interface}.{method}: teach it"),
@@ -54,9 +55,14 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
     Ok(command)
 }
 
-/// There is no drive to back up to: who may learns that.
+/// There is no drive to back up to, and no such destination: a caller who is authorized learns that.
 fn let_pass(row: &Row, said: &Value) -> bool {
-    said.get("answer").is_some() || (row.method == "Run" && said["error"] == NOT_FOUND)
+    let answer = match row.method {
+        "Run" | "RemoveDestination" => said["error"] == NOT_FOUND,
+        "SetDestination" => said["error"] == INVALID_ARGS,
+        _ => false,
+    };
+    said.get("answer").is_some() || answer
 }
 
 /// What one who is not root is answered.
