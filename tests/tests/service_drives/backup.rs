@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::interface::{DESTINATION, JOB};
+use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::{
     DriveObject, Event, Recorder, Recording, Row, Sandbox, Scenario, TIMEOUT, butterdockd, error_name, no_options, run,
@@ -124,8 +124,8 @@ fn times_safe(recording: &Recording, drive: &DriveObject) -> usize {
             let changed = message
                 .body()
                 .deserialize::<(String, Row, Vec<String>)>()
-                .map(|(_, changed, _)| word(&changed, "State"));
-            changed.is_ok_and(|state| state == "safe")
+                .map(|(interface, changed, _)| (interface, word(&changed, "State")));
+            changed.is_ok_and(|(interface, state)| interface == DRIVE && state == "safe")
         })
         .count()
 }

@@ -217,9 +217,11 @@ fn a_replaced_source_is_refused() -> Result<()> {
     is_refused(&scenario, "not mounted")?;
     fs::remove_dir(&scenario.source)?;
     is_refused(&scenario, "")?;
+    fs::write(aside.join("changed"), "x")?;
+    let before = scenario.good_backups()?;
+    // The backup begins when its source appears.
     fs::rename(&aside, &scenario.source)?;
-    fs::write(scenario.source.join("changed"), "x")?;
-    scenario.job("Backup", &no_options())?;
+    scenario.fixture.client.until("the backup", |_| Ok(scenario.good_backups()? > before))?;
     scenario.drive("safe", &DriveState::Safe)?;
     ensure!(scenario.newest_is_the_source()?, "no increment");
     Ok(())
