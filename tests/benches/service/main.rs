@@ -28,6 +28,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     stream: Option<PathBuf>,
 
+    /// Measure only how soon the daemon answers and cancels, and print that
+    #[arg(long, conflicts_with_all = ["record", "stream"])]
+    only_calls: bool,
+
     /// Append the table to this file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -48,6 +52,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<()> {
+    if options.only_calls {
+        say(&table::calls(&calls::run()?).join("\n"));
+        return Ok(());
+    }
     let stream = stream(options)?;
     let pairs = pairs::run(&stream, options.pairs)?;
     let rest = rest::run()?;

@@ -13,9 +13,7 @@ pub(crate) fn markdown(pairs: &[PairedRun], rest: &Rest, calls: &Calls) -> Resul
     let wall = ratio(pairs, |cost| cost.wall);
     let cpu = ratio(pairs, |cost| cost.cpu);
     let idle = rest.resident_after_a_job_kib;
-    let p99 = part(&calls.under_load, 99);
-    let cancel = part(&calls.cancel_at_work, 100).max(part(&calls.cancel_silent, 100));
-    let lines = [
+    let mut lines = vec![
         format!("## The service, {}", said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])?),
         String::new(),
         format!("- kernel: {}, {} cores", said("uname", &["-r"])?, std::thread::available_parallelism()?),
@@ -41,6 +39,18 @@ pub(crate) fn markdown(pairs: &[PairedRun], rest: &Rest, calls: &Calls) -> Resul
             "≤ 12 MiB",
             idle <= 12 << 10,
         ),
+    ];
+    lines.extend(self::calls(calls));
+    let cold = rest.cold.map(shown).join(", ");
+    lines.extend([row("first call to a daemon that the bus starts", &cold, "answers", true), String::new()]);
+    Ok(lines.join("\n"))
+}
+
+/// The rows of the calls.
+pub(crate) fn calls(calls: &Calls) -> Vec<String> {
+    let p99 = part(&calls.under_load, 99);
+    let cancel = part(&calls.cancel_at_work, 100).max(part(&calls.cancel_silent, 100));
+    vec![
         row(
             "GetManagedObjects, 40 drives, 200 backups, 2 jobs run, 50 wait, 20 clients follow: p99",
             &format!(
@@ -66,10 +76,7 @@ pub(crate) fn markdown(pairs: &[PairedRun], rest: &Rest, calls: &Calls) -> Resul
             "≤ 1 s",
             cancel <= Duration::from_secs(1),
         ),
-        row("first call to a daemon that the bus starts", &rest.cold.map(shown).join(", "), "answers", true),
-        String::new(),
-    ];
-    Ok(lines.join("\n"))
+    ]
 }
 
 fn row(what: &str, measured: &str, target: &str, met: bool) -> String {
