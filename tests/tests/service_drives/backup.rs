@@ -150,7 +150,7 @@ fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     ensure!(jobs.len() == 2 && jobs[0] == first.as_str(), "{jobs:?} {first}");
     for (job, name) in jobs.iter().zip(["home", "work"]) {
         scenario.succeeds(job)?;
-        let backup: String = client.get(job, JOB, "Backup")?;
+        let backup: String = client.get(job, JOB, "BackupName")?;
         ensure!(backup == name, "{backup}");
     }
     let safe = times_safe(&recording, &drive);

@@ -231,7 +231,7 @@ fn is_refused(scenario: &Scenario, why: &str) -> Result<()> {
     let (before, _) = names(&scenario.source_snapshots())?;
     let job = scenario.start_backup()?;
     let (state, error, message) = scenario.end_of_backup(&job)?;
-    let about: String = scenario.fixture.client.get(&job, JOB, "Backup")?;
+    let about: String = scenario.fixture.client.get(&job, JOB, "BackupName")?;
     ensure!(state == "failed" && about == "home" && message.contains(why), "{state} {error} {message} {about}");
     contains_all(&message, &["; "])?;
     scenario.drive("let go", &DriveState::Safe)?;
