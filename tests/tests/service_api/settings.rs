@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::path::volume_path;
+use butterdock_dbus::path::{backup_path, volume_path};
 use butterdock_dbus::{Error, ErrorName, ManagerProxy, RemoveOptions, SetOptions, Settings};
 use butterdock_tests::{Client, Service, Volume, no_options, run};
 use zbus::Variant;
@@ -83,6 +83,7 @@ fn a_backup_is_set_over_the_bus_and_comments_stay() -> Result<()> {
     ensure!(fs::metadata(service.configuration())?.permissions().mode() & 0o7777 == 0o640, "another mode");
     let rows = client.block_on(manager.proxy.list_backups(no_options()))?;
     ensure!(rows.len() == 1 && rows.iter().all(|row| row.name == "home"), "{rows:?}");
+    ensure!(client.objects()?.contains_key(&*backup_path("home")), "it has no object");
 
     // Nothing of this is written.
     let refused = manager.set("home", values(), &set_of(&revision));
