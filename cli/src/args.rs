@@ -148,6 +148,18 @@ pub(crate) struct Enrol {
     #[arg(long)]
     pub(crate) format: bool,
 
+    /// Encrypt it (LUKS2) before the new filesystem is made; asks for a new passphrase, twice
+    #[arg(long, requires = "format")]
+    pub(crate) encrypt: bool,
+
+    /// Read the passphrase of the encrypted drive, or its key, from this file (- is standard input); a line's end belongs to it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// Make a key file that only root can read, with which the service unlocks the encrypted drive when it is plugged in
+    #[arg(long)]
+    pub(crate) keep_key: bool,
+
     /// The new filesystem's label
     #[arg(long, value_name = "LABEL", requires = "format")]
     pub(crate) label: Option<String>,

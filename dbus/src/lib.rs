@@ -65,8 +65,8 @@ pub use destination::{
     SnapshotRow, SnapshotsOfMachine, UnpinOptions,
 };
 pub use drive::{
-    DriveHealth, DriveProperties, DriveState, EnrolOptions, ImportOptions, MountRow, SECRET_MAX, SafelyRemoveOptions,
-    StreamRow,
+    DriveHealth, DriveProperties, DriveState, EnrolEncryptedOptions, EnrolOptions, ImportOptions, MountRow, SECRET_MAX,
+    SafelyRemoveOptions, StreamRow,
 };
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
 pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource, Trigger};

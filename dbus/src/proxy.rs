@@ -161,6 +161,11 @@ pub trait Drive {
     #[zbus(allow_interactive_auth)]
     fn enrol(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
+    /// Enrols an encrypted drive, or encrypts it first. The secret is as for [`unlock`](Self::unlock), the options are
+    /// [`EnrolEncryptedOptions`](crate::EnrolEncryptedOptions).
+    #[zbus(allow_interactive_auth)]
+    fn enrol_encrypted(&self, secret: Fd<'_>, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
     /// Unlocks the drive with the passphrase or key that the service reads from the descriptor: all bytes to the end, up to
     /// [`SECRET_MAX`](crate::SECRET_MAX). There are no options yet.
     #[zbus(allow_interactive_auth)]

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use butterdock_dbus::{
-    DriveState, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX, SafelyRemoveOptions,
-    UnpinOptions,
+    DriveState, EnrolEncryptedOptions, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX,
+    SafelyRemoveOptions, UnpinOptions,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -122,7 +122,22 @@ pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Res
         let (whole_disk, label) = (target.is_whole_disk(), wanted.label.clone());
         options = EnrolOptions { format: true, whole_disk, size, serial, label, ..options };
     }
-    service.drive(&drive.path).await?.enrol(options.to_options()).await?;
+    let proxy = service.drive(&drive.path).await?;
+    let secret = SecretOf { title: drive.now.title(), file: wanted.key_file.as_deref(), is_new: wanted.encrypt };
+    if wanted.encrypt || (!wanted.format && drive.now.encrypted && drive.now.state == DriveState::Locked) {
+        let options = EnrolEncryptedOptions { enrol: options, keep_key: wanted.keep_key };
+        secret.give(async |secret| proxy.enrol_encrypted(secret.into(), options.to_options()).await).await?;
+    } else if wanted.keep_key || wanted.key_file.is_some() {
+        return Err(Failure::usage(
+            format!(
+                "the drive {} is neither locked nor to be encrypted, so it needs no key",
+                short_label(&secret.title)
+            ),
+            "leave out --key-file and --keep-key, or give --format --encrypt; lock a drive that you unlocked yourself first",
+        ));
+    } else {
+        proxy.enrol(options.to_options()).await?;
+    }
     // Enrolment gives the drive a new id.
     let now = service.objects().await?;
     let enrolled = target.enrolled(&objects, &now);
@@ -232,20 +247,8 @@ pub(crate) async fn unlock(
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
     let proxy = service.drive(&drive.path).await?;
-    for attempt in 1.. {
-        let secret = match key_file {
-            Some(file) => open_key_file(file)?,
-            None => read_passphrase(&drive.now.title())?,
-        };
-        match proxy.unlock((&secret).into(), HashMap::new()).await {
-            Ok(()) => break,
-            // A key does not get better.
-            Err(error) if key_file.is_none() && attempt < ATTEMPTS && is_wrong(&error) => {
-                print_error(&format!("butterdock: {}", escaped(&Failure::from(error).message)));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let secret = SecretOf { title: drive.now.title(), file: key_file, is_new: false };
+    secret.give(async |secret| proxy.unlock(secret.into(), HashMap::new()).await).await?;
     out.answer(&DriveResult { id: &drive.id, result: "unlocked" }, || {
         format!("the drive {} is unlocked\n", short_label(&drive.now.title()))
     });
@@ -255,8 +258,38 @@ pub(crate) async fn unlock(
 /// How often a passphrase is asked for.
 const ATTEMPTS: u32 = 3;
 
-fn is_wrong(error: &Error) -> bool {
-    matches!(error, Error::Named(ErrorName::WrongPassphrase, _))
+/// The secret of a drive.
+struct SecretOf<'s> {
+    /// What the drive is called.
+    title: String,
+    /// Where it is; it is asked for if there is none.
+    file: Option<&'s Path>,
+    /// It is a new one: it is asked for twice.
+    is_new: bool,
+}
+
+impl SecretOf<'_> {
+    /// Passes it to a call as a descriptor, never as an argument. A passphrase that is wrong is asked for again.
+    async fn give(&self, mut call: impl AsyncFnMut(&OwnedFd) -> Result<(), Error>) -> Result<(), Failure> {
+        let mut attempt = 1_u32;
+        loop {
+            let secret = match self.file {
+                Some(file) => open_key_file(file)?,
+                None => read_passphrase(&self.title, self.is_new)?,
+            };
+            match call(&secret).await {
+                Ok(()) => return Ok(()),
+                // A key does not get better.
+                Err(error @ Error::Named(ErrorName::WrongPassphrase, _))
+                    if self.file.is_none() && attempt < ATTEMPTS =>
+                {
+                    print_error(&format!("butterdock: {}", escaped(&Failure::from(error).message)));
+                    attempt = attempt.saturating_add(1);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 fn open_key_file(file: &Path) -> Result<OwnedFd, Failure> {
@@ -270,8 +303,8 @@ fn open_key_file(file: &Path) -> Result<OwnedFd, Failure> {
     })
 }
 
-/// Reads a passphrase from the terminal without echo, and returns a pipe that contains it.
-fn read_passphrase(title: &str) -> Result<OwnedFd, Failure> {
+/// Reads a passphrase from the terminal without echo, a new one twice, and returns a pipe that contains it.
+fn read_passphrase(title: &str, is_new: bool) -> Result<OwnedFd, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
             "no passphrase: standard input is not a terminal".to_owned(),
@@ -279,10 +312,14 @@ fn read_passphrase(title: &str) -> Result<OwnedFd, Failure> {
         ));
     }
     let failed = |error: io::Error| Failure::own(format!("the passphrase cannot be read from the terminal: {error}"));
-    let passphrase = rpassword::prompt_password(format!("Passphrase of {}: ", short_label(title))).map_err(failed)?;
-    let passphrase = Zeroizing::new(passphrase);
+    let ask = |what: &str| rpassword::prompt_password(what).map(Zeroizing::new).map_err(failed);
+    let title = short_label(title);
+    let passphrase = ask(&format!("{} of {title}: ", if is_new { "New passphrase" } else { "Passphrase" }))?;
     if passphrase.is_empty() || passphrase.len() > SECRET_MAX {
         return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; try again")));
+    }
+    if is_new && *ask("The same again: ")? != *passphrase {
+        return Err(Failure::own("nothing was erased: the two passphrases differ; try again".to_owned()));
     }
     let (reader, mut writer) = io::pipe().map_err(failed)?;
     writer.write_all(passphrase.as_bytes()).map_err(failed)?;

@@ -376,3 +376,16 @@ fn a_passphrase_is_typed_without_an_echo() {
     assert!(shown.contains("Passphrase of Attic") && !shown.contains("sesame"), "{shown}");
     assert_eq!(fixture.fake.calls(), "Unlock 3f2a\nwith the secret \"open sesame\"");
 }
+
+#[test]
+fn a_new_passphrase_is_typed_twice() {
+    for (again, code) in [("open sesame", 0), ("open simsim", 1)] {
+        let fixture = Fixture::new();
+        let words = ["enrol", "9a11", "--format", "--encrypt", "--keep-key", "--yes-erase", "4096"];
+        let (ended, shown) = typed(&fixture, &words, &format!("open sesame\n{again}\n"), true);
+        assert_eq!((ended, shown.contains("New passphrase of")), (Some(code), true), "{shown}");
+        assert!(!shown.contains("sesame"), "{shown}");
+        let calls = fixture.fake.calls();
+        assert_eq!(calls.contains("EnrolEncrypted") && calls.contains("\"keep_key\": <true>"), code == 0, "{calls}");
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::path::drive_path;
 use butterdock_dbus::{
-    DriveHealth, EnrolOptions, Error, ImportOptions, MountRow, Options, Problem, SafelyRemoveOptions, StreamRow,
-    no_options,
+    DriveHealth, EnrolEncryptedOptions, EnrolOptions, Error, ImportOptions, MountRow, Options, Problem,
+    SafelyRemoveOptions, StreamRow, no_options,
 };
 use butterdock_service::drives::{Drive, DriveId};
 use butterdock_service::jobs::JobHandle;
@@ -116,6 +116,25 @@ impl DriveObject {
         Ok(self.server.authority.allow(header, &question).await?.uid)
     }
 
+    /// For the enrolment of a drive: with the caller.
+    async fn may_enrol(
+        &self,
+        method: &'static str,
+        wanted: butterdock_service::EnrolOptions,
+        options: &Options,
+        header: &Header<'_>,
+    ) -> Result<butterdock_service::EnrolOptions, Error> {
+        // Checked first, so that polkit asks for no password for the wrong drive.
+        let drive = self.now().clone();
+        wanted.confirm(&drive).for_caller()?;
+        let question = match wanted.whole_disk {
+            true => self.question_naming(method, &format!("{} with all its partitions", drive.disk)),
+            false => self.question(method),
+        };
+        let uid = self.server.authority.allow(header, &question.with(options)).await?.uid;
+        Ok(butterdock_service::EnrolOptions { uid, ..wanted })
+    }
+
     /// The path of an accepted job.
     async fn published(&self, taken: Result<JobHandle, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
         self.server.publish_job(taken.for_caller()?).await
@@ -125,18 +144,25 @@ impl DriveObject {
 #[interface(name = "org.butterdock.Butterdock1.Drive", introspection_docs = false)]
 impl DriveObject {
     async fn enrol(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        let mut wanted = enrol_options(EnrolOptions::from_options(&options)?);
-        // Checked first, so that polkit asks for no password for the wrong drive.
-        let drive = self.now().clone();
-        wanted.confirm(&drive).for_caller()?;
-        let question = match wanted.whole_disk {
-            true => self.question_naming("Enrol", &format!("{} with all its partitions", drive.disk)),
-            false => self.question("Enrol"),
-        };
-        let question = question.with(&options);
-        wanted.uid = self.server.authority.allow(&header, &question).await?.uid;
+        let wanted = enrol_options(EnrolOptions::from_options(&options)?);
+        let wanted = self.may_enrol("Enrol", wanted, &options, &header).await?;
         self.server.service.drives().enrol(&self.id(), wanted).await.for_caller()?;
         // A client that has the answer finds the drive under its new id.
+        self.server.publish_drives().await;
+        Ok(())
+    }
+
+    async fn enrol_encrypted(
+        &self,
+        secret: PassedFd,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let EnrolEncryptedOptions { enrol, keep_key } = EnrolEncryptedOptions::from_options(&options)?;
+        let wanted = butterdock_service::EnrolOptions { keep_key, ..enrol_options(enrol) };
+        let wanted = self.may_enrol("EnrolEncrypted", wanted, &options, &header).await?;
+        let secret = self.server.descriptors.claim(secret, &header)?;
+        self.server.service.drives().enrol_encrypted(&self.id(), secret, wanted).await.for_caller()?;
         self.server.publish_drives().await;
         Ok(())
     }

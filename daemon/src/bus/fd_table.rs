@@ -52,7 +52,8 @@ impl FdTable {
 
     /// Whether this method has a descriptor argument.
     pub(super) fn takes(interface: &str, member: &str) -> bool {
-        [(MANAGER, "Receive"), (VOLUME, "Receive"), (DRIVE, "Unlock")].contains(&(interface, member))
+        [(MANAGER, "Receive"), (VOLUME, "Receive"), (DRIVE, "EnrolEncrypted"), (DRIVE, "Unlock")]
+            .contains(&(interface, member))
     }
 
     /// Keeps the descriptor of a call; returns the file for the message. Never waits.
@@ -148,6 +149,6 @@ mod tests {
             }
         }
         found.sort_unstable();
-        assert_eq!(found, ["Receive", "Receive", "Unlock"]);
+        assert_eq!(found, ["EnrolEncrypted", "Receive", "Receive", "Unlock"]);
     }
 }

@@ -206,7 +206,7 @@ const NO_USER: u32 = u32::MAX;
 pub(super) fn enrol_options(options: contract::EnrolOptions) -> EnrolOptions {
     let contract::EnrolOptions { format, whole_disk, size, serial, label, unmount, no_backup } = options;
     // Whose request it is, is known when it is allowed.
-    EnrolOptions { format, whole_disk, size, serial, label, unmount, no_backup, uid: NO_USER }
+    EnrolOptions { format, whole_disk, size, serial, label, unmount, no_backup, keep_key: false, uid: NO_USER }
 }
 
 pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {

@@ -113,6 +113,7 @@ pub const TABLE: &[Row] = &[
     Row { interface: JOB, method: "GetErrorDetails", rule: Rule::Starter { others: Action::Manage }, details: A_JOB },
     Row { interface: BACKUP, method: "Run", rule: RUN_BACKUPS, details: &["backup", "destination", "destination_id"] },
     Row { interface: DRIVE, method: "Enrol", rule: ENROL, details: A_DRIVE },
+    Row { interface: DRIVE, method: "EnrolEncrypted", rule: ENROL, details: A_DRIVE },
     Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },
     Row { interface: DRIVE, method: "Mount", rule: Rule::Action(Action::Mount), details: A_DRIVE },
     Row { interface: DRIVE, method: "SafelyRemove", rule: Rule::Action(Action::SafelyRemove), details: A_DRIVE },

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::property::{Field, WrongProperty};
 use crate::word::word;
 
-pub use options::{EnrolOptions, ImportOptions, SECRET_MAX, SafelyRemoveOptions};
+pub use options::{EnrolEncryptedOptions, EnrolOptions, ImportOptions, SECRET_MAX, SafelyRemoveOptions};
 
 word! {
     /// The state of a drive.

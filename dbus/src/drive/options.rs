@@ -96,6 +96,49 @@ impl EnrolOptions {
     }
 }
 
+/// The options of `Drive.EnrolEncrypted`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnrolEncryptedOptions {
+    /// Those of `Enrol`. With `format`, the drive is encrypted first.
+    pub enrol: EnrolOptions,
+    /// `keep_key`, `b`: the service makes a key file, with which it unlocks the drive when it is plugged in.
+    pub keep_key: bool,
+}
+
+impl EnrolEncryptedOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["format", "whole_disk", "size", "serial", "label", "unmount", "no_backup", "keep_key"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// As for [`EnrolOptions::from_options`].
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        if let Some(key) = options.keys().find(|key| !Self::KEYS.contains(&key.as_str())) {
+            return Err(unknown(key, Self::KEYS));
+        }
+        let (mut keep_key, mut others) = (false, Options::new());
+        for (key, value) in options {
+            if key == "keep_key" {
+                keep_key = boolean(key, value)?;
+            } else {
+                others.insert(key.clone(), value.clone());
+            }
+        }
+        Ok(Self { enrol: EnrolOptions::from_options(&others)?, keep_key })
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        let mut options = self.enrol.to_options();
+        if self.keep_key {
+            options.insert("keep_key", Variant::from(true));
+        }
+        options
+    }
+}
+
 /// A label that btrfs accepts, without control characters.
 fn label(text: String) -> Result<String, Error> {
     let plain = !text.contains(|letter: char| letter == '/' || letter.is_control());

@@ -28,7 +28,7 @@ fn call(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -
     let mut command = python("call.py", &fixture.bus)?;
     command.args([path, row.interface, row.method]);
     match row.method {
-        "Unlock" => command.arg("h:0"),
+        "Unlock" | "EnrolEncrypted" => command.arg("h:0"),
         "Restore" => command.args(["s:00000000-0000-0000-0000-000000000001", "s:tank"]),
         "Import" => command.arg("s:tank"),
         "Enrol" | "Forget" | "Mount" | "SafelyRemove" | "Backup" | "Verify" | "ListMounts" | "ListSnapshots"

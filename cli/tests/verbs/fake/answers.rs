@@ -10,10 +10,10 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
 use butterdock_dbus::{
-    BackupOptions, BackupRow, DriveHealth, EnrolOptions, Error, ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions,
-    ListBackupsOptions, ListHistoryOptions, MountRow, Options, Problem, ProblemParams, ReceiveOptions, RemoveOptions,
-    RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions, Settings, SnapshotRow, SnapshotsOfMachine, StreamRow,
-    SubvolumeRow, UnpinOptions, Warning, no_options,
+    BackupOptions, BackupRow, DriveHealth, EnrolEncryptedOptions, EnrolOptions, Error, ErrorName, HISTORY_PAGE,
+    HistoryEntry, ImportOptions, ListBackupsOptions, ListHistoryOptions, MountRow, Options, Problem, ProblemParams,
+    ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions, Settings, SnapshotRow,
+    SnapshotsOfMachine, StreamRow, SubvolumeRow, UnpinOptions, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -183,12 +183,13 @@ impl Service {
             (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
             (VOLUME, "ListSubvolumes") => subvolumes(call, object),
-            (DRIVE, "Unlock") => {
+            (DRIVE, "Unlock" | "EnrolEncrypted") => {
                 let (secret, _): (OwnedFd, Options) = given.deserialize().expect("as in the XML");
+                EnrolEncryptedOptions::from_options(&options)?;
                 let mut read = String::new();
                 File::from(fd::OwnedFd::from(secret)).read_to_string(&mut read).expect("read");
                 self.calls.lock().expect("unpoisoned").push(format!("with the secret {read:?}"));
-                let refused = || Error::new(ErrorName::Failed, "the drive does not take it");
+                let refused = || Error::new(ErrorName::WrongPassphrase, "the passphrase or key is wrong");
                 if read == "open sesame" { answer(call, &()) } else { Err(refused()) }
             }
             (DRIVE, "Mount") => answer(call, &"/run/butterdock/drives/x"),

@@ -98,6 +98,18 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// It is another device by now, it is in use, or the tool failed.
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock>;
 
+    /// Erases the device and makes a container of LUKS2 with this uuid on it, which the secret opens.
+    ///
+    /// # Errors
+    /// It is another device by now, it is in use, or the tool failed.
+    fn encrypt(&self, device: &BlockDevice, luks: Uuid, secret: &Secret) -> Result<()>;
+
+    /// Has the content of a file open the container on `node`, which must have this number, beside the secret.
+    ///
+    /// # Errors
+    /// The secret is wrong, or the tool failed.
+    fn add_key(&self, node: &Path, devnum: u64, secret: &Secret, file: &Path) -> Result<()>;
+
     /// Mounts the filesystem from `sources`, which are all its devices that are attached, at the empty directory `at`. Its top is
     /// what is seen, whatever its default subvolume is. Answers what happened to the log of a crash.
     ///
@@ -225,6 +237,14 @@ impl Devices for SystemDevices {
 
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock> {
         node::format(device, label)
+    }
+
+    fn encrypt(&self, device: &BlockDevice, luks: Uuid, secret: &Secret) -> Result<()> {
+        node::encrypt(device, luks, secret)
+    }
+
+    fn add_key(&self, node: &Path, devnum: u64, secret: &Secret, file: &Path) -> Result<()> {
+        Cryptsetup::find()?.add_key(node, devnum, secret, file)
     }
 
     fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<Log> {

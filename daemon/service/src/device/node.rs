@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use butterdock_btrfs::partitions::Partition;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use uuid::Uuid;
 
 use super::block_device::BlockDevice;
 use super::error::{Error, Part, Result, Sentence};
+use super::luks::{Cryptsetup, Secret};
 use super::power;
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
 
@@ -100,6 +102,17 @@ pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
 }
 
 fn format_with(tool: &Path, device: &BlockDevice, label: &str) -> Result<Superblock> {
+    erased(device, || make(tool, &device.node, label).and_then(|()| superblock(&device.node, device.devnum)))
+}
+
+/// As [`super::Devices::encrypt`] has it.
+pub(super) fn encrypt(device: &BlockDevice, luks: Uuid, secret: &Secret) -> Result<()> {
+    let tool = Cryptsetup::find()?;
+    erased(device, || tool.format(&device.node, luks, secret))
+}
+
+/// Has `make` replace everything that is on the device, which must be unused.
+fn erased<T>(device: &BlockDevice, make: impl FnOnce() -> Result<T>) -> Result<T> {
     // Open until the end: the tool uses the name, which is this disk's while it is open.
     let same = open_same(device)?;
     if is_write_protected(&device.node) {
@@ -109,8 +122,7 @@ fn format_with(tool: &Path, device: &BlockDevice, label: &str) -> Result<Superbl
     let is_whole = device.partition.is_none();
     let before = if is_whole { beginning(&same) } else { None };
     let forgotten = if is_whole { forget_partitions(&same, device)? } else { Vec::new() };
-    let made = make(tool, &device.node, label).and_then(|()| superblock(&device.node, device.devnum));
-    let made = made.map_err(|error| {
+    let made = make().map_err(|error| {
         let is_known = forgotten.is_empty() || know_again(&same, device, forgotten, before.as_ref());
         if is_known { error } else { without_partitions(device, error) }
     });

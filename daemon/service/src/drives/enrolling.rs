@@ -1,7 +1,7 @@
 //! Enrols and unenrols drives.
 
 use super::drive_lock::{blocking, local};
-use super::erasing::{outer, unclaimed, whole_disk};
+use super::erasing::{LABEL, outer, unclaimed, whole_disk};
 use super::handle::DriveManager;
 use super::mount::{Proved, mount};
 use super::mounting::{Plan, plan_of};
@@ -9,20 +9,23 @@ use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use super::{DriveId, DriveReservation};
 use crate::catalogue;
-use crate::device::{Access, BlockDevice, Devices, Error as Fault, Finding, Result as Done};
+use crate::device::{Access, BlockDevice, Devices, Error as Fault, Finding, Result as Done, Secret};
 use crate::enrolment::{Enrolment, EnrolmentStore, Member, token};
 use crate::types::{EnrolOptions, Error, ErrorCode};
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The default label of a new filesystem.
-const LABEL: &str = "backup";
-
 impl DriveManager {
-    pub(super) async fn enrol_now(&self, id: &DriveId, options: &EnrolOptions) -> Result<DriveId, Error> {
+    /// A drive that is encrypted, or is to be, is opened with the `secret`.
+    pub(super) async fn enrol_now(
+        &self,
+        id: &DriveId,
+        options: &EnrolOptions,
+        secret: Option<Secret>,
+    ) -> Result<DriveId, Error> {
         let guard = self.lock_drive(id).await?;
-        let enrolled = self.take_on(id, options).await;
+        let enrolled = self.take_on(id, options, secret.map(Arc::new)).await;
         // The backups that are due reserve the drive at this review.
         self.done(guard);
         let (new, reservation) = enrolled?;
@@ -32,7 +35,42 @@ impl DriveManager {
     }
 
     /// Answers with its id from now on, reserved until its backups are.
-    async fn take_on(&self, id: &DriveId, options: &EnrolOptions) -> Result<(DriveId, DriveReservation), Error> {
+    async fn take_on(
+        &self,
+        id: &DriveId,
+        options: &EnrolOptions,
+        secret: Option<Arc<Secret>>,
+    ) -> Result<(DriveId, DriveReservation), Error> {
+        let device = self.device_to_enrol(id, options)?;
+        self.unmount_others(id, &device, options).await?;
+        let (new, reservation) = match secret {
+            Some(secret) => {
+                let container = self.open_to_enrol(id, device.clone(), &secret, options).await?;
+                let enrolled = self.read_and_begin(id, &device, options).await;
+                if enrolled.is_err() {
+                    self.lock_container(id, container).await;
+                }
+                enrolled?
+            }
+            None => {
+                let device = match options.format {
+                    true => self.erase(id, device, options.label.as_deref().unwrap_or(LABEL)).await?,
+                    false => device,
+                };
+                self.read_and_begin(id, &device, options).await?
+            }
+        };
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_ENROLLED,
+            BUTTERDOCK_DRIVE = new.as_str(),
+            "the drive \"{}\" is enrolled",
+            self.lock().enrolment(&new).map(|enrolment| enrolment.label().to_owned()).unwrap_or_default()
+        );
+        Ok((new, reservation))
+    }
+
+    /// The first device of a drive that may be enrolled, and erased if that is asked for.
+    pub(super) fn device_to_enrol(&self, id: &DriveId, options: &EnrolOptions) -> Result<BlockDevice, Error> {
         self.free(id)?;
         if self.lock().enrolment(id).is_some() {
             let text = if options.format {
@@ -45,27 +83,28 @@ impl DriveManager {
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
         options.confirm(&shown)?;
-        let mut device = outer(&self.lock(), id, options)?;
+        let table = self.lock();
+        let mut device = outer(&table, id, options)?;
         if options.whole_disk {
-            device = whole_disk(&self.lock(), id, &device)?;
+            device = whole_disk(&table, id, &device)?;
         }
         if options.format {
-            unclaimed(&self.lock(), &device)?;
+            unclaimed(&table, &device)?;
         }
-        self.unmount_others(id, &device, options).await?;
-        if options.format {
-            device = self.erase(id, device, options.label.as_deref().unwrap_or(LABEL)).await?;
-        }
+        Ok(device)
+    }
+
+    async fn read_and_begin(
+        &self,
+        id: &DriveId,
+        device: &BlockDevice,
+        options: &EnrolOptions,
+    ) -> Result<(DriveId, DriveReservation), Error> {
+        // As it is now: it may have been encrypted.
+        let device = self.lock().devices.get(&device.syspath).unwrap_or(device).clone();
         self.read_superblocks(&device).await?;
         let devices = members(&self.lock(), &device)?;
-        let (new, reservation) = self.begin(id, devices, options.no_backup).await?;
-        tracing::info!(
-            MESSAGE_ID = catalogue::DRIVE_ENROLLED,
-            BUTTERDOCK_DRIVE = new.as_str(),
-            "the drive \"{}\" is enrolled",
-            self.lock().enrolment(&new).map(|enrolment| enrolment.label().to_owned()).unwrap_or_default()
-        );
-        Ok((new, reservation))
+        self.begin(id, devices, options).await
     }
 
     /// Reads all devices of the filesystem on this one that are attached: perhaps that has not been done yet, or devices were added
@@ -91,7 +130,7 @@ impl DriveManager {
         &self,
         id: &DriveId,
         devices: Vec<(BlockDevice, Member)>,
-        no_backup: bool,
+        options: &EnrolOptions,
     ) -> Result<(DriveId, DriveReservation), Error> {
         let Some(((first, _), filesystem)) = devices.first().and_then(|first| Some((first, first.0.btrfs()?.0))) else {
             return Err(no_such_drive(id));
@@ -99,7 +138,9 @@ impl DriveManager {
         let label = first.content.as_ref().map(|content| content.label.clone()).unwrap_or_default();
         let members = devices.iter().map(|(_, member)| member.clone()).collect();
         let facts: Vec<&BlockDevice> = devices.iter().map(|(facts, _)| facts).collect();
-        let enrolment = Enrolment::new(filesystem, label, members, self.0.clock.micros());
+        let mut enrolment = Enrolment::new(filesystem, label, members, self.0.clock.micros());
+        enrolment.own_key = options.keep_key;
+        let no_backup = options.no_backup;
         let plan = plan_of(&self.lock(), enrolment, &facts);
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
         let (proved, plan) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;

@@ -10,6 +10,9 @@ use super::table::{DriveEntry, DriveTable};
 use crate::device::{BlockDevice, Content};
 use crate::types::{EnrolOptions, Error};
 
+/// The default label of a new filesystem.
+pub(super) const LABEL: &str = "backup";
+
 impl DriveManager {
     /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
     pub(super) async fn erase(&self, id: &DriveId, device: BlockDevice, label: &str) -> Result<BlockDevice, Error> {

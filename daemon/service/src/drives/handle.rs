@@ -130,7 +130,24 @@ impl DriveManager {
     /// As `Drive.Enrol` has them.
     pub async fn enrol(&self, id: &DriveId, options: EnrolOptions) -> Result<DriveId, Error> {
         let (manager, id) = (self.clone(), id.clone());
-        answer(async move { manager.enrol_now(&id, &options).await }).await
+        answer(async move { manager.enrol_now(&id, &options, None).await }).await
+    }
+
+    /// The same for a drive that is encrypted, or is to be: what the descriptor of this user's gives opens it.
+    ///
+    /// # Errors
+    /// As `Drive.EnrolEncrypted` has them.
+    pub async fn enrol_encrypted(
+        &self,
+        id: &DriveId,
+        secret: QuarantinedFd,
+        options: EnrolOptions,
+    ) -> Result<DriveId, Error> {
+        // A secret is not read in vain.
+        self.device_to_enrol(id, &options)?;
+        let secret = secret::of_caller(secret, options.uid).await?;
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.enrol_now(&id, &options, Some(secret)).await }).await
     }
 
     /// Forgets it, attached or away.

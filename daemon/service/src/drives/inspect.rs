@@ -6,7 +6,7 @@ use super::DriveId;
 use super::handle::DriveManager;
 use crate::clock::{Clock, Reading};
 use crate::device::Secret;
-use crate::types::Error;
+use crate::types::{EnrolOptions, Error};
 
 /// What is going on with one drive.
 #[derive(Debug)]
@@ -40,6 +40,17 @@ impl DriveManager {
             (id.clone(), inspection)
         };
         table.entries.iter().map(inspection).collect()
+    }
+
+    /// Enrols it with this secret.
+    pub(crate) async fn enrol_with(
+        &self,
+        id: &DriveId,
+        secret: &[u8],
+        options: EnrolOptions,
+    ) -> Result<DriveId, Error> {
+        let secret = Secret::new(butterdock_btrfs::SecretMemory::copy_of(secret).expect("memory"));
+        self.enrol_now(id, &options, Some(secret)).await
     }
 
     /// Unlocks it with this secret.

@@ -11,7 +11,7 @@
 //!   about it after every event and every step.
 //! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
 //!   own: callers wait up to a limit, and the lock is held until the thread is back.
-//! * `mounting` (and unlocking), `enrolling`, `erasing`, `release` are what can be done; `mount` makes the system calls.
+//! * `mounting` (and unlocking), `enrolling` (of an encrypted one with `container`), `erasing`, `release` are what can be done; `mount` makes the system calls.
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
 //!   of one that has no btrfs and is only read.
 //! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
@@ -24,6 +24,7 @@
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
 
 mod awaited;
+mod container;
 mod damage;
 mod drive_lock;
 mod due;

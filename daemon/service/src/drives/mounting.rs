@@ -1,5 +1,6 @@
 //! Unlocks and mounts drives, as the policy decides.
 
+use super::container::UDEV_TIMEOUT;
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
 use super::mount::{Proved, mount_and_prove};
@@ -13,12 +14,8 @@ use crate::types::{Condition, Error, ErrorCode};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-
-/// Timeout for udev's event of what is inside a container that was unlocked.
-const UDEV_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All that mounting one needs.
 #[derive(Debug)]
@@ -296,12 +293,14 @@ impl DriveManager {
         members.filter_map(|member| member.luks).collect()
     }
 
-    /// With the configured key. Only the owner of the lock calls it.
+    /// With the configured key, or the service's own. Only the owner of the lock calls it.
     pub(super) async fn unlock_by_key(&self, id: &DriveId, locked: Vec<Locked>) -> Result<(), Error> {
         let file = {
             let table = self.lock();
             let key = table.config.drives.keys.iter().find(|key| Some(key.drive) == id.enrolment());
-            key.map(|key| key.file.clone())
+            let own = table.enrolment(id).is_some_and(|enrolment| enrolment.own_key);
+            let own = locked.first().filter(|_| own).map(|one| self.0.register.keys().file(one.luks));
+            key.map(|key| key.file.clone()).or(own)
         };
         let file = file.ok_or_else(|| {
             failed(

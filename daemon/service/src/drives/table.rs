@@ -372,7 +372,8 @@ impl DriveTable {
             self.config.backups.iter().filter(going).any(|rule| goes(&self.config, rule, enrolment))
         };
         let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
-        let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
+        let own = self.enrolments.iter().filter(|enrolment| enrolment.own_key).map(|enrolment| enrolment.id);
+        let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).chain(own).collect();
         let devices: Vec<BlockDevice> = self.devices.values().cloned().collect();
         let mounted_elsewhere: Vec<PathBuf> =
             self.other_mounts.iter().flat_map(|mount| &mount.nodes).cloned().collect();

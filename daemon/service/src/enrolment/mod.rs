@@ -1,6 +1,7 @@
 //! The enrolled drives: a record of each, in a file of its own that is written atomically.
 
 mod claims;
+mod keys;
 mod machine;
 mod record;
 pub(crate) mod token;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use claims::Claims;
+pub(crate) use keys::KeyFiles;
 pub(crate) use record::{Damage, Enrolment, Member};
 use record::{OLDER, VERSION};
 
@@ -29,6 +31,7 @@ const LARGEST: u64 = 4 << 20;
 pub(crate) struct EnrolmentStore {
     folder: PathBuf,
     claims: Claims,
+    keys: KeyFiles,
     /// This machine, as drives have it.
     machine: Uuid,
     /// Held by a change from before it reads until it has written.
@@ -65,15 +68,24 @@ impl EnrolmentStore {
         let register = Self {
             folder,
             claims: Claims::below(state),
+            keys: KeyFiles::below(state),
             machine,
             changing: Arc::default(),
             written: Arc::default(),
             unreadable: Arc::default(),
         };
-        let (enrolments, _) = register.list()?;
+        let (enrolments, unreadable) = register.list()?;
+        if unreadable.is_empty() {
+            register.keys.sweep(&enrolments);
+        }
         register.lock().extend(enrolments.into_iter().map(|enrolment| (enrolment.id, enrolment)));
         register.claim();
         Ok(register)
+    }
+
+    /// The key files that the service made itself.
+    pub(crate) fn keys(&self) -> &KeyFiles {
+        &self.keys
     }
 
     /// The id of this machine.
@@ -163,7 +175,8 @@ impl EnrolmentStore {
         let file = self.file(id);
         let forgotten = durable::remove(&file);
         if !file.exists() {
-            self.lock().remove(&id);
+            let members = self.lock().remove(&id).map(|enrolment| enrolment.members).unwrap_or_default();
+            members.iter().filter_map(|member| member.luks).for_each(|luks| self.keys.remove(luks));
         }
         self.claim();
         forgotten.map_err(Error::system(format!("forgetting {}", self.file(id).display())))

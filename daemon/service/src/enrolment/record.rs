@@ -66,6 +66,9 @@ pub(crate) struct Enrolment {
     /// How its last use ended, until it is mounted and takes writes.
     #[serde(default, skip_serializing_if = "Condition::is_sound")]
     pub condition: Condition,
+    /// The service has a key file of its own for its container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_key: bool,
     /// When it was last seen attached: when it was unplugged, and every hour; 0 in older records.
     #[serde(default)]
     pub last_seen: u64,
@@ -151,6 +154,7 @@ impl Enrolment {
             left_out: BTreeMap::new(),
             damage: None,
             condition: Condition::Sound,
+            own_key: false,
             last_seen: now,
             readings: Readings::default(),
             origins: Vec::new(),

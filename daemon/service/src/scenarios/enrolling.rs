@@ -128,6 +128,91 @@ fn a_drive_with_a_missing_device_is_counted_and_not_enrolled() {
     }
 }
 
+const SECRET: &[u8] = b"battery staple";
+
+/// What the service keeps of keys.
+fn key_files(fixture: &Fixture) -> usize {
+    std::fs::read_dir(fixture.config.state.join("keys")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_drive_is_encrypted_and_enrolled_with_or_without_a_key() {
+    for keep_key in [false, true] {
+        run(async {
+            let (drive, fixture) = (SimulatedDrive::new("red", 1, false), Fixture::start().await);
+            fixture.devices.plug(&drive);
+            fixture.settle().await;
+            let shown = fixture.shown(&drive).expect("shown");
+            let label = Some("blue".to_owned());
+            let options = EnrolOptions { format: true, label, keep_key, ..EnrolOptions::default() };
+            let id = fixture.drives().enrol_with(&shown.id, SECRET, options).await.expect("enrolled");
+            fixture.quiet().await;
+            assert_eq!((fixture.ends(), fixture.problem(&id)), (vec![JobState::Succeeded], String::new()));
+            let shown = fixture.drives().drive(&id).expect("shown");
+            assert_eq!((shown.state, shown.encrypted), (DriveState::Safe, true));
+            assert_eq!(key_files(&fixture), usize::from(keep_key));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            fixture.devices.plug(&drive);
+            fixture.quiet().await;
+            if !keep_key {
+                assert_eq!(fixture.state(&id), Some(DriveState::Locked));
+                let wrong = fixture.drives().unlock_with(&id, PASSPHRASE).await.expect_err("wrong");
+                assert_eq!(wrong.code(), crate::types::ErrorCode::WrongPassphrase);
+                fixture.drives().unlock_with(&id, SECRET).await.expect("unlocked");
+                fixture.quiet().await;
+            }
+            assert_eq!((fixture.written().len(), fixture.state(&id)), (2, Some(DriveState::Safe)));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+            fixture.drives().forget(&id).await.expect("forgotten");
+            assert_eq!(key_files(&fixture), 0);
+        });
+    }
+}
+
+#[test]
+fn an_encrypted_drive_is_enrolled_with_its_secret() {
+    run(async {
+        let (drive, fixture) = (SimulatedDrive::new("blue", 1, true), Fixture::start().await);
+        fixture.devices.plug(&drive);
+        fixture.settle().await;
+        let id = fixture.shown(&drive).expect("shown").id;
+        let keep_key = EnrolOptions { keep_key: true, ..EnrolOptions::default() };
+        let wrong = fixture.drives().enrol_with(&id, SECRET, keep_key.clone()).await.expect_err("wrong");
+        assert_eq!(wrong.code(), crate::types::ErrorCode::WrongPassphrase);
+        let shown = fixture.shown(&drive).expect("shown");
+        assert_eq!((shown.enrolled, shown.problem(), key_files(&fixture)), (false, String::new(), 0));
+        assert!(!fixture.devices.is_unlocked(&drive));
+        let id = fixture.drives().enrol_with(&id, PASSPHRASE, keep_key).await.expect("enrolled at once");
+        fixture.quiet().await;
+        assert_eq!((fixture.ends(), fixture.state(&id)), (vec![JobState::Succeeded], Some(DriveState::Safe)));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn an_encryption_that_fails_midway_leaves_the_drive_locked() {
+    use crate::device::simulated::Step;
+    for step in [Step::Encrypt, Step::Unlock, Step::Format, Step::AddKey, Step::Mount] {
+        run(async {
+            let (drive, fixture) = (SimulatedDrive::new("blue", 1, false), Fixture::start().await);
+            fixture.devices.plug(&drive);
+            fixture.settle().await;
+            let id = fixture.shown(&drive).expect("shown").id;
+            fixture.devices.fail(&drive, step, nix::errno::Errno::EINVAL, 1);
+            let options = EnrolOptions { format: true, keep_key: true, ..EnrolOptions::default() };
+            fixture.drives().enrol_with(&id, SECRET, options.clone()).await.expect_err("it fails");
+            assert!(!fixture.devices.is_unlocked(&drive) && !fixture.devices.is_mounted(&drive), "{step:?}");
+            let shown = fixture.shown(&drive).expect("shown");
+            assert_eq!((shown.enrolled, key_files(&fixture)), (false, 0), "{step:?}");
+            fixture.drives().enrol_with(&shown.id, SECRET, options).await.expect("again");
+            fixture.quiet().await;
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
 #[test]
 fn remains_of_another_format_hide_no_drive() {
     for drive in kinds() {

@@ -168,6 +168,8 @@ pub struct EnrolOptions {
     pub unmount: bool,
     /// Begin no backup, also where one is due.
     pub no_backup: bool,
+    /// Make a key file for an encrypted drive, with which it is unlocked when it is plugged in.
+    pub keep_key: bool,
     /// The user who asks.
     pub uid: u32,
 }

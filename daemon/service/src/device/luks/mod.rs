@@ -125,6 +125,29 @@ impl Cryptsetup {
         self.run(command, Some(secret), &what)
     }
 
+    /// Makes a container of LUKS2 with this uuid on `node`, which the caller has checked. Everything on it is lost.
+    ///
+    /// # Errors
+    /// The tool failed.
+    pub(crate) fn format(&self, node: &Path, luks: Uuid, secret: &Secret) -> Result<()> {
+        let mut command = self.command(&["luksFormat", "--type", "luks2", "--batch-mode", "--key-file", "-", "--uuid"]);
+        command.arg(luks.to_string()).arg("--").arg(node);
+        let what = Sentence::of(&[Part::Text("encrypting "), Part::Node(node)]);
+        self.run(command, Some(secret), &what)
+    }
+
+    /// Has the content of a file open the container on `node`, which must have this number, beside the secret.
+    ///
+    /// # Errors
+    /// The secret is wrong, or the tool failed.
+    pub(crate) fn add_key(&self, node: &Path, devnum: u64, secret: &Secret, file: &Path) -> Result<()> {
+        drop(node::open(node, devnum)?);
+        let mut command = self.command(&["luksAddKey", "--batch-mode", "--key-file", "-", "--"]);
+        command.arg(node).arg(file);
+        let what = Sentence::of(&[Part::Text("adding a key to "), Part::Node(node)]);
+        self.run(command, Some(secret), &what)
+    }
+
     /// Closes the container.
     ///
     /// # Errors

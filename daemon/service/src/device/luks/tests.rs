@@ -59,6 +59,20 @@ fn closing_names_only_our_mapping() {
 }
 
 #[test]
+fn a_new_container_and_a_key_get_the_secret_by_a_pipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tool = tool(folder.path(), &format!("/bin/cat > {}/secret", folder.path().display()));
+    let (luks, secret) = (Uuid::new_v4(), secret_of(b"correct horse\n"));
+    tool.format(Path::new("/dev/sdb"), luks, &secret).expect("made");
+    let arguments = "luksFormat --type luks2 --batch-mode --key-file - --uuid";
+    assert_eq!(called(folder.path()).join(" "), format!("{arguments} {luks} -- /dev/sdb"));
+    assert_eq!(fs::read(folder.path().join("secret")).expect("read"), b"correct horse\n");
+    let (null, key) = (Path::new("/dev/null"), folder.path().join("key"));
+    let refused = tool.add_key(null, 1, &secret, &key).expect_err("it is no block device");
+    assert!(refused.to_string().contains("has changed to another device"), "{refused}");
+}
+
+#[test]
 fn every_end_of_the_tool_is_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, words) in

@@ -44,10 +44,9 @@ impl Devices for SimulatedDevices {
         self.step(Step::Format, drive.as_ref(), |state| {
             let (first, place) = state.at(&device.node).ok_or_else(|| system(Step::Format, Errno::ENXIO))?;
             let attached = state.attached.get(&first).ok_or_else(|| system(Step::Format, Errno::ENXIO))?;
-            if attached.mounted.is_some()
-                || attached.is_mounted_elsewhere
-                || state.mappings.values().any(|over| *over == first)
-            {
+            let is_inside = device.bus == Bus::Mapper;
+            let is_open = !is_inside && state.mappings.values().any(|over| *over == first);
+            if attached.is_used() || is_open {
                 return Err(Error::refused("it is in use"));
             }
             if attached.drive.lock().is_write_protected {
@@ -61,13 +60,53 @@ impl Devices for SimulatedDevices {
                 medium.saved.clear();
                 medium.beside.clear();
                 for disk in &mut medium.disks {
-                    (disk.device, disk.luks) = (Uuid::new_v4(), None);
+                    disk.device = Uuid::new_v4();
+                    disk.luks = disk.luks.filter(|_| is_inside);
                 }
                 medium.superblock(place)
             };
-            let devices = attached.devices();
+            let mappings: Vec<(Uuid, u64)> = state.mappings.iter().map(|(luks, over)| (*luks, *over)).collect();
+            let inside = mappings.into_iter().filter(|(_, over)| *over == first);
+            let inside = inside.filter_map(|(luks, over)| state.mapping(luks, over));
+            let devices: Vec<BlockDevice> = attached.devices().into_iter().chain(inside).collect();
             devices.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
             made.ok_or_else(|| system(Step::Format, Errno::EIO))
+        })
+    }
+
+    fn encrypt(&self, device: &BlockDevice, luks: Uuid, secret: &Secret) -> Result<()> {
+        let drive = self.state().drive_at(&device.node);
+        self.step(Step::Encrypt, drive.as_ref(), |state| {
+            let (first, place) = state.at(&device.node).ok_or_else(|| system(Step::Encrypt, Errno::ENXIO))?;
+            let attached = state.attached.get(&first).ok_or_else(|| system(Step::Encrypt, Errno::ENXIO))?;
+            if attached.is_used() || state.mappings.values().any(|over| *over == first) {
+                return Err(Error::refused("it is in use"));
+            }
+            let mut medium = attached.drive.lock();
+            (medium.filesystem, medium.secrets) = (None, vec![secret.bytes().to_vec()]);
+            medium.saved.clear();
+            medium.beside.clear();
+            if let Some(disk) = medium.disks.get_mut(place) {
+                disk.luks = Some(luks);
+            }
+            drop(medium);
+            let devices = attached.devices();
+            devices.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
+            Ok(())
+        })
+    }
+
+    fn add_key(&self, node: &Path, _devnum: u64, secret: &Secret, file: &Path) -> Result<()> {
+        let drive = self.state().drive_at(node);
+        self.step(Step::AddKey, drive.as_ref(), |_state| {
+            let drive = drive.as_ref().ok_or_else(|| system(Step::AddKey, Errno::ENXIO))?;
+            let mut medium = drive.lock();
+            if !medium.secrets.iter().any(|known| known == secret.bytes()) {
+                return Err(Error::WrongSecret("the passphrase or key is wrong".into()));
+            }
+            let key = fs::read(file).map_err(Error::system("reading a key"))?;
+            medium.secrets.push(key);
+            Ok(())
         })
     }
 
@@ -230,13 +269,14 @@ impl Devices for SimulatedDevices {
             let (first, place) = state.at(node).ok_or_else(|| system(Step::Unlock, Errno::ENXIO))?;
             let attached = state.attached.get(&first).ok_or_else(|| system(Step::Unlock, Errno::ENXIO))?;
             let is_it = attached.drive.lock().disks.get(place).is_some_and(|disk| disk.luks == Some(luks));
+            let is_right = attached.drive.lock().secrets.iter().any(|known| known == secret.bytes());
             if !is_it || attached.is_gone {
                 return Err(Error::refused("the drive is detached, or is not a LUKS container"));
             }
             if state.mappings.contains_key(&luks) {
                 return Err(Error::refused("it is in use, or open already"));
             }
-            if secret.bytes() != PASSPHRASE {
+            if !is_right {
                 return Err(Error::WrongSecret("the passphrase or key is wrong".into()));
             }
             state.mappings.insert(luks, first);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::SIZE;
+use super::{PASSPHRASE, SIZE};
 use crate::device::block_device::{BlockDevice, Bus, Content};
 use crate::device::superblock::{CsumType, Superblock};
 
@@ -30,6 +30,8 @@ pub(super) struct Medium {
     pub(super) has_damaged_log: bool,
     /// It cannot be switched off.
     pub(super) stays_on: bool,
+    /// What opens its containers.
+    pub(super) secrets: Vec<Vec<u8>>,
     /// Signatures of other formats; with any, udev's prober sees nothing.
     pub(super) beside: Vec<&'static str>,
 }
@@ -61,6 +63,7 @@ impl SimulatedDrive {
             is_write_protected: false,
             has_damaged_log: false,
             stays_on: false,
+            secrets: vec![PASSPHRASE.to_vec()],
             beside: Vec::new(),
         })))
     }
@@ -90,6 +93,7 @@ impl SimulatedDrive {
             is_write_protected: false,
             has_damaged_log: false,
             stays_on: false,
+            secrets: medium.secrets.clone(),
             beside: medium.beside.clone(),
         })))
     }

@@ -44,6 +44,8 @@ pub(crate) enum Step {
     Superblock,
     Probe,
     Format,
+    Encrypt,
+    AddKey,
     Mount,
     Open,
     WriteOut,

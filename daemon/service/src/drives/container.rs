@@ -1,0 +1,144 @@
+//! The container of a drive that is enrolled with its secret: makes it, opens it, and gives it a key of the service's own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::DriveId;
+use super::drive_lock::blocking;
+use super::erasing::LABEL;
+use super::handle::DriveManager;
+use super::problem::failed;
+use crate::device::{BlockDevice, Content, Secret};
+use crate::types::{EnrolOptions, Error};
+
+/// Timeout for udev's event of what is inside a container that was unlocked.
+pub(super) const UDEV_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A container that is open for an enrolment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenContainer {
+    luks: Uuid,
+    /// It was open before.
+    was_open: bool,
+}
+
+impl DriveManager {
+    /// Opens the container on a device that is to be enrolled. With `format` it is made first, erasing everything, and gets a new
+    /// filesystem. Where something fails, it is locked again.
+    pub(super) async fn open_to_enrol(
+        &self,
+        id: &DriveId,
+        device: BlockDevice,
+        secret: &Arc<Secret>,
+        options: &EnrolOptions,
+    ) -> Result<OpenContainer, Error> {
+        let luks = if options.format { self.encrypt(id, device.clone(), secret).await? } else { encrypted(&device)? };
+        let container = OpenContainer { luks, was_open: self.lock().inside(&device).is_some() };
+        let opened = self.open_and_fill(id, &device, container, secret, options).await;
+        if opened.is_err() {
+            self.lock_container(id, container).await;
+        }
+        opened.map(|()| container)
+    }
+
+    async fn open_and_fill(
+        &self,
+        id: &DriveId,
+        device: &BlockDevice,
+        OpenContainer { luks, was_open }: OpenContainer,
+        secret: &Arc<Secret>,
+        options: &EnrolOptions,
+    ) -> Result<(), Error> {
+        let (node, devnum) = (device.node.clone(), device.devnum);
+        if !was_open {
+            let (devices, node, secret) = (Arc::clone(&self.0.devices), node.clone(), Arc::clone(secret));
+            blocking(self, id, move || devices.unlock(&node, devnum, luks, &secret)).await?;
+        }
+        let inside = self.inside_when_reported(device).await?;
+        if options.format {
+            self.erase(id, inside, options.label.as_deref().unwrap_or(LABEL)).await?;
+        }
+        if options.keep_key {
+            self.keep_key(id, (node, devnum), luks, secret).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes it, and takes it in without waiting for udev.
+    async fn encrypt(&self, id: &DriveId, device: BlockDevice, secret: &Arc<Secret>) -> Result<Uuid, Error> {
+        let luks = Uuid::new_v4();
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "erasing and encrypting {}", device.name());
+        let (devices, secret) = (Arc::clone(&self.0.devices), Arc::clone(secret));
+        let facts = blocking(self, id, move || {
+            devices.encrypt(&device, luks, &secret)?;
+            let content = Content {
+                kind: "crypto_LUKS".to_owned(),
+                uuid: luks.to_string(),
+                sub_uuid: String::new(),
+                label: String::new(),
+            };
+            Ok(BlockDevice { content: Some(content), finding: None, filesystem_devices: None, ..device })
+        })
+        .await?;
+        self.lock().devices.insert(facts);
+        Ok(luks)
+    }
+
+    /// The open side of a container that was unlocked, when udev has reported it.
+    async fn inside_when_reported(&self, container: &BlockDevice) -> Result<BlockDevice, Error> {
+        let until = Instant::now() + UDEV_TIMEOUT;
+        let mut reviewed = self.0.reviewed.subscribe();
+        loop {
+            if let Some(inside) = self.lock().inside(container).cloned() {
+                return Ok(inside);
+            }
+            if !matches!(timeout_at(until, reviewed.changed()).await, Ok(Ok(()))) {
+                return Err(failed(
+                    "the drive was unlocked, but udev reported no device inside; see the journal of systemd-udevd",
+                ));
+            }
+        }
+    }
+
+    /// A key file for the next plug.
+    async fn keep_key(
+        &self,
+        id: &DriveId,
+        (node, devnum): (PathBuf, u64),
+        luks: Uuid,
+        secret: &Arc<Secret>,
+    ) -> Result<(), Error> {
+        let (devices, secret, keys) = (Arc::clone(&self.0.devices), Arc::clone(secret), self.0.register.keys().clone());
+        blocking(self, id, move || {
+            let file = keys.make(luks)?;
+            let added = devices.add_key(&node, devnum, &secret, &file);
+            if added.is_err() {
+                keys.remove(luks);
+            }
+            added
+        })
+        .await
+    }
+
+    /// The drive is not enrolled after all.
+    pub(super) async fn lock_container(&self, id: &DriveId, OpenContainer { luks, was_open }: OpenContainer) {
+        let (devices, keys) = (Arc::clone(&self.0.devices), self.0.register.keys().clone());
+        let locked = blocking(self, id, move || {
+            keys.remove(luks);
+            if !was_open && devices.is_unlocked(luks) { devices.lock(luks) } else { Ok(()) }
+        });
+        if let Err(error) = locked.await {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not locked again: {error}");
+        }
+    }
+}
+
+fn encrypted(device: &BlockDevice) -> Result<Uuid, Error> {
+    device.luks().ok_or_else(|| {
+        failed("the drive is not encrypted; enrol it without a secret, or let it be erased and encrypted (butterdock enrol --format --encrypt)")
+    })
+}
