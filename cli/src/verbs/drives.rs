@@ -124,7 +124,8 @@ pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Res
     }
     let proxy = service.drive(&drive.path).await?;
     let secret = SecretOf { title: drive.now.title(), file: wanted.key_file.as_deref(), is_new: wanted.encrypt };
-    if wanted.encrypt || (!wanted.format && drive.now.encrypted && drive.now.state == DriveState::Locked) {
+    let is_locked = drive.now.encrypted && !drive.now.enrolled && drive.now.state == DriveState::Locked;
+    if wanted.encrypt || (!wanted.format && is_locked) {
         let options = EnrolEncryptedOptions { enrol: options, keep_key: wanted.keep_key };
         secret.give(async |secret| proxy.enrol_encrypted(secret.into(), options.to_options()).await).await?;
     } else if wanted.keep_key || wanted.key_file.is_some() {

@@ -36,6 +36,7 @@ const WITH_OPTIONS: &[&str] = &[
     "ListBackups",
     "Unpin",
     "Enrol",
+    "EnrolEncrypted",
     "SafelyRemove",
     "Backup",
     "Run",
