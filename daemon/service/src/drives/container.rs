@@ -12,6 +12,7 @@ use super::drive_lock::blocking;
 use super::erasing::LABEL;
 use super::handle::DriveManager;
 use super::problem::failed;
+use super::table::DriveTable;
 use crate::device::{BlockDevice, Content, Secret};
 use crate::types::{EnrolOptions, Error};
 
@@ -37,7 +38,9 @@ impl DriveManager {
         options: &EnrolOptions,
     ) -> Result<OpenContainer, Error> {
         let luks = if options.format { self.encrypt(id, device.clone(), secret).await? } else { encrypted(&device)? };
-        let container = OpenContainer { luks, was_open: self.lock().inside(&device).is_some() };
+        let devices = Arc::clone(&self.0.devices);
+        let was_open = blocking(self, id, move || Ok(devices.is_unlocked(luks))).await?;
+        let container = OpenContainer { luks, was_open };
         let opened = self.open_and_fill(id, &device, container, secret, options).await;
         if opened.is_err() {
             self.lock_container(id, container).await;
@@ -55,10 +58,12 @@ impl DriveManager {
     ) -> Result<(), Error> {
         let (node, devnum) = (device.node.clone(), device.devnum);
         if !was_open {
+            // udev may not have reported yet that it was locked a moment ago.
+            self.reported(|table| inside(table, device, luks).is_none().then_some(())).await?;
             let (devices, node, secret) = (Arc::clone(&self.0.devices), node.clone(), Arc::clone(secret));
             blocking(self, id, move || devices.unlock(&node, devnum, luks, &secret)).await?;
         }
-        let inside = self.inside_when_reported(device).await?;
+        let inside = self.reported(|table| inside(table, device, luks).cloned()).await?;
         if options.format {
             self.erase(id, inside, options.label.as_deref().unwrap_or(LABEL)).await?;
         }
@@ -88,17 +93,17 @@ impl DriveManager {
         Ok(luks)
     }
 
-    /// The open side of a container that was unlocked, when udev has reported it.
-    async fn inside_when_reported(&self, container: &BlockDevice) -> Result<BlockDevice, Error> {
+    /// Waits until udev has reported something.
+    async fn reported<T>(&self, find: impl Fn(&DriveTable) -> Option<T>) -> Result<T, Error> {
         let until = Instant::now() + UDEV_TIMEOUT;
         let mut reviewed = self.0.reviewed.subscribe();
         loop {
-            if let Some(inside) = self.lock().inside(container).cloned() {
-                return Ok(inside);
+            if let Some(found) = find(&self.lock()) {
+                return Ok(found);
             }
             if !matches!(timeout_at(until, reviewed.changed()).await, Ok(Ok(()))) {
                 return Err(failed(
-                    "the drive was unlocked, but udev reported no device inside; see the journal of systemd-udevd",
+                    "udev did not report what is inside the encrypted drive; see the journal of systemd-udevd, and try again",
                 ));
             }
         }
@@ -135,6 +140,12 @@ impl DriveManager {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not locked again: {error}");
         }
     }
+}
+
+/// The open side of this container on the device.
+fn inside<'t>(table: &'t DriveTable, device: &BlockDevice, luks: Uuid) -> Option<&'t BlockDevice> {
+    let is_of_it = |inside: &&BlockDevice| inside.mapping.as_ref().is_some_and(|mapping| mapping.luks == Some(luks));
+    table.inside(device).filter(is_of_it)
 }
 
 fn encrypted(device: &BlockDevice) -> Result<Uuid, Error> {
