@@ -50,6 +50,7 @@ const SERVICE: Table = &[
             "supervisor",
             "types",
             "untrusted_fd",
+            "volumes",
         ],
     ),
     ("durable", &[]),
