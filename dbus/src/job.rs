@@ -75,6 +75,10 @@ word! {
         Remove = "remove",
         /// It receives stream files that are on a drive into a volume.
         Import = "import",
+        /// It copies a file in a snapshot into a pipe.
+        Read = "read",
+        /// It restores files from a snapshot.
+        RestoreFiles = "restore-files",
     }
     other
         /// A kind of a later version.

@@ -47,6 +47,7 @@ mod backup;
 mod destination;
 mod drive;
 mod error;
+mod files;
 mod job;
 mod manager;
 pub mod names;
@@ -69,6 +70,10 @@ pub use drive::{
     SafelyRemoveOptions, StreamRow,
 };
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
+pub use files::{
+    Conflict, FileKind, FileRow, FileVersionRow, FileVersionsOptions, ListFilesOptions, ListSnapshotsOptions,
+    OpenFileOptions, RestoreFilesOptions,
+};
 pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource, Trigger};
 pub use manager::{
     BackupRow, HISTORY_MAX, HISTORY_PAGE, HistoryEntry, ListBackupsOptions, ListHistoryOptions, ReceiveOptions, Warning,

@@ -58,18 +58,22 @@ pub(crate) fn texts(key: &str, value: &OwnedVariant) -> Result<Vec<String>, Erro
     Vec::<String>::try_from(copy).map_err(|_wrong| wrong())
 }
 
-/// The name of a subvolume or file without a path, `ay` or `s`. Some bindings end `ay` with a NUL; it is removed.
+/// `ay` or `s`. Some bindings end `ay` with a NUL; it is removed.
+pub(crate) fn bytes(key: &str, value: &OwnedVariant) -> Result<Vec<u8>, Error> {
+    if let Ok(text) = <&str>::try_from(value) {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let copy = value.try_clone().map_err(|_wrong| wrong_type(key, "ay", value))?;
+    let mut bytes = Vec::<u8>::try_from(copy).map_err(|_wrong| wrong_type(key, "ay", value))?;
+    if bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    Ok(bytes)
+}
+
+/// The name of a subvolume or file without a path, as [`bytes`].
 pub(crate) fn bare_name(key: &str, value: &OwnedVariant) -> Result<Vec<u8>, Error> {
-    let bytes = if let Ok(text) = <&str>::try_from(value) {
-        text.as_bytes().to_vec()
-    } else {
-        let copy = value.try_clone().map_err(|_wrong| wrong_type(key, "ay", value))?;
-        let mut bytes = Vec::<u8>::try_from(copy).map_err(|_wrong| wrong_type(key, "ay", value))?;
-        if bytes.last() == Some(&0) {
-            bytes.pop();
-        }
-        bytes
-    };
+    let bytes = bytes(key, value)?;
     let length = 1..=NAME_MAX;
     if !length.contains(&bytes.len())
         || [&b"."[..], b".."].contains(&&*bytes)

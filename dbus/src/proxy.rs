@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use zbus::{Fd, OwnedObjectPath, OwnedVariant, Variant, proxy};
+use zbus::{Fd, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
 use crate::authority::Permission;
 use crate::destination::{DestinationKind, DestinationState, SnapshotRow, SnapshotsOfMachine};
 use crate::drive::{DriveHealth, DriveState, MountRow, StreamRow};
 use crate::error::Error;
+use crate::files::{FileRow, FileVersionRow};
 use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource, Trigger};
 use crate::manager::{BackupRow, HistoryEntry};
 use crate::problem::Problem;
@@ -292,7 +293,8 @@ pub trait Destination {
     #[zbus(allow_interactive_auth)]
     fn verify(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
 
-    /// The snapshots on the destination, newest first. There are no options yet.
+    /// The snapshots on the destination, newest first. The options are
+    /// [`ListSnapshotsOptions`](crate::ListSnapshotsOptions).
     #[zbus(allow_interactive_auth)]
     fn list_snapshots(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SnapshotRow>, Error>;
 
@@ -303,6 +305,41 @@ pub trait Destination {
         &self,
         snapshot: &str,
         volume: &str,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Lists a directory in a snapshot; returns the files, and whether there are more. The options are
+    /// [`ListFilesOptions`](crate::ListFilesOptions).
+    #[zbus(allow_interactive_auth)]
+    fn list_files(
+        &self,
+        snapshot: &str,
+        path: &[u8],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(Vec<FileRow>, bool), Error>;
+
+    /// The snapshots in which a path exists, newest first. The options are
+    /// [`FileVersionsOptions`](crate::FileVersionsOptions).
+    #[zbus(allow_interactive_auth)]
+    fn file_versions(&self, path: &[u8], options: HashMap<&str, Variant<'_>>) -> Result<Vec<FileVersionRow>, Error>;
+
+    /// Reads a file in a snapshot; returns the end of a pipe, and the job that fills it. The options are
+    /// [`OpenFileOptions`](crate::OpenFileOptions).
+    #[zbus(allow_interactive_auth)]
+    fn open_file(
+        &self,
+        snapshot: &str,
+        path: &[u8],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(OwnedFd, OwnedObjectPath), Error>;
+
+    /// Restores files from a snapshot; returns the job. The options are
+    /// [`RestoreFilesOptions`](crate::RestoreFilesOptions).
+    #[zbus(allow_interactive_auth)]
+    fn restore_files(
+        &self,
+        snapshot: &str,
+        paths: &[&[u8]],
         options: HashMap<&str, Variant<'_>>,
     ) -> Result<OwnedObjectPath, Error>;
 
@@ -370,6 +407,46 @@ pub trait Backup {
     /// Runs this backup, due or not; returns the first job. The options are [`RunOptions`](crate::RunOptions).
     #[zbus(allow_interactive_auth)]
     fn run(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// The snapshots beside the source, newest first. The options are
+    /// [`ListSnapshotsOptions`](crate::ListSnapshotsOptions).
+    #[zbus(allow_interactive_auth)]
+    fn list_snapshots(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SnapshotRow>, Error>;
+
+    /// Lists a directory in a snapshot; returns the files, and whether there are more. The options are
+    /// [`ListFilesOptions`](crate::ListFilesOptions).
+    #[zbus(allow_interactive_auth)]
+    fn list_files(
+        &self,
+        snapshot: &str,
+        path: &[u8],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(Vec<FileRow>, bool), Error>;
+
+    /// The snapshots in which a path exists, newest first. The options are
+    /// [`FileVersionsOptions`](crate::FileVersionsOptions).
+    #[zbus(allow_interactive_auth)]
+    fn file_versions(&self, path: &[u8], options: HashMap<&str, Variant<'_>>) -> Result<Vec<FileVersionRow>, Error>;
+
+    /// Reads a file in a snapshot; returns the end of a pipe, and the job that fills it. The options are
+    /// [`OpenFileOptions`](crate::OpenFileOptions).
+    #[zbus(allow_interactive_auth)]
+    fn open_file(
+        &self,
+        snapshot: &str,
+        path: &[u8],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<(OwnedFd, OwnedObjectPath), Error>;
+
+    /// Restores files from a snapshot; returns the job. The options are
+    /// [`RestoreFilesOptions`](crate::RestoreFilesOptions).
+    #[zbus(allow_interactive_auth)]
+    fn restore_files(
+        &self,
+        snapshot: &str,
+        paths: &[&[u8]],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
 
     /// The configured name.
     #[zbus(property(emits_changed_signal = "const"))]

@@ -3,10 +3,12 @@
     call.py [--times=NUMBER] PATH INTERFACE METHOD [ARGUMENT]...
 
 With --times it makes NUMBER calls and prints a list of the results.
-An ARGUMENT is s:TEXT, h:NUMBER (a descriptor that is open here), or o:JSON (a dictionary of options).
+An ARGUMENT is s:TEXT, y:TEXT (as bytes), Y:TEXT (a list of one text as bytes), h:NUMBER (a descriptor that is open here), or o:JSON (a
+dictionary of options). A descriptor in the answer is read to its end.
 """
 
 import json
+import os
 import sys
 
 import dbus
@@ -18,6 +20,10 @@ def argument(word):
     kind, _, text = word.partition(":")
     if kind == "s":
         return text
+    if kind == "y":
+        return dbus.ByteArray(text.encode())
+    if kind == "Y":
+        return dbus.Array([dbus.ByteArray(text.encode())], signature="ay")
     if kind == "h":
         return dbus.types.UnixFd(int(text))
     if kind == "o":
@@ -35,10 +41,15 @@ def call(path, interface, method, *words):
         return {"error": error.get_dbus_name(), "message": error.get_dbus_message()}
 
 
+def content(descriptor):
+    with os.fdopen(descriptor.take(), "rb") as file:
+        return file.read().decode("latin-1")
+
+
 arguments = sys.argv[1:]
 bus = dbus.SystemBus()
 if arguments[0].startswith("--times="):
     times = int(arguments.pop(0).partition("=")[2])
     print(json.dumps([call(*arguments) for _ in range(times)]))
 else:
-    print(json.dumps(call(*arguments)))
+    print(json.dumps(call(*arguments), default=content))

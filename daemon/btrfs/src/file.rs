@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OpenHow, ResolveFlag, openat, openat2};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, SeekFrom, flock, seek};
 use rustix::io::{pread, pwrite, pwritev};
 
 use crate::error::{Errno, Error, Result, one_component, retry, signed};
@@ -19,14 +19,16 @@ pub use crate::inode::{Stat, stat, stat_at};
 
 /// `openat2(2)` with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS` — opens a path that cannot leave
 /// `dir` and follows no link. The path *can* lead into another subvolume: compare [`Stat::dev`]. `mode` must be empty unless
-/// `flags` has `O_CREAT` or `O_TMPFILE`. `O_CLOEXEC` is added.
+/// `flags` has `O_CREAT` or `O_TMPFILE`. `O_CLOEXEC` is added. With `O_PATH` and `O_NOFOLLOW`, the last part may be a symlink.
 ///
 /// # Errors
 /// `EXDEV` for a path that climbs above `dir` or is absolute, `ELOOP` for a symlink anywhere in it, `ENOENT`, `ENOTDIR`,
 /// `EEXIST`, `EACCES`, `EROFS`, `EAGAIN` if directories on the path were renamed during three attempts.
 pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let how = OpenHow::new().flags(flags | ALWAYS).mode(mode).resolve(resolve);
+    // With O_PATH, openat2 refuses O_LARGEFILE, which is not 0 on 32-bit kernels.
+    let always = if flags.contains(OFlag::O_PATH) { OFlag::O_CLOEXEC } else { ALWAYS };
+    let how = OpenHow::new().flags(flags | always).mode(mode).resolve(resolve);
     let open = || retry("openat2", || openat2(&dir, path, how));
     let mut answer = open();
     for _ in 0..2 {
@@ -85,6 +87,30 @@ pub fn read_at(fd: impl AsFd, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         }
     }
     Ok(done)
+}
+
+/// `lseek(2)` with `SEEK_DATA` and `SEEK_HOLE` — the first range from `offset` on that is no hole; none up to the end of the file.
+/// The position of the descriptor changes.
+///
+/// # Errors
+/// `EIO`, `EBADF`, `EINVAL` for an offset above 2^63 - 1.
+pub fn next_data(fd: impl AsFd, offset: u64) -> Result<Option<std::ops::Range<u64>>> {
+    let fd = fd.as_fd();
+    signed("lseek", offset)?;
+    let start = match retry("lseek", || seek(fd, SeekFrom::Data(offset))) {
+        Err(Error { errno: Errno::ENXIO, .. }) => return Ok(None),
+        start => start?,
+    };
+    let end = retry("lseek", || seek(fd, SeekFrom::Hole(start)))?;
+    Ok(Some(start..end))
+}
+
+/// `fdatasync(2)` — writes out a file's data and waits until the device has it.
+///
+/// # Errors
+/// As for [`sync`].
+pub fn sync_data(fd: impl AsFd) -> Result<()> {
+    retry("fdatasync", || rustix::fs::fdatasync(&fd))
 }
 
 /// `ftruncate(2)` — sets the file's size, in bytes; an added part reads as zeroes.
@@ -281,5 +307,17 @@ mod tests {
         let mut read = [0; 6];
         assert_eq!(File::from(again).read_at(&mut read, far).unwrap(), 4);
         assert_eq!(&read, b"beyo\0\0");
+    }
+
+    #[test]
+    fn holes_are_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = File::open(folder.path()).unwrap();
+        let file = openat_new(&dir, c"sparse", OFlag::O_RDWR | OFlag::O_CREAT, Mode::S_IRUSR).unwrap();
+        truncate(&file, 16 << 20).unwrap();
+        write_at(&file, 8 << 20, &[IoSlice::new(b"x")]).unwrap();
+        let data = next_data(&file, 0).unwrap().unwrap();
+        assert!(data.contains(&(8 << 20)) && data.end <= 16 << 20, "{data:?}");
+        assert_eq!(next_data(&file, data.end.max(9 << 20)).unwrap(), None);
     }
 }

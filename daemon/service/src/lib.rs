@@ -43,6 +43,7 @@ pub mod drives;
 mod durable;
 mod enrolment;
 mod explain;
+mod files;
 mod hooks;
 pub mod jobs;
 mod mounts;
@@ -64,7 +65,9 @@ pub mod untrusted_fd;
 pub mod volumes;
 mod worker;
 
+pub use butterdock_worker::files::{Conflict, FileKind, FileRow};
 pub use explain::explain;
+pub use files::{FileList, FileVersion, RestoreFilesRequest, Rights, SnapshotsAt};
 pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;

@@ -353,6 +353,11 @@ impl Service {
         self.0.jobs.start(request).await
     }
 
+    /// The volume's directory, if it is mounted.
+    pub(crate) async fn volume_place(&self, volume: &Arc<Volume>) -> Result<DirIdentity, Error> {
+        place(volume).await
+    }
+
     /// What the destination with this id is.
     fn kind(&self, id: &DriveId) -> DestinationKind {
         let is_volume = self.0.manager.volume_name(id).is_some();
@@ -360,7 +365,7 @@ impl Service {
     }
 
     /// The drive, as the subject of a job.
-    fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
+    pub(crate) fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
         if let Some(label) = self.0.manager.volume_name(&id) {
             return Ok(AboutDrive { id, label, kind: DestinationKind::Volume });
         }

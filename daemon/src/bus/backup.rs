@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use butterdock_dbus::names::interface::BACKUP;
 use butterdock_dbus::path::{backup_path, destination_id};
-use butterdock_dbus::{Error, ErrorName, Options, Problem, RunOptions};
-use butterdock_service::{BackupDestination, BackupProperties, DestinationId, PlacedProblem};
+use butterdock_dbus::{
+    Error, ErrorName, FileRow, FileVersionRow, ListSnapshotsOptions, Options, Problem, RunOptions, SnapshotRow,
+};
+use butterdock_service::{BackupDestination, BackupProperties, DestinationId, PlacedProblem, SnapshotsAt};
 use tokio::sync::watch;
 use zbus::message::Header;
-use zbus::{OwnedObjectPath, Variant, interface};
+use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
 use super::destination::{destination_title, path_of_destination};
+use super::files::{FilesCall, snapshot_rows};
 use super::mapping::{ForCaller as _, placed_problem};
 use super::object_publisher::PublishedObject;
 use super::server::BusServer;
@@ -83,6 +86,21 @@ impl BackupObject {
     }
 }
 
+impl BackupObject {
+    /// A call about the snapshots beside the source.
+    fn of_source(&self, method: &'static str) -> Question {
+        let name = self.now().name.clone();
+        let question = Question::new(BACKUP, method).about("backup", &name);
+        question.about("destination", &format!("the source of {name}")).about("destination_id", "")
+    }
+
+    /// A call about files in these snapshots.
+    fn files<'c>(&'c self, method: &'static str, options: &'c Options, header: &'c Header<'c>) -> FilesCall<'c> {
+        let at = SnapshotsAt::Source(self.now().name.clone());
+        FilesCall { server: &self.server, at, question: self.of_source(method), options, header }
+    }
+}
+
 #[interface(name = "org.butterdock.Butterdock1.Backup", introspection_docs = false)]
 impl BackupObject {
     #[zbus(out_args("job"))]
@@ -102,6 +120,63 @@ impl BackupObject {
         let options = butterdock_service::BackupOptions { full, new_source };
         let taken = self.server.service.run_backup(&name, only.as_ref(), options, uid).await;
         self.server.publish_job(taken.for_caller()?).await
+    }
+
+    #[zbus(out_args("snapshots"))]
+    async fn list_snapshots(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<SnapshotRow>, Error> {
+        let request = ListSnapshotsOptions::from_options(&options)?;
+        let question = self.of_source("ListSnapshots").with(&options);
+        self.server.authority.allow(&header, &question).await?;
+        let name = self.now().name.clone();
+        let found = self.server.service.list_source_snapshots(&name).await.for_caller()?;
+        Ok(snapshot_rows(found, request))
+    }
+
+    #[zbus(out_args("files", "more"))]
+    async fn list_files(
+        &self,
+        snapshot: String,
+        path: Vec<u8>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(Vec<FileRow>, bool), Error> {
+        self.files("ListFiles", &options, &header).list(&snapshot, path).await
+    }
+
+    #[zbus(out_args("versions"))]
+    async fn file_versions(
+        &self,
+        path: Vec<u8>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<FileVersionRow>, Error> {
+        self.files("FileVersions", &options, &header).versions(path).await
+    }
+
+    #[zbus(out_args("file", "job"))]
+    async fn open_file(
+        &self,
+        snapshot: String,
+        path: Vec<u8>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(OwnedFd, OwnedObjectPath), Error> {
+        self.files("OpenFile", &options, &header).open(&snapshot, path).await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn restore_files(
+        &self,
+        snapshot: String,
+        paths: Vec<Vec<u8>>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.files("RestoreFiles", &options, &header).restore(snapshot, paths).await
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

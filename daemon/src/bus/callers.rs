@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zbus::Connection;
+use zbus::fdo::ConnectionCredentials;
 
 /// Limit of remembered names; the oldest are forgotten first. The bus gives no unique name twice, so an old one is never wrong.
 const NAMES: usize = 1024;
@@ -43,6 +44,18 @@ impl Callers {
         let uid = answer.body().deserialize()?;
         self.lock().remember(name, uid);
         Ok(uid)
+    }
+
+    /// All groups of the user who has this unique name, as they were when the connection was made. They are not remembered.
+    ///
+    /// # Errors
+    /// Its owner has left the bus, or the bus does not report groups.
+    pub(super) async fn groups(&self, name: &str) -> zbus::Result<Vec<u32>> {
+        let (bus, path) = (Some("org.freedesktop.DBus"), "/org/freedesktop/DBus");
+        let answer = self.bus.call_method(bus, path, bus, "GetConnectionCredentials", &name).await?;
+        let credentials: ConnectionCredentials = answer.body().deserialize()?;
+        let groups = credentials.unix_group_ids().cloned();
+        groups.ok_or_else(|| zbus::Error::Failure("there is no UnixGroupIDs among the credentials".to_owned()))
     }
 
     /// Waits until the connection is lost.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use butterdock_dbus::names::interface::DESTINATION;
 use butterdock_dbus::path::{destination_path, drive_path};
 use butterdock_dbus::{
-    BackupOptions, Error, Options, Problem, RestoreOptions, SnapshotRow, SnapshotsOfMachine, UnpinOptions, no_options,
+    BackupOptions, Error, FileRow, FileVersionRow, ListSnapshotsOptions, Options, Problem, RestoreOptions, SnapshotRow,
+    SnapshotsOfMachine, UnpinOptions, no_options,
 };
 use butterdock_service::drives::DriveId;
 use butterdock_service::jobs::JobHandle;
-use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service};
+use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service, SnapshotsAt};
 use tokio::sync::watch;
 use zbus::message::Header;
-use zbus::{OwnedObjectPath, Variant, interface};
+use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
-use super::mapping::{self, ForCaller as _, destination_kind, destination_state, snapshot_row};
+use super::files::{FilesCall, snapshot_rows};
+use super::mapping::{self, ForCaller as _, destination_kind, destination_state};
 use super::object_publisher::PublishedObject;
 use super::server::BusServer;
 
@@ -93,6 +95,12 @@ impl DestinationObject {
         Ok(self.server.authority.allow(header, &question).await?.uid)
     }
 
+    /// A call about files in snapshots.
+    fn files<'c>(&'c self, method: &'static str, options: &'c Options, header: &'c Header<'c>) -> FilesCall<'c> {
+        let at = SnapshotsAt::Destination(self.id());
+        FilesCall { server: &self.server, at, question: self.question(method), options, header }
+    }
+
     /// The path of an accepted job.
     async fn published(&self, taken: Result<JobHandle, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
         self.server.publish_job(taken.for_caller()?).await
@@ -143,9 +151,11 @@ impl DestinationObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<SnapshotRow>, Error> {
-        self.allowed("ListSnapshots", &options, &header).await?;
+        let request = ListSnapshotsOptions::from_options(&options)?;
+        let question = self.question("ListSnapshots").with(&options);
+        self.server.authority.allow(&header, &question).await?;
         let found = self.server.service.list_snapshots(&self.id()).await.for_caller()?;
-        Ok(found.into_iter().map(snapshot_row).collect())
+        Ok(snapshot_rows(found, request))
     }
 
     #[zbus(out_args("job"))]
@@ -162,6 +172,49 @@ impl DestinationObject {
         let volume = self.server.service.volume(&volume).for_caller()?;
         let restored = self.server.service.restore(&self.id(), &snapshot, volume, request.name, uid).await;
         self.published(restored).await
+    }
+
+    #[zbus(out_args("files", "more"))]
+    async fn list_files(
+        &self,
+        snapshot: String,
+        path: Vec<u8>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(Vec<FileRow>, bool), Error> {
+        self.files("ListFiles", &options, &header).list(&snapshot, path).await
+    }
+
+    #[zbus(out_args("versions"))]
+    async fn file_versions(
+        &self,
+        path: Vec<u8>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<FileVersionRow>, Error> {
+        self.files("FileVersions", &options, &header).versions(path).await
+    }
+
+    #[zbus(out_args("file", "job"))]
+    async fn open_file(
+        &self,
+        snapshot: String,
+        path: Vec<u8>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(OwnedFd, OwnedObjectPath), Error> {
+        self.files("OpenFile", &options, &header).open(&snapshot, path).await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn restore_files(
+        &self,
+        snapshot: String,
+        paths: Vec<Vec<u8>>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.files("RestoreFiles", &options, &header).restore(snapshot, paths).await
     }
 
     async fn forget(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {

@@ -11,8 +11,8 @@ use butterdock_service::jobs::{HistoryQuery, Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
 use butterdock_service::{
     Attempt, BackupStatus, DestinationKind, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
-    Error, ErrorCode, JobKind, JobResult, JobState, MadeBy, Maker, PlacedProblem, Problem, SnapshotOnDrive,
-    SnapshotsOfMachine, TotalSource, Trigger, Warning,
+    Error, ErrorCode, FileKind, FileRow, FileVersion, JobKind, JobResult, JobState, MadeBy, Maker, PlacedProblem,
+    Problem, SnapshotOnDrive, SnapshotsOfMachine, TotalSource, Trigger, Warning,
 };
 use uuid::Uuid;
 
@@ -40,6 +40,7 @@ pub(super) const fn error_name(code: ErrorCode) -> contract::ErrorName {
         ErrorCode::Busy => contract::ErrorName::Busy,
         ErrorCode::NotFound => contract::ErrorName::NotFound,
         ErrorCode::Exists => contract::ErrorName::Exists,
+        ErrorCode::NotAuthorized => contract::ErrorName::NotAuthorized,
         ErrorCode::NoSpace => contract::ErrorName::NoSpace,
         ErrorCode::ReadOnly => contract::ErrorName::ReadOnly,
         ErrorCode::InvalidStream => contract::ErrorName::InvalidStream,
@@ -64,6 +65,8 @@ pub(super) const fn job_kind(kind: JobKind) -> contract::JobKind {
         JobKind::Verify => contract::JobKind::Verify,
         JobKind::Remove => contract::JobKind::Remove,
         JobKind::Import => contract::JobKind::Import,
+        JobKind::Read => contract::JobKind::Read,
+        JobKind::RestoreFiles => contract::JobKind::RestoreFiles,
     }
 }
 
@@ -335,6 +338,43 @@ pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
     }
 }
 
+pub(super) fn file_row(row: FileRow) -> contract::FileRow {
+    let FileRow { name, kind, size, modified, mode, uid, gid, target } = row;
+    contract::FileRow { name, kind: file_kind(kind).as_str().to_owned(), size, modified, mode, uid, gid, target }
+}
+
+const fn file_kind(kind: FileKind) -> contract::FileKind {
+    match kind {
+        FileKind::File => contract::FileKind::File,
+        FileKind::Directory => contract::FileKind::Directory,
+        FileKind::Symlink => contract::FileKind::Symlink,
+        FileKind::Fifo => contract::FileKind::Fifo,
+        FileKind::Socket => contract::FileKind::Socket,
+        FileKind::BlockDevice => contract::FileKind::BlockDevice,
+        FileKind::CharacterDevice => contract::FileKind::CharacterDevice,
+    }
+}
+
+pub(super) fn file_version_row(version: FileVersion) -> contract::FileVersionRow {
+    let FileVersion { snapshot, row, oldest, snapshots } = version;
+    let oldest =
+        oldest.and_then(|seconds| u64::try_from(seconds).ok()).map(|seconds| seconds.saturating_mul(1_000_000));
+    let SnapshotRow { name, uuid, backup, machine, created, .. } = snapshot_row(snapshot);
+    let contract::FileRow { kind, size, modified, .. } = file_row(row);
+    contract::FileVersionRow {
+        snapshot: uuid,
+        snapshot_name: name,
+        backup,
+        machine,
+        created,
+        oldest,
+        snapshots,
+        kind,
+        size,
+        modified,
+    }
+}
+
 pub(super) fn mount_row(place: Option<PathBuf>) -> MountRow {
     MountRow { path: place.map(|place| place.into_os_string().into_vec()) }
 }
@@ -394,8 +434,16 @@ pub(super) fn history_entry(record: Record) -> HistoryEntry {
 mod tests {
     use super::*;
 
-    const KINDS: [JobKind; 6] =
-        [JobKind::Receive, JobKind::Backup, JobKind::Restore, JobKind::Verify, JobKind::Remove, JobKind::Import];
+    const KINDS: [JobKind; 8] = [
+        JobKind::Receive,
+        JobKind::Backup,
+        JobKind::Restore,
+        JobKind::Verify,
+        JobKind::Remove,
+        JobKind::Import,
+        JobKind::Read,
+        JobKind::RestoreFiles,
+    ];
     const STATES: [JobState; 6] = [
         JobState::Queued,
         JobState::Running,

@@ -23,6 +23,7 @@ mod calls;
 mod destination;
 mod drive;
 mod fd_table;
+mod files;
 mod header;
 mod job;
 mod manager;

@@ -37,7 +37,7 @@ pub(crate) struct BusServer {
     pub(super) service: Service,
     pub(super) authority: Authority,
     pub(super) descriptors: FdTable,
-    callers: Callers,
+    pub(super) callers: Callers,
     /// The volumes that are published, each with the task that publishes its changes.
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
     drives: Mutex<ObjectPublisher<DriveObject>>,

@@ -6,16 +6,19 @@
 //! calls must be counted and refused before zbus starts their methods. zbus has no place to ask either question earlier.
 
 use std::ffi::OsStr;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
 use std::sync::Arc;
 
 use rustix::cmsg_space;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use zbus::address::transport::{Transport, UnixSocket};
@@ -222,18 +225,17 @@ impl WriteHalf for Writer {
         }
         let mut at = 0_usize;
         while let Some(rest) = data.get(at..).filter(|rest| !rest.is_empty()) {
-            at = at.saturating_add(self.sendmsg(rest, &[]).await?);
+            // The descriptors of a message go with its first bytes.
+            let first = if at == 0 { data.fds() } else { &[] };
+            let descriptors: Vec<BorrowedFd<'_>> = first.iter().map(AsFd::as_fd).collect();
+            at = at.saturating_add(self.sendmsg(rest, &descriptors).await?);
         }
         self.admission.sent(message, data.len());
         Ok(())
     }
 
     async fn sendmsg(&mut self, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        if !descriptors.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the service sends no descriptors"));
-        }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        self.stream.async_io(Interest::WRITABLE, || Ok(rustix::net::send(&self.stream, buffer, flags)?)).await
+        self.stream.async_io(Interest::WRITABLE, || send(&self.stream, buffer, descriptors)).await
     }
 
     async fn close(&mut self) -> io::Result<()> {
@@ -244,6 +246,20 @@ impl WriteHalf for Writer {
     fn can_pass_unix_fd(&self) -> bool {
         true
     }
+}
+
+/// Sends bytes with descriptors; an answer has one at most.
+fn send(stream: &UnixStream, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    if descriptors.is_empty() {
+        return Ok(rustix::net::send(stream, buffer, flags)?);
+    }
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message has too many descriptors"));
+    }
+    Ok(sendmsg(stream, &[IoSlice::new(buffer)], &mut ancillary, flags)?)
 }
 
 /// At the limit of descriptors the kernel passes fewer than were sent, with all bytes.

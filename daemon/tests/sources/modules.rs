@@ -56,6 +56,7 @@ const SERVICE: Table = &[
     ("durable", &[]),
     ("enrolment", &["device", "durable", "types"]),
     ("explain", &["backups", "config", "text", "volumes"]),
+    ("files", &["backups", "config", "destinations", "drives", "jobs", "service", "types", "volumes"]),
     ("hooks", &["config", "text", "types"]),
     (
         "jobs",
@@ -97,6 +98,7 @@ const SERVICE: Table = &[
             "device",
             "dir_handle",
             "drives",
+            "files",
             "jobs",
             "schedule",
             "service",
@@ -141,20 +143,22 @@ const SERVICE: Table = &[
 const WORKER: Table = &[
     ("backups", &["clock", "file_parts", "hex"]),
     ("clock", &[]),
-    ("confine", &[]),
+    ("caller", &["hex"]),
+    ("confine", &["caller"]),
     ("descriptors", &["packet"]),
     ("file_parts", &[]),
+    ("files", &["backups", "caller", "descriptors", "hex"]),
     ("hex", &[]),
-    ("job", &["backups", "streams", "verify"]),
+    ("job", &["backups", "files", "streams", "verify"]),
     ("lib", &[]),
     ("packet", &[]),
     ("priority", &[]),
-    ("protocol", &["backups", "packet", "priority", "streams", "verify", "worker_error"]),
+    ("protocol", &["backups", "caller", "files", "packet", "priority", "streams", "verify", "worker_error"]),
     ("report_writer", &[]),
     ("run", &["priority"]),
     ("streams", &["hex"]),
     ("verify", &["backups", "file_parts", "hex"]),
-    ("worker_error", &["backups", "streams", "verify"]),
+    ("worker_error", &["backups", "files", "streams", "verify"]),
 ];
 
 pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

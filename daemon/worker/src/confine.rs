@@ -19,7 +19,10 @@
 //!    device by its path, and then answers `EACCES` too (measured on Linux 6.18).
 //! 5. *Capabilities* last: the other restrictions need some that the engine does not.
 //!
-//! `CAP_SYS_ADMIN` remains, because encoded writes and the search for parents need it. So the system calls that need only this
+//! A worker for files in a snapshot may read these snapshots, and write below the directory that files are restored to. On behalf of
+//! a user it takes that user's identity with the last step, and has no capability after it.
+//!
+//! `CAP_SYS_ADMIN` remains to other workers, because encoded writes and the search for parents need it. So the system calls that need only this
 //! capability remain too. A filter that permits only the engine's own calls would be the next restriction.
 //!
 //! The process has only one thread at that time: each restriction applies to the calling thread and to the threads that it
@@ -42,6 +45,8 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
     set_capabilities, set_name, set_no_new_privs,
 };
+
+use crate::caller::Caller;
 
 /// The name in `ps`; the kernel keeps fifteen bytes.
 const NAME: &CStr = c"butterdock-work";
@@ -93,34 +98,44 @@ pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
     Ok(true)
 }
 
-/// The directory that a job sends from.
-#[derive(Debug, Clone)]
-pub(crate) enum SentFrom<'s> {
+/// A directory that a job reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ReadFrom<'s> {
     /// The folder for snapshots of a source, in which a backup makes one.
     Folder(BorrowedFd<'s>),
-    /// The snapshots that are restored.
-    Snapshots(Vec<BorrowedFd<'s>>),
+    /// A snapshot that is restored or read.
+    Snapshot(BorrowedFd<'s>),
 }
 
-/// Confines a worker that writes to `destination`, and sends from a directory. The job must use the returned directories.
-pub(crate) fn confine(destination: BorrowedFd<'_>, from: Option<SentFrom<'_>>) -> Result<Confined, ConfineError> {
-    // Before the new namespace: only a mount in the process's own namespace can be cloned.
-    let destination =
-        mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
-    // Mounting opens the device by its path, which fails after the mounts are nodev.
-    let top = filesystem::open_top(&destination).ok();
-    restrict(Some(Directories { destination, top }), from)
+/// What a job needs; all else is forbidden.
+#[derive(Debug, Default)]
+pub(crate) struct Needs<'j> {
+    /// The directory that it writes to; `None` for a job that writes nothing.
+    pub destination: Option<BorrowedFd<'j>>,
+    /// It also reads the whole filesystem of the destination, because a parent can be anywhere there.
+    pub filesystem: bool,
+    /// The directories that it reads.
+    pub from: Vec<ReadFrom<'j>>,
+    /// The user whose identity it takes.
+    pub caller: Option<&'j Caller>,
 }
 
-/// Confines a worker that only reads open descriptors.
-pub(crate) fn confine_reader() -> Result<Confined, ConfineError> {
-    restrict(None, None)
-}
-
-fn restrict(directories: Option<Directories>, from: Option<SentFrom<'_>>) -> Result<Confined, ConfineError> {
+/// Confines a worker. The job must use the returned directories.
+pub(crate) fn confine(needs: &Needs<'_>) -> Result<Confined, ConfineError> {
+    let directories = match needs.destination {
+        Some(destination) => {
+            // Before the new namespace: only a mount in the process's own namespace can be cloned.
+            let destination = mounts::without_devices(destination)
+                .map_err(|error| doing("work through a mount of its own")(error.errno))?;
+            // Mounting opens the device by its path, which fails after the mounts are nodev.
+            let top = if needs.filesystem { filesystem::open_top(&destination).ok() } else { None };
+            Some(Directories { destination, top })
+        }
+        None => None,
+    };
     let mut lacking: Vec<String> = unshare_namespaces()?.into_iter().map(str::to_owned).collect();
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
-    let Landlock { enforced, lacking: not_restricted } = restrict_paths(directories.as_ref(), from)?;
+    let Landlock { enforced, lacking: not_restricted } = restrict_paths(directories.as_ref(), &needs.from)?;
     lacking.extend(not_restricted);
     match mounts::keep_devices_out() {
         Ok(()) => {}
@@ -130,7 +145,7 @@ fn restrict(directories: Option<Directories>, from: Option<SentFrom<'_>>) -> Res
         ),
         Err(error) => return Err(doing("give up making mounts")(error.errno)),
     }
-    drop_capabilities()?;
+    drop_capabilities(needs.caller)?;
     Ok(Confined { directories, landlock: enforced, lacking })
 }
 
@@ -159,9 +174,9 @@ const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
 /// The kernel has fewer capabilities, and answers `EINVAL` beyond its last.
 const MAX_CAPABILITIES: u32 = 64;
 
-/// Drops all other capabilities from every set. The bounding and the inheritable set are then empty, so a program that is
-/// started from here would have none.
-fn drop_capabilities() -> Result<(), ConfineError> {
+/// Drops all other capabilities from every set, or all of them with the identity of root. The bounding and the inheritable set are
+/// then empty, so a program that is started from here would have none.
+fn drop_capabilities(caller: Option<&Caller>) -> Result<(), ConfineError> {
     for number in 0..MAX_CAPABILITIES {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
             Ok(()) => {}
@@ -173,9 +188,14 @@ fn drop_capabilities() -> Result<(), ConfineError> {
         Ok(()) | Err(rustix::io::Errno::INVAL) => {}
         Err(error) => return Err(doing("drop ambient capabilities")(error)),
     }
+    if let Some(caller) = caller {
+        caller.take().map_err(doing("take the identity of the user"))?;
+        // The kernel clears it with the change of the user. If the daemon is gone already, so is the socket, which ends the job.
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("die with the daemon"))?;
+    }
     let held = capabilities(None).map_err(doing("read its capabilities"))?.permitted;
     // If the daemon itself lacks one, the engine reports the failed call.
-    let kept = held & KEPT;
+    let kept = if caller.is_some() { CapabilitySet::empty() } else { held & KEPT };
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(doing("drop its capabilities"))
 }
@@ -240,7 +260,7 @@ struct Landlock {
 
 /// Forbids all paths except the destination and, for reading, its filesystem from the top. Without a top, a stream that needs
 /// it fails with an error.
-fn restrict_paths(directories: Option<&Directories>, from: Option<SentFrom<'_>>) -> Result<Landlock, ConfineError> {
+fn restrict_paths(directories: Option<&Directories>, from: &[ReadFrom<'_>]) -> Result<Landlock, ConfineError> {
     let status =
         rules(directories, from).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
     let version = match (status.ruleset, status.landlock) {
@@ -277,7 +297,7 @@ const LATER: [(ABI, &str, &str); 4] = [
     (ABI::V6, "signals and abstract sockets", "6.12"),
 ];
 
-fn rules(directories: Option<&Directories>, from: Option<SentFrom<'_>>) -> Result<RestrictionStatus, RulesetError> {
+fn rules(directories: Option<&Directories>, from: &[ReadFrom<'_>]) -> Result<RestrictionStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -292,17 +312,14 @@ fn rules(directories: Option<&Directories>, from: Option<SentFrom<'_>>) -> Resul
         }
     }
     let reading = AccessFs::ReadFile | AccessFs::ReadDir;
-    match from {
-        // A snapshot is a directory. Renaming it needs the rights to remove and to make one.
-        Some(SentFrom::Folder(folder)) => {
-            rules = rules.add_rule(PathBeneath::new(folder, reading | AccessFs::MakeDir | AccessFs::RemoveDir))?;
-        }
-        Some(SentFrom::Snapshots(snapshots)) => {
-            for snapshot in snapshots {
-                rules = rules.add_rule(PathBeneath::new(snapshot, reading))?;
+    for from in from {
+        rules = match from {
+            // A snapshot is a directory. Renaming it needs the rights to remove and to make one.
+            ReadFrom::Folder(folder) => {
+                rules.add_rule(PathBeneath::new(folder, reading | AccessFs::MakeDir | AccessFs::RemoveDir))?
             }
-        }
-        None => {}
+            ReadFrom::Snapshot(snapshot) => rules.add_rule(PathBeneath::new(snapshot, reading))?,
+        };
     }
     rules.restrict_self()
 }

@@ -42,6 +42,17 @@ pub(crate) fn two_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2],
     }
 }
 
+/// The end of a pipe that is written to, and a directory.
+pub(crate) fn pipe_and_directory(descriptors: Vec<OwnedFd>) -> Result<(OwnedFd, OwnedFd), DescriptorError> {
+    let Ok([pipe, place]) = <[OwnedFd; 2]>::try_from(descriptors) else {
+        return Err(DescriptorError("the order does not come with a pipe and a directory; start it again"));
+    };
+    if kind(&pipe)? != FileType::Fifo {
+        return Err(DescriptorError("the order does not come with a pipe; start it again"));
+    }
+    Ok((pipe, directory(place)?))
+}
+
 /// The only directory of an order.
 pub(crate) fn one_directory(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, DescriptorError> {
     match <[OwnedFd; 1]>::try_from(descriptors) {

@@ -1,7 +1,7 @@
 //! One job: an order and its descriptors, and how it is run.
 
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -9,7 +9,7 @@ use butterdock_btrfs::send;
 use butterdock_btrfs::subvolume::is_read_only;
 use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Publication, receive, sweep};
 
-use super::confine::SentFrom;
+use super::confine::{Needs, ReadFrom};
 use super::descriptors::{DescriptorError, one_directory, stream_and_directory, three_directories, two_directories};
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
@@ -17,6 +17,7 @@ use crate::backups::{
     self, BackupDirectories, ESTIMATE_TIMEOUT, NestedSnapshot, NestedSubvolumes, Restore, SharedSnapshot, Task,
     active_in, prune_source,
 };
+use crate::files::FilesJob;
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
@@ -49,6 +50,8 @@ pub(crate) enum Job {
     Streams { files: Files },
     /// Verify the drive.
     Verify { destination: OwnedFd },
+    /// List, read or restore files in a snapshot.
+    Files(FilesJob),
     /// Delete the hidden leftovers of crashed runs in the destination.
     Sweep { destination: OwnedFd },
 }
@@ -56,7 +59,7 @@ pub(crate) enum Job {
 impl Job {
     /// Joins an order with its descriptors. Everything that the job must know of the machine is read here, such as the number
     /// of processors, because a confined worker cannot read it; also which users can reach the destination.
-    pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, DescriptorError> {
+    pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Box<WorkerError>> {
         match order {
             Order::Receive {
                 name,
@@ -143,8 +146,12 @@ impl Job {
             }
             Order::Streams => Ok(Self::Streams { files: open_files(&one_directory(descriptors)?)? }),
             Order::Verify => Ok(Self::Verify { destination: one_directory(descriptors)? }),
+            Order::Files(order) => {
+                let job = FilesJob::new(order, descriptors).map_err(|error| Box::new(WorkerError::of_files(&error)))?;
+                Ok(Self::Files(job))
+            }
             Order::Sweep => Ok(Self::Sweep { destination: one_directory(descriptors)? }),
-            Order::Cancel => Err(DescriptorError("the daemon cancelled a job before its start")),
+            Order::Cancel => Err(DescriptorError("the daemon cancelled a job before its start").into()),
         }
     }
 
@@ -169,38 +176,34 @@ impl Job {
             }
             Self::Streams { .. } => self,
             Self::Verify { .. } => Self::Verify { destination },
+            Self::Files(job) => Self::Files(job.with_target(destination)),
             Self::Sweep { .. } => Self::Sweep { destination },
         }
     }
 
-    /// The directory that the job works in; `None` if it writes nothing.
-    pub(crate) fn destination(&self) -> Option<BorrowedFd<'_>> {
+    /// What it needs of the machine.
+    pub(crate) fn needs(&self) -> Needs<'_> {
+        let writes = |destination| Needs { destination: Some(destination), filesystem: true, ..Needs::default() };
         match self {
             Self::Receive { destination, .. }
-            | Self::Restore { destination, .. }
             | Self::Import { destination, .. }
             | Self::Verify { destination }
-            | Self::Sweep { destination } => Some(destination.as_fd()),
-            Self::Backup { directories, .. } => Some(directories.destination.as_fd()),
-            Self::Prune { folder, .. } => Some(folder.as_fd()),
-            Self::Streams { .. } => None,
-        }
-    }
-
-    /// The directory that it sends from.
-    pub(crate) fn sent_from(&self) -> Option<SentFrom<'_>> {
-        match self {
-            Self::Backup { directories, .. } => Some(SentFrom::Folder(directories.folder.as_fd())),
-            Self::Restore { snapshot, nested, .. } => {
-                let nested = nested.iter().map(|nested| nested.root.as_fd());
-                Some(SentFrom::Snapshots(nested.chain([snapshot.as_fd()]).collect()))
+            | Self::Sweep { destination } => writes(destination.as_fd()),
+            Self::Backup { directories, .. } => {
+                let from = vec![ReadFrom::Folder(directories.folder.as_fd())];
+                Needs { from, ..writes(directories.destination.as_fd()) }
             }
-            Self::Receive { .. }
-            | Self::Prune { .. }
-            | Self::Import { .. }
-            | Self::Streams { .. }
-            | Self::Verify { .. }
-            | Self::Sweep { .. } => None,
+            Self::Restore { snapshot, nested, destination, .. } => {
+                let nested = nested.iter().map(|nested| nested.root.as_fd());
+                let from = nested.chain([snapshot.as_fd()]).map(ReadFrom::Snapshot).collect();
+                Needs { from, ..writes(destination.as_fd()) }
+            }
+            Self::Prune { folder, .. } => writes(folder.as_fd()),
+            Self::Files(job) => {
+                let from = job.snapshots().into_iter().map(ReadFrom::Snapshot).collect();
+                Needs { destination: job.target(), filesystem: false, from, caller: job.caller() }
+            }
+            Self::Streams { .. } => Needs::default(),
         }
     }
 
@@ -263,6 +266,11 @@ impl Job {
                 let verify = Verify { root: destination.as_fd(), control, report: &report };
                 let error = verify.run().err().map(|error| WorkerError::of_verify(&error));
                 Report::Ended { counts: Counts::default(), error }
+            }
+            Self::Files(job) => {
+                let report = |event| reports.queue(Report::Files(event));
+                let error = job.run(control, &report).err().map(|error| WorkerError::of_files(&error));
+                Report::Ended { counts: control.progress().counts, error }
             }
             Self::Sweep { destination } => {
                 let error = sweep(destination.as_fd()).err().map(|error| WorkerError::of_error(&error));

@@ -21,10 +21,12 @@
 //! If a signal ends the worker, its reports do not count. The service sweeps the hidden subvolumes that it left.
 
 pub mod backups;
+pub mod caller;
 pub mod clock;
 mod confine;
 mod descriptors;
 mod file_parts;
+pub mod files;
 mod hex;
 mod job;
 pub mod packet;
@@ -40,5 +42,6 @@ pub use priority::{IoPriority, Priority, raise_open_files};
 pub use protocol::Subject;
 pub use run::{Stop, run};
 pub use worker_error::{
-    UNCONFIRMED, public_of_backup, public_of_import, public_of_restore, public_of_transfer, public_sentence,
+    UNCONFIRMED, public_of_backup, public_of_files, public_of_import, public_of_restore, public_of_transfer,
+    public_sentence,
 };

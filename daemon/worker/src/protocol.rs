@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::hex;
 use super::priority::Priority;
 use crate::backups::{BackupEvent, SharedSnapshot, Task};
-use crate::{streams, verify};
+use crate::{files, streams, verify};
 
 pub use crate::worker_error::WorkerError;
 
@@ -86,6 +86,8 @@ pub enum Order {
     },
     /// List the stream files in a folder. Descriptor: the folder.
     Streams,
+    /// List, read or restore files in a snapshot. Descriptors: those of the [task](files::FilesTask).
+    Files(files::FilesOrder),
     /// Delete the hidden leftovers of crashed runs in a directory. Descriptor: the directory.
     Sweep,
     /// Cancel the job; only after a start.
@@ -156,6 +158,8 @@ pub enum Report {
         /// How many files lack their `btrfs.compression`.
         compressions: u64,
     },
+    /// An event about files in a snapshot.
+    Files(files::FileEvent),
     /// A warning. It may contain names of files, so not all users may see it.
     Warning(String),
     /// The job ended: the last message, sent exactly once.
@@ -205,6 +209,8 @@ pub enum Subject {
     /// A drive that is verified.
     Drive,
     /// Stream files.
+    StreamFiles,
+    /// Files in a snapshot.
     Files,
     /// Hidden leftovers; they cause no events.
     Leftovers,
@@ -217,7 +223,9 @@ impl Order {
             Self::Receive { .. } => Subject::Stream,
             Self::Backup(_) | Self::Prune(_) | Self::Restore { .. } => Subject::Snapshots,
             Self::Verify => Subject::Drive,
-            Self::Import { .. } | Self::Streams => Subject::Files,
+            Self::Import { .. } | Self::Streams => Subject::StreamFiles,
+            Self::Files(order) if order.is_sweep() => Subject::Leftovers,
+            Self::Files(_) => Subject::Files,
             Self::Sweep | Self::Cancel => Subject::Leftovers,
         }
     }
@@ -230,11 +238,12 @@ impl Subject {
             Report::Confined { .. } | Report::Warning(_) | Report::Ended { .. } => true,
             Report::Progress { .. } => self != Self::Leftovers,
             Report::Began { .. } | Report::Phase(_) | Report::Published { .. } | Report::Unapplied { .. } => {
-                matches!(self, Self::Stream | Self::Snapshots | Self::Files)
+                matches!(self, Self::Stream | Self::Snapshots | Self::StreamFiles)
             }
             Report::Backup(_) => self == Self::Snapshots,
             Report::Verify(_) => self == Self::Drive,
-            Report::Streams(_) => self == Self::Files,
+            Report::Streams(_) => self == Self::StreamFiles,
+            Report::Files(_) => self == Self::Files,
         }
     }
 }
@@ -278,6 +287,14 @@ mod tests {
             Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, writer_threads: None };
         let time = crate::backups::TaskTime { stopped: true, settled_drive: u64::MAX, ..Default::default() };
         let task = Task { protect: 7, time, ..Task::of(b"home", crate::backups::Identity([1; 16])) };
+        let caller = crate::caller::Caller { uid: 1000, groups: vec![4, 1000], source: b"/home".to_vec() };
+        let list = files::FilesTask::List {
+            snapshot: crate::backups::Identity([3; 16]),
+            path: files::FilePath(b"a\n\xff".to_vec()),
+            after: Some(files::FilePath(b"b".to_vec())),
+            limit: 7,
+        };
+        round_trip(&Order::Files(files::FilesOrder { caller: Some(caller), task: list }));
         for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Prune(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }
@@ -296,6 +313,7 @@ mod tests {
             unconfirmed: true,
             cause: Some(BackupCause::SourceRefused(crate::backups::SourceProblem::Empty)),
             files: Some(crate::streams::FailedFiles { failed: 1, untried: 2, of: 4 }),
+            file: Some(files::FileCause::Incomplete { denied: 3 }),
             space: Some(SpaceCause::Attribute { size: 30_000, most: u64::MAX }),
         };
         let published = Report::Published {
@@ -325,6 +343,7 @@ mod tests {
                 ..streams::StreamFile::default()
             })),
             Report::Unapplied { inodes: 1, flags: 2, compressions: 3 },
+            Report::Files(files::FileEvent::Listed { more: true }),
             Report::Warning("x".to_owned()),
             Report::Ended { counts, error: Some(error) },
             Report::Ended { counts, error: None },

@@ -9,7 +9,7 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::net::{RecvFlags, Shutdown, shutdown};
 
-use super::confine::{self, Confined, Directories, confine, confine_reader};
+use super::confine::{self, Confined, Directories, confine};
 use super::job::Job;
 use super::packet;
 use super::protocol::{Order, Report, Start, WorkerError};
@@ -72,14 +72,10 @@ fn work() -> Result<(), Stop> {
     let (start, descriptors) = receive_start(socket.as_fd())?;
     let job = match Job::new(start.order, descriptors) {
         Ok(job) => job,
-        Err(error) => return refuse(socket.as_fd(), WorkerError::of_descriptors(error)),
+        Err(error) => return refuse(socket.as_fd(), *error),
     };
     start.priority.take();
-    let confined = match job.destination() {
-        Some(destination) => confine(destination, job.sent_from()),
-        None => confine_reader(),
-    };
-    match confined {
+    match confine(&job.needs()) {
         Ok(Confined { directories, landlock, lacking }) => {
             let job = match directories {
                 Some(Directories { destination, top }) => job.with_directories(destination, top),

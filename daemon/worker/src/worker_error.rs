@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::descriptors::DescriptorError;
 use super::packet::MAX_MESSAGE;
 use crate::backups::{BackupCause, BackupError};
+use crate::files::{FileCause, FileError};
 use crate::streams::{FailedFiles, ImportError};
 use crate::verify;
 
@@ -38,6 +39,9 @@ pub struct WorkerError {
     /// How many files of an import were not received.
     #[serde(default)]
     pub files: Option<FailedFiles>,
+    /// Why files in a snapshot could not be listed, read or restored.
+    #[serde(default)]
+    pub file: Option<FileCause>,
     /// Why the destination refused to write for lack of space.
     #[serde(default)]
     pub space: Option<SpaceCause>,
@@ -110,9 +114,9 @@ impl WorkerError {
         Self { kind: error.kind(), ..Self::of_sentence(&error.to_string()) }
     }
 
-    /// Descriptors that cannot be used.
-    pub(crate) fn of_descriptors(error: DescriptorError) -> Self {
-        Self::of_sentence(error.0)
+    /// Files that could not be listed, read or restored.
+    pub(crate) fn of_files(error: &FileError) -> Self {
+        Self { kind: error.kind, file: error.cause, ..Self::of_sentence(&short(&error.message)) }
     }
 
     /// A sentence without names.
@@ -127,6 +131,7 @@ impl WorkerError {
             unconfirmed: false,
             cause: None,
             files: None,
+            file: None,
             space: None,
         }
     }
@@ -135,6 +140,13 @@ impl WorkerError {
         let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
         let (unconfirmed, space) = (error.is_unconfirmed(), error.space_cause());
         Self { kind: error.kind(), command, byte, unconfirmed, space, ..Self::of_sentence(&short(message)) }
+    }
+}
+
+/// Descriptors that cannot be used.
+impl From<DescriptorError> for Box<WorkerError> {
+    fn from(error: DescriptorError) -> Self {
+        Self::new(WorkerError::of_sentence(error.0))
     }
 }
 
@@ -229,6 +241,36 @@ pub fn public_of_import(error: &WorkerError) -> String {
         Some(words) => format!("{words}; the job's error details name each: {sentence}"),
         None => sentence,
     }
+}
+
+/// The sentence for all users about files in a snapshot.
+pub fn public_of_files(error: &WorkerError) -> String {
+    if let Some(cause) = error.file {
+        return cause.to_string();
+    }
+    let sentence = match error.kind {
+        ErrorKind::NoSpace => {
+            "the place that the files are restored to, or a quota there, is full; free some space and restore again"
+        }
+        ErrorKind::ReadOnly => {
+            "the place that the files are restored to is read-only; see dmesg, remount it writable and restore again"
+        }
+        ErrorKind::DeviceGone => {
+            "a device failed, is gone, or has a damaged file; check it and its cable (dmesg); a damaged file may be whole in another \
+             snapshot"
+        }
+        ErrorKind::Cancelled => "cancelled; start it again if you need it",
+        ErrorKind::InvalidStream
+        | ErrorKind::TruncatedStream
+        | ErrorKind::UnsupportedStream
+        | ErrorKind::ParentMissing
+        | ErrorKind::Exists
+        | ErrorKind::Busy
+        | ErrorKind::Failed => {
+            "the files could not be read or restored; read the job's error details or the journal, then try again"
+        }
+    };
+    sentence.to_owned()
 }
 
 /// What happened and what to do next, for every error of this kind.

@@ -32,8 +32,10 @@ pub enum Action {
     SafelyRemove,
     /// Check all data on a destination.
     Verify,
-    /// List the snapshots on a destination and restore them into a volume.
+    /// List the snapshots on a destination, restore them into a volume, and list, read and restore all files in them.
     Restore,
+    /// List, read and restore the files in snapshots of this machine that the user may read; the kernel decides that.
+    RestoreOwn,
     /// List the stream files on a drive and receive them into a volume.
     Import,
     /// Reload the configuration, trust the clock, accept another source for a backup, give up the snapshots that sources keep
@@ -185,6 +187,14 @@ pub const ACTIONS: &[ActionRow] = &[
         active: Allow::AdminKeep,
     },
     ActionRow {
+        action: Action::RestoreOwn,
+        description: "List, read and restore your own files in the snapshots of this machine",
+        message: "Authentication is required to restore your own files from $(destination)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
         action: Action::Import,
         description: "List the streams on a drive and receive them",
         message: "Authentication is required to import streams from the drive $(drive)",
@@ -222,6 +232,7 @@ impl Action {
             Self::SafelyRemove => "org.butterdock.Butterdock1.safely-remove",
             Self::Verify => "org.butterdock.Butterdock1.verify",
             Self::Restore => "org.butterdock.Butterdock1.restore",
+            Self::RestoreOwn => "org.butterdock.Butterdock1.restore-own",
             Self::Import => "org.butterdock.Butterdock1.import",
             Self::Manage => "org.butterdock.Butterdock1.manage",
         }

@@ -71,12 +71,16 @@ const RECEIVE: Rule = Rule::Unless { usual: Action::Receive, option: "name", wit
 
 const ENROL: Rule = Rule::Unless { usual: Action::Enrol, option: "format", with: Action::Format };
 const RUN_BACKUPS: Rule = Rule::Unless { usual: Action::Backup, option: "new_source", with: Action::Manage };
+const LIST_SNAPSHOTS: Rule = Rule::Unless { usual: Action::Restore, option: "own", with: Action::RestoreOwn };
+const FILES: Rule = Rule::Unless { usual: Action::RestoreOwn, option: "as_root", with: Action::Restore };
 const LIST_BACKUPS: Rule = Rule::AnybodyWithout { option: "estimate", with: Action::Estimate };
 
 /// The details of a call about a drive.
 const A_DRIVE: &[&str] = &["drive", "drive_id"];
 /// The details of a call about a drive and a volume.
 const A_DRIVE_AND_A_VOLUME: &[&str] = &["drive", "drive_id", "volume"];
+/// The details of a call about a backup. For its snapshots beside the source, the source is the destination.
+const A_BACKUP: &[&str] = &["backup", "destination", "destination_id"];
 /// The details of a call about a destination.
 const A_DESTINATION: &[&str] = &["destination", "destination_id"];
 /// The details of a call about a destination and a volume.
@@ -111,7 +115,12 @@ pub const TABLE: &[Row] = &[
         details: A_JOB,
     },
     Row { interface: JOB, method: "GetErrorDetails", rule: Rule::Starter { others: Action::Manage }, details: A_JOB },
-    Row { interface: BACKUP, method: "Run", rule: RUN_BACKUPS, details: &["backup", "destination", "destination_id"] },
+    Row { interface: BACKUP, method: "Run", rule: RUN_BACKUPS, details: A_BACKUP },
+    Row { interface: BACKUP, method: "ListSnapshots", rule: LIST_SNAPSHOTS, details: A_BACKUP },
+    Row { interface: BACKUP, method: "ListFiles", rule: FILES, details: A_BACKUP },
+    Row { interface: BACKUP, method: "FileVersions", rule: FILES, details: A_BACKUP },
+    Row { interface: BACKUP, method: "OpenFile", rule: FILES, details: A_BACKUP },
+    Row { interface: BACKUP, method: "RestoreFiles", rule: FILES, details: A_BACKUP },
     Row { interface: DRIVE, method: "Enrol", rule: ENROL, details: A_DRIVE },
     Row { interface: DRIVE, method: "EnrolEncrypted", rule: ENROL, details: A_DRIVE },
     Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },
@@ -125,12 +134,11 @@ pub const TABLE: &[Row] = &[
     Row { interface: DESTINATION, method: "Backup", rule: RUN_BACKUPS, details: A_DESTINATION },
     Row { interface: DESTINATION, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DESTINATION },
     // Names of snapshots are not public.
-    Row {
-        interface: DESTINATION,
-        method: "ListSnapshots",
-        rule: Rule::Action(Action::Restore),
-        details: A_DESTINATION,
-    },
+    Row { interface: DESTINATION, method: "ListSnapshots", rule: LIST_SNAPSHOTS, details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "ListFiles", rule: FILES, details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "FileVersions", rule: FILES, details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "OpenFile", rule: FILES, details: A_DESTINATION },
+    Row { interface: DESTINATION, method: "RestoreFiles", rule: FILES, details: A_DESTINATION },
     Row {
         interface: DESTINATION,
         method: "Restore",

@@ -17,7 +17,7 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::confine::{Confined, Directories, confine, confine_reader};
+use crate::confine::{Confined, Directories, Needs, confine};
 
 /// A volume with a destination in it, and something beside the destination.
 struct Directory {
@@ -50,7 +50,8 @@ impl Directory {
         let directory = File::open(self.destination())?;
         std::thread::scope(|threads| {
             let locked_in = threads.spawn(move || {
-                let walls = confine(directory.as_fd(), None).map_err(|trouble| anyhow!("{trouble}"))?;
+                let needs = Needs { destination: Some(directory.as_fd()), filesystem: true, ..Needs::default() };
+                let walls = confine(&needs).map_err(|trouble| anyhow!("{trouble}"))?;
                 ensure!(walls.landlock && walls.lacking.is_empty(), "this kernel lacks: {:?}", walls.lacking);
                 // A worker closes it.
                 drop(directory);
@@ -164,7 +165,7 @@ fn a_worker_without_destination_only_reads_its_descriptors() -> Result<()> {
     let open = File::open(&file)?;
     std::thread::scope(|threads| {
         let locked_in = threads.spawn(move || {
-            let walls = confine_reader().map_err(|trouble| anyhow!("{trouble}"))?;
+            let walls = confine(&Needs::default()).map_err(|trouble| anyhow!("{trouble}"))?;
             ensure!(walls.landlock && walls.directories.is_none(), "{walls:?}");
             ensure!(std::io::read_to_string(&open)? == "x", "what is open");
             for refused in [errno(File::open(&file)), errno(File::create(destination.join("new")))] {

@@ -30,6 +30,9 @@ fn call(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -
     match row.method {
         "Unlock" | "EnrolEncrypted" => command.arg("h:0"),
         "Restore" => command.args(["s:00000000-0000-0000-0000-000000000001", "s:tank"]),
+        "ListFiles" | "OpenFile" => command.args(["s:00000000-0000-0000-0000-000000000001", "y:a"]),
+        "RestoreFiles" => command.args(["s:00000000-0000-0000-0000-000000000001", "Y:a"]),
+        "FileVersions" => command.arg("y:a"),
         "Import" => command.arg("s:tank"),
         "Enrol" | "Forget" | "Mount" | "SafelyRemove" | "Backup" | "Verify" | "ListMounts" | "ListSnapshots"
         | "ListStreams" | "ListBackups" | "Unpin" => &mut command,

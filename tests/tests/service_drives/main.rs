@@ -9,6 +9,7 @@ mod copies;
 mod damage;
 mod damaged_enrolments;
 mod drives;
+mod files;
 mod full_drives;
 mod hooks;
 mod import;

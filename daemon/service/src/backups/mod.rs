@@ -65,6 +65,14 @@ pub(crate) fn open_existing(source: &Path, snapshots: &Path) -> Option<OwnedFd> 
     folder::existing(from.as_fd(), source, snapshots).ok()?
 }
 
+/// The directory of a source, to restore files into.
+///
+/// # Errors
+/// It cannot be opened, or other users can redirect its path.
+pub(crate) fn open_to_restore(source: &Path) -> Result<OwnedFd, NotOpened> {
+    open_source(source)
+}
+
 /// Which subvolumes below the source a backup leaves out, with their paths; none if there are none. What the caller cannot look
 /// at is not reported: root may look at it.
 pub(crate) fn left_out(source: &Path, snapshots: &Path, include: bool) -> Option<String> {

@@ -7,9 +7,12 @@
 //! | [`RootStream`](JobClass::RootStream) | root | a stream that a caller passes |
 //! | [`UserDrive`](JobClass::UserDrive) | other users | backup, restore, import, verify |
 //! | [`UserStream`](JobClass::UserStream) | other users | a stream that a caller passes |
+//! | [`RootFiles`](JobClass::RootFiles) | root | reading or restoring files in a snapshot |
+//! | [`UserFiles`](JobClass::UserFiles) | other users | reading or restoring files in a snapshot |
 //! | [`Remove`](JobClass::Remove) | any user | making a drive safe to unplug: without a limit, because there are few for each drive |
 //!
-//! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user.
+//! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user. The reader of a file
+//! can make it wait too. Jobs with files do not wait for other jobs on the drive: a person who opens a file does not wait for a backup.
 
 /// The class of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +21,8 @@ pub(crate) enum JobClass {
     RootStream,
     UserDrive,
     UserStream,
+    RootFiles,
+    UserFiles,
     Remove,
 }
 
@@ -49,11 +54,17 @@ impl JobClass {
         if uid == 0 { Self::RootStream } else { Self::UserStream }
     }
 
+    /// The class of a user's job with files in a snapshot.
+    pub(super) fn of_files(uid: u32) -> Self {
+        if uid == 0 { Self::RootFiles } else { Self::UserFiles }
+    }
+
     /// How many of it may run, where up to `max_jobs` of a class may.
     pub(super) fn places(self, max_jobs: usize) -> usize {
         match self {
             Self::RootDrive | Self::RootStream | Self::UserDrive | Self::UserStream => max_jobs,
-            Self::Remove => usize::MAX,
+            // Those of files: up to the limit of open ones.
+            Self::RootFiles | Self::UserFiles | Self::Remove => usize::MAX,
         }
     }
 
@@ -61,14 +72,14 @@ impl JobClass {
     pub(super) fn rank(self) -> u8 {
         match self {
             Self::Remove => 0,
-            Self::RootDrive | Self::RootStream => 1,
-            Self::UserDrive | Self::UserStream => 2,
+            Self::RootDrive | Self::RootStream | Self::RootFiles => 1,
+            Self::UserDrive | Self::UserStream | Self::UserFiles => 2,
         }
     }
 
     /// Whether users other than root make jobs of it.
     pub(super) fn is_of_users(self) -> bool {
-        matches!(self, Self::UserDrive | Self::UserStream)
+        matches!(self, Self::UserDrive | Self::UserStream | Self::UserFiles)
     }
 
     /// Why this user may not start one more job of this class.
@@ -98,6 +109,7 @@ mod tests {
     fn each_kind_and_user_has_the_class_of_the_table() {
         assert_eq!([0, 1000].map(JobClass::of_drive), [JobClass::RootDrive, JobClass::UserDrive]);
         assert_eq!([0, 1000].map(JobClass::of_stream), [JobClass::RootStream, JobClass::UserStream]);
+        assert_eq!([0, 1000].map(JobClass::of_files), [JobClass::RootFiles, JobClass::UserFiles]);
     }
 
     #[test]

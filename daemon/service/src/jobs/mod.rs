@@ -40,9 +40,10 @@ pub(crate) use history::History;
 pub use history_query::HistoryQuery;
 pub use job::{About, AboutDrive, Job, JobError, Total};
 pub(crate) use kinds::{
-    BackupJob, IntoVolumeJob, ON_SYSTEM, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob,
-    no_such_volume,
+    BackupJob, DriveFiles, FilesWork, IntoVolumeJob, ON_SYSTEM, ReceiveJob, RemoveJob, RestoredSnapshot, SourceFiles,
+    StreamFiles, Target, VerifyJob, no_such_volume,
 };
+pub(crate) use kinds::{on_source, open_snapshots_folder};
 pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use runner::sweep;

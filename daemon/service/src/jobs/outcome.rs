@@ -159,7 +159,8 @@ impl EndRules {
 
     fn failed_in_worker(&self, error: WorkerError) -> JobError {
         let public = if error.unconfirmed { UNCONFIRMED.to_owned() } else { (self.public)(&error) };
-        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _, space: _ } = error;
+        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _, file: _, space: _ } =
+            error;
         let cause = cause.filter(|_| self.has_cause);
         JobError { name: error_name(kind), public, message, command, byte, cause }
     }
@@ -181,7 +182,7 @@ fn stuck(writing: bool, about: &About) -> JobError {
     JobError::plain(ErrorCode::Failed, text)
 }
 
-fn error_name(kind: ErrorKind) -> ErrorCode {
+pub(super) fn error_name(kind: ErrorKind) -> ErrorCode {
     match kind {
         ErrorKind::InvalidStream => ErrorCode::InvalidStream,
         ErrorKind::TruncatedStream => ErrorCode::TruncatedStream,
@@ -256,6 +257,7 @@ mod tests {
             unconfirmed: false,
             cause: None,
             files: None,
+            file: None,
             space: None,
         }))
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use butterdock_worker::files::{FileEvent, FilesOrder};
 use butterdock_worker::streams::{StreamFile, StreamFileEvent};
 use tokio::time::timeout;
 
@@ -16,6 +17,7 @@ use crate::backups::{BackupEvent, FullReason, Identity, LeftOut, SourceProblem};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
+use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveManager, Lease};
 use crate::types::{Error, ErrorCode};
 use crate::worker::{Order, Priority, Report, Spawner, WorkerError, WorkerFds, public_of_backup, public_sentence};
@@ -27,6 +29,8 @@ const LONGEST: usize = 10_000;
 /// Timeout for listing stream files on a drive.
 const LISTING: Duration = Duration::from_secs(30);
 
+/// Timeout for listing files in a snapshot, or finding their versions.
+const LOOKING: Duration = Duration::from_secs(60);
 /// Timeout for opening the source and the drive.
 const OPENING: Duration = Duration::from_secs(30);
 /// Timeout for an estimate, which reads trees and no data.
@@ -57,7 +61,7 @@ impl Queries {
     /// answer does not come `within`; `Failed` if the worker has none.
     pub(super) async fn ask(
         &self,
-        drive: &Lease,
+        drive: Option<&Lease>,
         order: Order,
         handed: WorkerFds<'_>,
         priority: Priority,
@@ -68,8 +72,7 @@ impl Queries {
         // A future that is dropped kills its worker.
         let answered = tokio::select! {
             answered = timeout(within, self.answer(order, handed, priority)) => answered,
-            () = drive.removal() => return Err(removed()),
-            () = drive.gone() => return Err(gone("the drive was unplugged; plug it in again")),
+            error = ended(drive) => return Err(error),
         };
         drop(turn);
         answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
@@ -111,7 +114,7 @@ impl Jobs {
     pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<StreamFile>, Error> {
         let folder = open_folder(lease, folder).await?;
         let (reports, error) =
-            self.queries.ask(lease, Order::Streams, [folder].into(), Priority::default(), LISTING).await?;
+            self.queries.ask(Some(lease), Order::Streams, [folder].into(), Priority::default(), LISTING).await?;
         if let Some(error) = error {
             tracing::warn!("cannot list the stream files on a drive: {}", error.message);
             return Err(Error::new(ErrorCode::Failed, public_sentence(error.kind, error.command, error.byte)));
@@ -190,7 +193,7 @@ impl Jobs {
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
         let handed = WorkerFds { places, ..WorkerFds::destination(destination.directory()) };
         let priority = super::scheduler::priority(worker);
-        let asked = self.queries.ask(lease, Order::Backup(task), handed, priority, READING).await;
+        let asked = self.queries.ask(Some(lease), Order::Backup(task), handed, priority, READING).await;
         close(destination).await;
         let (reports, error) = asked?;
         Ok(estimated(&reports, error))
@@ -213,12 +216,54 @@ fn estimated(reports: &[Report], error: Option<WorkerError>) -> Estimated {
     }
     // The worker's text is for the journal alone.
     let problem = error.map(
-        |WorkerError { kind, message, command, byte, cause, hidden: _, unconfirmed: _, files: _, space: _ }| {
+        |WorkerError {
+             kind,
+             message,
+             command,
+             byte,
+             cause,
+             hidden: _,
+             unconfirmed: _,
+             files: _,
+             file: _,
+             space: _,
+         }| {
             tracing::warn!("cannot estimate a backup: {message}");
             public_of_backup(kind, command, byte, cause)
         },
     );
     Estimated { problem, ..all }
+}
+
+impl Jobs {
+    /// A worker's answer about files in snapshots, which are on the filesystem of `place`; on a drive, its lease.
+    ///
+    /// # Errors
+    /// `Busy`, `DeviceGone`; or why the worker has no answer.
+    pub(crate) async fn files(
+        &self,
+        lease: Option<&Lease>,
+        order: FilesOrder,
+        place: DirHandle,
+    ) -> Result<Vec<FileEvent>, Error> {
+        let asked = self.queries.ask(lease, Order::Files(order), [place].into(), Priority::default(), LOOKING);
+        let (reports, error) = asked.await?;
+        if let Some(error) = error {
+            tracing::info!("cannot read a snapshot: {}", error.message);
+            return Err(super::kinds::files_error(&error));
+        }
+        let event = |report| if let Report::Files(event) = report { Some(event) } else { None };
+        Ok(reports.into_iter().filter_map(event).collect())
+    }
+}
+
+/// Waits until the drive of a query is made safe to unplug, or is unplugged.
+async fn ended(drive: Option<&Lease>) -> Error {
+    let Some(drive) = drive else { return std::future::pending().await };
+    tokio::select! {
+        () = drive.removal() => removed(),
+        () = drive.gone() => gone("the drive was unplugged; plug it in again"),
+    }
 }
 
 fn removed() -> Error {
@@ -253,6 +298,7 @@ mod tests {
             unconfirmed: false,
             cause: None,
             files: None,
+            file: None,
             space: None,
         };
         let all = estimated(&told, Some(full));

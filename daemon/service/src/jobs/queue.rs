@@ -11,7 +11,7 @@ use crate::drives::DriveId;
 
 /// A target on which one job works at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum JobTarget {
+pub(crate) enum JobTarget {
     Volume(VolumeName),
     Drive(DriveId),
 }

@@ -11,6 +11,7 @@ use super::job::Event;
 use super::job::{Job, JobError, Total};
 use crate::backups::{BackupEvent, from_future, nested_in_run, nested_restored};
 use crate::worker::Report;
+use butterdock_worker::files::FileEvent;
 use butterdock_worker::{streams, verify};
 
 /// The step that a report means for a job in this state, where it means one.
@@ -56,6 +57,7 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64)
             job.unapplied = job.unapplied.and(more);
             true
         }
+        Report::Files(event) => files(job, event),
         Report::Confined { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
@@ -137,6 +139,19 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
         | BackupEvent::Kept { .. } => return false,
     };
     say(job, note)
+}
+
+/// Applies the reports of a job with files in a snapshot.
+fn files(job: &mut Job, event: &FileEvent) -> bool {
+    match event {
+        FileEvent::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
+        FileEvent::Restored(restored) => {
+            job.bytes_durable = job.bytes_durable.max(restored.bytes);
+            note(job, &restored.sentence());
+            true
+        }
+        FileEvent::Row(_) | FileEvent::Listed { .. } | FileEvent::Version { .. } => false,
+    }
 }
 
 /// The total is set once: a second attempt at the same stream does not change it.

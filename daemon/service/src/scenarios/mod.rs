@@ -7,6 +7,7 @@
 mod away;
 mod backup_states;
 mod enrolling;
+mod files;
 mod identity;
 mod not_done;
 mod plugs;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use butterdock_receive::{Counts, ErrorKind, SubvolumeState};
+use butterdock_worker::files::{FilesOrder, FilesTask};
 use butterdock_worker::verify::{Found, VerifyEvent};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -420,7 +422,9 @@ impl Player {
                 }
                 done.err()
             }
+            Order::Files(FilesOrder { task: FilesTask::Read { .. }, .. }) => self.work(&worker).await.err(),
             Order::Backup(_)
+            | Order::Files(_)
             | Order::Receive { .. }
             | Order::Prune(_)
             | Order::Restore { .. }
@@ -438,6 +442,7 @@ impl Player {
             unconfirmed: false,
             cause: None,
             files: None,
+            file: None,
             space: None,
         });
         worker.report(&Report::Ended { counts: Counts::default(), error });

@@ -13,6 +13,8 @@ pub enum ErrorCode {
     NotFound,
     /// The name is taken.
     Exists,
+    /// The user may not do this.
+    NotAuthorized,
     /// The filesystem or a quota is full.
     NoSpace,
     /// The filesystem is read-only.
@@ -43,10 +45,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Busy,
         Self::NotFound,
         Self::Exists,
+        Self::NotAuthorized,
         Self::NoSpace,
         Self::ReadOnly,
         Self::InvalidStream,
@@ -68,6 +71,7 @@ impl ErrorCode {
             Self::Busy => "Busy",
             Self::NotFound => "NotFound",
             Self::Exists => "Exists",
+            Self::NotAuthorized => "NotAuthorized",
             Self::NoSpace => "NoSpace",
             Self::ReadOnly => "ReadOnly",
             Self::InvalidStream => "InvalidStream",

@@ -98,6 +98,10 @@ pub enum JobKind {
     Remove,
     /// It receives stream files that are on a drive into a volume.
     Import,
+    /// It copies a file in a snapshot into a pipe.
+    Read,
+    /// It restores files from a snapshot.
+    RestoreFiles,
 }
 
 impl JobKind {
@@ -110,6 +114,8 @@ impl JobKind {
             Self::Verify => "verify",
             Self::Remove => "remove",
             Self::Import => "import",
+            Self::Read => "read",
+            Self::RestoreFiles => "restore-files",
         }
     }
 }

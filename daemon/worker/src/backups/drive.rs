@@ -296,6 +296,34 @@ pub struct OpenSnapshot {
     pub folder: OwnedFd,
 }
 
+/// The snapshots of a backup beside its source, in the folder for them; the newest first. Their paths are from that folder.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn list_source_snapshots(folder: BorrowedFd<'_>, backup: &str) -> Result<Vec<SnapshotOnDrive>, Fault> {
+    let mut found = Vec::new();
+    for snapshot in list(folder, &[])? {
+        let Some(name) = snapshot.name else { continue };
+        let Some(made) = name::parse(backup.as_bytes(), &name) else { continue };
+        found.push(SnapshotOnDrive {
+            path: name.clone(),
+            name,
+            uuid: snapshot.uuid,
+            received_uuid: snapshot.received_uuid.known(),
+            parent_uuid: snapshot.parent_uuid.known(),
+            backup: Some(backup.to_owned()),
+            made: Some(made),
+            from: MadeBy::ThisMachine,
+            pinned: false,
+            left_over: false,
+            nested: None,
+        });
+    }
+    found.sort_by(|one, other| (other.made, &other.name).cmp(&(one.made, &one.name)));
+    found.truncate(MOST);
+    Ok(found)
+}
+
 /// Opens the snapshot with this uuid, in any folder of the drive whose top is `root`; `None` if there is no such snapshot.
 ///
 /// # Errors

@@ -80,7 +80,7 @@ mod tests;
 
 pub use drive::{
     Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, beneath, choose_folder, default_folder, list_snapshots,
-    make_beneath, open_snapshot,
+    list_source_snapshots, make_beneath, open_snapshot,
 };
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};

@@ -4,6 +4,7 @@
 
 mod backup;
 mod drive_job;
+mod files;
 mod import;
 mod into_volume;
 mod receive;
@@ -19,6 +20,7 @@ use super::class::JobClass;
 use super::job::About;
 use super::job::Total;
 use super::outcome::EndRules;
+use super::queue::JobTarget;
 use super::retention::Retention;
 use super::runner::Runner;
 use super::source_store::SourceStore;
@@ -30,6 +32,8 @@ use crate::volumes::Volume;
 
 pub(crate) use backup::{BackupJob, ON_SYSTEM};
 pub(super) use backup::{Open, is_remembered, open as open_directories, openings, task};
+pub(super) use files::files_error;
+pub(crate) use files::{DriveFiles, FilesWork, SourceFiles, Target, on_source, open_snapshots_folder};
 pub(crate) use import::StreamFiles;
 pub(super) use import::open as open_folder;
 pub(crate) use into_volume::IntoVolumeJob;
@@ -63,6 +67,16 @@ pub(crate) trait JobRequest: fmt::Debug + Send {
     /// The number of bytes to come, as far as it is known before the job begins.
     fn total(&self) -> Total {
         Total::UNKNOWN
+    }
+
+    /// The targets on which no other job may work meanwhile.
+    fn places(&self) -> Vec<JobTarget> {
+        self.about().places()
+    }
+
+    /// Whether the history has it.
+    fn is_recorded(&self) -> bool {
+        true
     }
 
     /// The volume that it writes to.

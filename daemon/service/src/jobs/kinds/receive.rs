@@ -135,7 +135,7 @@ pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> JobError {
 
 /// The directory is another one than at the request: usually the drive was unmounted, which uncovers the directory below its
 /// mount point.
-fn another(volume: &Volume) -> JobError {
+pub(super) fn another(volume: &Volume) -> JobError {
     let text = format!(
         "the filesystem or directory of the volume \"{}\" has changed since the request; mount the right drive and \
          start the job again",

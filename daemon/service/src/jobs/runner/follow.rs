@@ -121,6 +121,7 @@ impl Followed {
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Streams(_)
+            | Report::Files(_)
             | Report::Progress { .. }
             | Report::Unapplied { .. }
             | Report::Warning(_)
@@ -278,6 +279,7 @@ impl News {
             | Report::Backup(_)
             | Report::Streams(_)
             | Report::Unapplied { .. }
+            | Report::Files(_)
             | Report::Warning(_)
             | Report::Ended { .. } => {}
         }

@@ -141,7 +141,9 @@ impl Scheduler {
         let removed = job.about.drive.clone().filter(|_| job.about.kind == JobKind::Remove && job.failure.is_none());
         // The history first, so that a caller that learns of the end finds the job there. It is in memory now and queued to
         // be written: a power cut right after `Completed` can lose the record on disk.
-        self.writer.write(Record::of(&job));
+        if entry.is_recorded {
+            self.writer.write(Record::of(&job));
+        }
         entry.job.send_replace(job);
         if let Some(volume) = volume {
             tokio::spawn(async move { volume.look(LOOKING).await });

@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) volume: Option<Arc<Volume>>,
     /// The drives, where an end without success is a problem of its drive.
     pub(super) drives: Option<DriveManager>,
+    /// The history has it.
+    pub(super) is_recorded: bool,
     /// What it does, for the journal.
     pub(super) doing: String,
     /// The class that it counts against.
@@ -58,6 +60,7 @@ impl Entry {
             job: watch::Sender::new(job),
             volume: request.volume().cloned(),
             drives: request.problem_of().cloned(),
+            is_recorded: request.is_recorded(),
             doing: request.doing(),
             class: request.class(),
             end_rules: request.end_rules(),

@@ -25,7 +25,7 @@ impl Scheduler {
     /// Accepts a request as a job, or says why not.
     pub(super) fn accept(&mut self, mut request: Box<dyn JobRequest>) -> Result<JobHandle, Error> {
         let (about, trigger, class) = (request.about(), request.trigger(), request.class());
-        let places = about.places();
+        let (places, is_recorded) = (request.places(), request.is_recorded());
         let busy = |text: String| Err(Error::new(ErrorCode::Busy, text));
         let open: Vec<_> = self.jobs.values().filter_map(Entry::open).collect();
         if self.stopping.is_some() {
@@ -61,7 +61,9 @@ impl Scheduler {
         let id = Uuid::new_v4();
         tracing::info!(butterdock_job = %id, "{} requests {}", requester(trigger), request.doing());
         let job = Job::new(id, about, trigger, self.retention.clock.micros(), request.total());
-        self.writer.write(Record::of(&job));
+        if is_recorded {
+            self.writer.write(Record::of(&job));
+        }
         request.set_accepted();
         let entry = Entry::new(job, request);
         let handle = JobHandle { id, job: entry.job.subscribe() };

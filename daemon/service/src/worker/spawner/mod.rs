@@ -198,6 +198,8 @@ mod tests;
 pub(crate) struct WorkerFds<'d> {
     /// A caller's.
     pub stream: Option<QuarantinedFd>,
+    /// The end of a pipe, for writing.
+    pub pipe: Option<OwnedFd>,
     /// Directories that only the worker needs.
     pub places: Vec<DirHandle>,
     /// The directory that the worker receives into.
@@ -213,7 +215,8 @@ impl<'d> WorkerFds<'d> {
     /// All of them, in the order in which a worker gets them.
     pub(super) fn borrowed(&self) -> Vec<BorrowedFd<'_>> {
         let stream = self.stream.as_ref().and_then(QuarantinedFd::socket);
-        stream.into_iter().chain(self.places.iter().map(DirHandle::as_fd)).chain(self.destination).collect()
+        let pipe = self.pipe.as_ref().map(OwnedFd::as_fd);
+        stream.into_iter().chain(pipe).chain(self.places.iter().map(DirHandle::as_fd)).chain(self.destination).collect()
     }
 }
 

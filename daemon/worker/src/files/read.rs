@@ -1,0 +1,172 @@
+//! Copies a file into a pipe.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use butterdock_btrfs::file::read_at;
+use butterdock_btrfs::{Errno, Error as Fault, best_effort};
+use butterdock_receive::{Control, StreamPath};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno as PipeErrno;
+
+use super::FileEvent;
+use super::cause::{FileCause, FileError, Side, reading};
+use super::tree::{Tree, open_file};
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+/// The wanted size of the pipe: the largest that users get by default.
+const PIPE: i32 = 1 << 20;
+/// The time between two looks for a cancel.
+const TICK: Duration = Duration::from_millis(100);
+/// A reader that reads nothing for this long loses the pipe: the drive stays mounted meanwhile.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// A file that is read.
+#[derive(Debug)]
+pub(super) struct Read<'r> {
+    pub tree: Tree<'r>,
+    pub path: &'r StreamPath,
+    pub pipe: BorrowedFd<'r>,
+    pub control: &'r Control,
+}
+
+impl Read<'_> {
+    /// Copies the whole file. Holes become zeroes.
+    pub(super) fn run(&self, report: &dyn Fn(FileEvent)) -> Result<(), FileError> {
+        let path = self.path.as_bytes();
+        let not_a_file = || FileError::because(FileCause::NotAFile, path);
+        let (parent, stat) = self.tree.find(self.path).map_err(reading(path))?;
+        if !stat.is_file() {
+            return Err(not_a_file());
+        }
+        let (file, stat) = open_file(&parent, self.path.name()).map_err(reading(path))?.ok_or_else(not_a_file)?;
+        report(FileEvent::Total { bytes: stat.size });
+        // The end of the pipe for writing is the worker's alone.
+        fcntl_setfl(self.pipe, OFlags::NONBLOCK).map_err(|errno| self.of_pipe(errno))?;
+        // With a smaller pipe the copy is slower.
+        best_effort(fcntl(self.pipe, FcntlArg::F_SETPIPE_SZ(PIPE)));
+        let (mut buffer, mut offset) = (vec![0; PIECE], 0_u64);
+        loop {
+            let read = read_at(&file, offset, &mut buffer).map_err(reading(path))?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.write(buffer.get(..read).unwrap_or_default())?;
+            offset = offset.saturating_add(read as u64);
+        }
+    }
+
+    fn write(&self, mut rest: &[u8]) -> Result<(), FileError> {
+        let mut last = Instant::now();
+        while !rest.is_empty() {
+            if self.control.is_cancelled() {
+                return Err(FileError::cancelled());
+            }
+            match rustix::io::write(self.pipe, rest) {
+                Ok(written) => {
+                    self.control.pass(written as u64);
+                    rest = rest.get(written..).unwrap_or_default();
+                    last = Instant::now();
+                }
+                Err(PipeErrno::INTR) => {}
+                Err(PipeErrno::AGAIN) if last.elapsed() > IDLE => {
+                    return Err(FileError::of_cause(FileCause::ReaderIdle));
+                }
+                Err(PipeErrno::AGAIN) => self.await_room()?,
+                Err(errno) => return Err(self.of_pipe(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn await_room(&self) -> Result<(), FileError> {
+        let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(self.pipe, PollFlags::POLLOUT)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(FileError::of_fault(Side::Snapshot, self.path.as_bytes(), Fault { call: "poll", errno })),
+        }
+    }
+
+    fn of_pipe(&self, errno: PipeErrno) -> FileError {
+        if errno == PipeErrno::PIPE {
+            return FileError::of_cause(FileCause::ReaderGone);
+        }
+        let fault = Fault { call: "write to the pipe", errno: Errno::from_raw(errno.raw_os_error()) };
+        FileError::of_fault(Side::Snapshot, self.path.as_bytes(), fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{PipeReader, Read as _, pipe};
+    use std::os::fd::{AsFd as _, OwnedFd};
+
+    use super::*;
+
+    fn read(root: &File, path: &[u8], pipe: &OwnedFd, control: &Control) -> Result<(), FileError> {
+        let path = StreamPath::new(path).expect("a path");
+        let tree = Tree::new(root.as_fd()).expect("a tree");
+        Read { tree, path: &path, pipe: pipe.as_fd(), control }.run(&|_event| {})
+    }
+
+    fn ends() -> (PipeReader, OwnedFd) {
+        let (reader, writer) = pipe().expect("a pipe");
+        (reader, writer.into())
+    }
+
+    #[test]
+    fn a_sparse_file_arrives_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = File::create(folder.path().join("sparse")).expect("created");
+        file.set_len(20 << 20).expect("set");
+        std::os::unix::fs::FileExt::write_at(&file, b"end", (20 << 20) - 3).expect("written");
+        let (mut reader, writer) = ends();
+        let (root, control) = (File::open(folder.path()).expect("opened"), Control::new().expect("a control"));
+        let got = std::thread::scope(|threads| {
+            let copying = threads.spawn(|| {
+                let copied = read(&root, b"sparse", &writer, &control);
+                drop(writer);
+                copied
+            });
+            let mut got = Vec::new();
+            reader.read_to_end(&mut got).expect("read");
+            copying.join().expect("no panic").expect("copied");
+            got
+        });
+        assert!(got.len() == 20 << 20 && got.ends_with(b"\0end"));
+        assert_eq!(control.progress().bytes, 20 << 20);
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).expect("linked");
+        fs::create_dir(folder.path().join("directory")).expect("made");
+        let (root, control) = (File::open(folder.path()).expect("opened"), Control::new().expect("a control"));
+        let (_reader, writer) = ends();
+        for path in [&b"pipe"[..], b"link", b"directory", b""] {
+            let error = read(&root, path, &writer, &control).expect_err("refused");
+            assert_eq!(error.cause, Some(FileCause::NotAFile), "{}", path.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_leaves_or_a_cancel_ends_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        File::create(folder.path().join("large")).expect("created").set_len(1 << 30).expect("set");
+        let (root, control) = (File::open(folder.path()).expect("opened"), Control::new().expect("a control"));
+        let (reader, writer) = ends();
+        drop(reader);
+        let error = read(&root, b"large", &writer, &control).expect_err("ended");
+        assert_eq!(error.cause, Some(FileCause::ReaderGone));
+        let (_reader, writer) = ends();
+        control.cancel();
+        let error = read(&root, b"large", &writer, &control).expect_err("ended");
+        assert_eq!((error.kind, error.cause), (butterdock_receive::ErrorKind::Cancelled, None));
+    }
+}

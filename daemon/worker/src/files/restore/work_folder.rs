@@ -1,0 +1,122 @@
+//! A hidden folder beside the final name of a file, in which the file is completed.
+//!
+//! Only the worker's user can enter it. An attribute marks it, and a lock says that a worker uses it. What a killed worker left is
+//! removed by the next restore to the same directory: only a folder with the mark, of this user, that is not locked. The mark of
+//! root's folders is an attribute that users cannot set, so a user cannot make root remove another directory.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use butterdock_btrfs::file::{self, Mode, OFlag, lock_exclusive};
+use butterdock_btrfs::inode::set_mode_at;
+use butterdock_btrfs::system::random_bytes;
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, names, xattr};
+use butterdock_receive::StreamPath;
+use rustix::process::geteuid;
+
+use super::super::tree::Tree;
+
+const PREFIX: &[u8] = b".butterdock-restoring-";
+const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
+const PRIVATE: u32 = 0o700;
+
+/// A work folder. It is removed with what is in it.
+#[derive(Debug)]
+pub(super) struct WorkFolder {
+    parent: OwnedFd,
+    name: CString,
+    folder: OwnedFd,
+}
+
+impl WorkFolder {
+    /// Makes one in a directory, after removing what a killed worker left there.
+    pub(super) fn create(parent: BorrowedFd<'_>) -> Result<Self, Fault> {
+        // A user may write to a directory and not list it.
+        best_effort(sweep(parent));
+        let id: Vec<u8> = random_bytes()?.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
+        let name = CString::new([PREFIX, &id].concat()).map_err(|_nul| invalid())?;
+        let parent = parent.try_clone_to_owned().map_err(|_error| Fault { call: "dup", errno: Errno::EMFILE })?;
+        names::make_dir(&parent, &name, PRIVATE)?;
+        let folder = file::openat_new(&parent, &name, FOLDER, Mode::empty())?;
+        let made = Self { parent, name, folder };
+        lock_exclusive(&made.folder)?;
+        xattr::set(&made.folder, mark(), b"1")?;
+        Ok(made)
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+impl AsFd for WorkFolder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next restore.
+        best_effort(empty(&self.folder));
+        best_effort(names::remove_dir(&self.parent, &self.name));
+    }
+}
+
+/// Removes what killed workers left in the directories of these paths.
+pub(in super::super) fn remove_leftovers(target: Tree<'_>, paths: &[StreamPath]) {
+    for path in paths {
+        let mut path = path.parent();
+        loop {
+            if let Ok(directory) = target.directory(path) {
+                best_effort(sweep(directory.as_fd()));
+                break;
+            }
+            // The work folder is in the first directory that exists.
+            let Some(end) = path.iter().rposition(|byte| *byte == b'/') else {
+                if let Ok(root) = target.directory(b"") {
+                    best_effort(sweep(root.as_fd()));
+                }
+                break;
+            };
+            path = path.get(..end).unwrap_or_default();
+        }
+    }
+}
+
+fn sweep(parent: BorrowedFd<'_>) -> Result<(), Fault> {
+    for name in names::entries_where(parent, |name| name.to_bytes().starts_with(PREFIX))? {
+        let Ok(folder) = file::openat_new(parent, &name, FOLDER, Mode::empty()) else { continue };
+        let stat = file::stat(&folder)?;
+        let is_own = stat.uid == geteuid().as_raw() && stat.mode & 0o7777 == PRIVATE;
+        if is_own && xattr::get(&folder, mark(), &mut [])?.is_some() && lock_exclusive(&folder)? {
+            empty(&folder)?;
+            names::remove_dir(parent, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes all that is in a directory. Only the worker has made something in it.
+fn empty(directory: &OwnedFd) -> Result<(), Fault> {
+    for name in names::entries(directory)? {
+        if !file::stat_at(directory, &name)?.is_dir() {
+            names::unlink(directory, &name)?;
+            continue;
+        }
+        // A restored mode may keep its owner out.
+        set_mode_at(directory, &name, PRIVATE)?;
+        empty(&file::openat_new(directory, &name, FOLDER, Mode::empty())?)?;
+        names::remove_dir(directory, &name)?;
+    }
+    Ok(())
+}
+
+fn mark() -> &'static CStr {
+    if geteuid().is_root() { c"trusted.butterdock.restoring" } else { c"user.butterdock.restoring" }
+}
+
+fn invalid() -> Fault {
+    Fault { call: "mkdirat", errno: Errno::EINVAL }
+}
