@@ -1,8 +1,8 @@
 //! The objects of `--json`. The man page describes every key; a test compares the two.
 
 use butterdock_dbus::{
-    BackupRow, DriveHealth, HistoryEntry, Problem, ProblemParams, SnapshotRow, SnapshotsOfMachine, StreamRow,
-    SubvolumeRow, VolumeProperties, path,
+    BackupRow, DriveHealth, FileRow, FileVersionRow, HistoryEntry, Problem, ProblemParams, SnapshotRow,
+    SnapshotsOfMachine, StreamRow, SubvolumeRow, VolumeProperties, path,
 };
 use serde::Serialize;
 
@@ -447,6 +447,70 @@ impl<'a> SnapshotObject<'a> {
             path: row.path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
             nested_path: row.nested_path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
             run: row.run.as_deref(),
+        }
+    }
+}
+
+/// A file in a snapshot.
+#[derive(Debug, Serialize)]
+pub(crate) struct FileObject<'a> {
+    name: String,
+    name_hex: String,
+    r#type: &'a str,
+    size: u64,
+    modified: i64,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    target: Option<String>,
+    target_hex: Option<String>,
+}
+
+impl<'a> FileObject<'a> {
+    pub(crate) fn new(row: &'a FileRow) -> Self {
+        Self {
+            name: String::from_utf8_lossy(&row.name).into_owned(),
+            name_hex: hex(&row.name),
+            r#type: &row.kind,
+            size: row.size,
+            modified: row.modified,
+            mode: row.mode,
+            uid: row.uid,
+            gid: row.gid,
+            target: row.target.as_deref().map(|target| String::from_utf8_lossy(target).into_owned()),
+            target_hex: row.target.as_deref().map(hex),
+        }
+    }
+}
+
+/// A version of a file.
+#[derive(Debug, Serialize)]
+pub(crate) struct FileVersionObject<'a> {
+    snapshot: &'a str,
+    snapshot_name: String,
+    backup: Option<&'a str>,
+    machine: Option<&'a str>,
+    created: Option<u64>,
+    oldest: Option<u64>,
+    snapshots: u64,
+    r#type: &'a str,
+    size: u64,
+    modified: i64,
+}
+
+impl<'a> FileVersionObject<'a> {
+    pub(crate) fn new(row: &'a FileVersionRow) -> Self {
+        Self {
+            snapshot: &row.snapshot,
+            snapshot_name: String::from_utf8_lossy(&row.snapshot_name).into_owned(),
+            backup: row.backup.as_deref(),
+            machine: row.machine.as_deref(),
+            created: row.created,
+            oldest: row.oldest,
+            snapshots: row.snapshots,
+            r#type: &row.kind,
+            size: row.size,
+            modified: row.modified,
         }
     }
 }

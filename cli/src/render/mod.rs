@@ -15,11 +15,11 @@ use serde::Serialize;
 use crate::failure::Failure;
 
 pub(crate) use json::{
-    BackupObject, DriveObject, DriveResult, EndedJob, HistoryObject, JobObject, SnapshotObject, StreamObject,
-    SubvolumeObject, VolumeObject, WatchEvent,
+    BackupObject, DriveObject, DriveResult, EndedJob, FileObject, FileVersionObject, HistoryObject, JobObject,
+    SnapshotObject, StreamObject, SubvolumeObject, VolumeObject, WatchEvent,
 };
 pub(crate) use progress::{JobError, Progress, target};
-pub(crate) use text::{Table, bytes, duration, escaped, escaped_name, now, parse_time, short_label, time};
+pub(crate) use text::{Table, bytes, duration, escaped, escaped_name, now, parse_time, short_label, signed_time, time};
 
 /// The output format: text or JSON.
 #[derive(Debug, Clone, Copy)]

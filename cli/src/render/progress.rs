@@ -157,6 +157,8 @@ fn success_text(job: &Job) -> String {
         JobKind::Import => format!("imported {read} into {target} in {took}; it is durable"),
         JobKind::Verify if job.now.note.is_empty() => format!("checked {read} on {target} in {took}; no errors"),
         JobKind::Verify => format!("checked {read} on {target} in {took}; {}", escaped(&job.now.note)),
+        JobKind::Read => format!("read {read} on {target} in {took}"),
+        JobKind::RestoreFiles => format!("{}; {read} in {took}; it is durable", escaped(&job.now.note)),
         JobKind::Remove => format!("{target} is safe to unplug"),
         JobKind::Other(_) => format!("{} {target} is done after {took}", escaped(job.now.kind.as_str())),
     }

@@ -77,8 +77,12 @@ pub(crate) fn duration(micros: u64) -> String {
 
 /// `2026-11-22 17:30`, in local time. (The C library's localtime is not thread-safe.)
 pub(crate) fn time(micros: u64) -> String {
-    let time = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
-    time.map_or_else(
+    i64::try_from(micros).map_or_else(|_late| "unknown".to_owned(), signed_time)
+}
+
+/// The same of a time that may be before 1970.
+pub(crate) fn signed_time(micros: i64) -> String {
+    Timestamp::from_microsecond(micros).ok().map_or_else(
         || "unknown".to_owned(),
         |time| TimeZone::system().to_datetime(time).strftime("%Y-%m-%d %H:%M").to_string(),
     )

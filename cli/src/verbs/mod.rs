@@ -2,6 +2,7 @@
 
 mod backups;
 mod drives;
+mod files;
 mod jobs;
 mod settings;
 mod snapshots;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Snapshots { volume, drive }) => {
             snapshots::list(service, out, volume.as_deref(), drive.as_deref()).await
         }
+        Some(Verb::Files(verb)) => files::run(service, out, verb).await,
         Some(Verb::Restore(wanted)) => snapshots::restore(service, out, wanted).await,
         Some(Verb::Drives) => drives::list(service, out).await,
         Some(Verb::Enrol(wanted)) => drives::enrol(service, out, wanted).await,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use butterdock_dbus::{RestoreOptions, SnapshotOrigin, SnapshotRow, SubvolumeRow};
 use serde::Serialize;
 
-use super::watch;
+use super::{files, watch};
 use crate::args::Restore;
 use crate::failure::Failure;
 use crate::render::{Output, SnapshotObject, SubvolumeObject, Table, escaped, escaped_name, time};
@@ -138,18 +138,22 @@ fn volume_table(volume: &str, rows: &[SubvolumeRow]) -> String {
 
 /// Restores a snapshot from a destination into a volume and watches the job.
 pub(crate) async fn restore(service: &Service, out: Output, wanted: &Restore) -> Result<ExitCode, Failure> {
+    if !wanted.file.is_empty() {
+        return files::restore(service, out, wanted).await;
+    }
     let objects = service.objects().await?;
     let destination = service.destination(&objects.destination(&wanted.drive)?.path).await?;
-    service.known_volume(&wanted.volume).await?;
+    let volume = wanted.volume.as_deref().unwrap_or_default();
+    service.known_volume(volume).await?;
     let rows = destination.list_snapshots(HashMap::new()).await?;
     let snapshot = find(&rows, wanted.snapshot.as_bytes())?;
     let options = RestoreOptions { name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()) };
-    let call = async { Ok(destination.restore(&snapshot.uuid, &wanted.volume, options.to_options()).await?) };
+    let call = async { Ok(destination.restore(&snapshot.uuid, volume, options.to_options()).await?) };
     watch::start(service, out, wanted.detach, "", call).await
 }
 
 /// The one snapshot with this name, this UUID, or this beginning of its UUID.
-fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a SnapshotRow, Failure> {
+pub(super) fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a SnapshotRow, Failure> {
     let named = rows.iter().filter(|row| row.name == wanted).collect::<Vec<_>>();
     let begins = |row: &&SnapshotRow| !wanted.is_empty() && row.uuid.as_bytes().starts_with(wanted);
     let found = if named.is_empty() { rows.iter().filter(begins).collect() } else { named };

@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 28] = [
     "status",
     "receive",
     "jobs",
@@ -36,6 +36,9 @@ const VERBS: [&str; 25] = [
     "unpin",
     "trust-clock",
     "restore",
+    "ls",
+    "cat",
+    "versions",
     "import",
 ];
 
