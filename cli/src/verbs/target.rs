@@ -107,7 +107,12 @@ fn contents(drive: &Drive) -> String {
         "" => "no known filesystem".to_owned(),
         kind => escaped(kind),
     };
-    let enrolled = if now.enrolled { "an enrolled drive, " } else { "" };
+    let is_of_unreadable_record = now.problems.iter().any(|problem| problem.code == "enrolment-unreadable");
+    let enrolled = match (now.enrolled, is_of_unreadable_record) {
+        (true, _) => "an enrolled drive, ",
+        (false, true) => "an enrolled drive whose record cannot be read, ",
+        (false, false) => "",
+    };
     format!("{enrolled}{kind} {}", short_label(&now.label)).trim_end().to_owned()
 }
 
@@ -120,7 +125,7 @@ fn list(drives: &[&Drive]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_dbus::{DriveProperties, path};
+    use butterdock_dbus::{DriveProperties, Problem, ProblemParams, path};
 
     use super::*;
 
@@ -168,6 +173,11 @@ mod tests {
             let said = Target::find(&kept, name, true).expect("found").description();
             assert!(said.contains("an enrolled drive, btrfs"), "{said}");
         }
+        let mut unreadable = part("sdb2", 900 << 20, "btrfs");
+        let code = "enrolment-unreadable".to_owned();
+        unreadable.now.problems = vec![Problem { code, params: ProblemParams::default(), english: String::new() }];
+        let said = Target::find(&objects(vec![unreadable]), "sdb", true).expect("found").description();
+        assert!(said.contains("an enrolled drive whose record cannot be read, btrfs"), "{said}");
     }
 
     #[test]
