@@ -137,7 +137,7 @@ fn value_from(key: &str, value: &Variant<'_>) -> Result<Value, Error> {
 
 fn to_bus(table: Table) -> Result<HashMap<String, OwnedVariant>, Error> {
     let pair = |(key, value)| Ok((key, variant(value)?.try_into_owned()?));
-    table.into_iter().map(pair).collect::<zbus::wire::Result<_>>().map_err(|error| Error::Bus(error))
+    table.into_iter().map(pair).collect::<zbus::wire::Result<_>>().map_err(Error::Bus)
 }
 
 fn variant(value: Value) -> zbus::wire::Result<Variant<'static>> {

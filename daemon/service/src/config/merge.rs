@@ -285,7 +285,7 @@ mod tests {
             }
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.to_string(),
-            other => format!("{other:?}"),
+            other @ (DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => format!("{other:?}"),
         }
     }
 

@@ -92,7 +92,9 @@ mod tests {
                     Some(Value::Table(table)) => (format!("[[{name}]]\n{}", needed(&name)), table.clone()),
                     other => panic!("{name}: {other:?}"),
                 },
-                value => (String::new(), Table::from([(name.clone(), value.clone())])),
+                value @ (Value::Text(_) | Value::Number(_) | Value::Boolean(_)) => {
+                    (String::new(), Table::from([(name.clone(), value.clone())]))
+                }
             };
             for (key, value) in table {
                 let set = format!("{head}{key} = {}\n", value.toml());
@@ -110,7 +112,7 @@ mod tests {
             let (table, key) = sample.split_once('.').expect("in a table");
             let table = match &all[table] {
                 Value::List(tables) => tables.first().expect("one").clone(),
-                table => table.clone(),
+                table @ (Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::Table(_)) => table.clone(),
             };
             assert!(matches!(&table, Value::Table(table) if table.contains_key(key)), "{sample}");
         }

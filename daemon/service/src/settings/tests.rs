@@ -160,7 +160,7 @@ fn assert_changed(before: &Table, after: &Table, change: &SettingChange) {
         let Some(Value::List(backups)) = all.get("backup") else { panic!("{all:?}") };
         let name_of = |backup: &Value| match backup {
             Value::Table(backup) => backup.get("name").cloned(),
-            other => panic!("{other:?}"),
+            other @ (Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::List(_)) => panic!("{other:?}"),
         };
         backups.iter().filter(|backup| name_of(backup) != name.map(text)).cloned().collect::<Vec<_>>()
     };
@@ -299,7 +299,7 @@ fn a_backup_of_the_maker_is_overridden_removed_and_added_again() {
     };
     let of = |all: &[Value], key: &str| match &all[0] {
         Value::Table(table) => table[key].clone(),
-        other => panic!("{other:?}"),
+        other @ (Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::List(_)) => panic!("{other:?}"),
     };
     assert_eq!((of(values, "schedule"), of(origins, "schedule")), (text("manual"), text("administrator")));
     assert_eq!((of(values, "source"), of(origins, "source")), (text("/etc"), text("maker")));
@@ -311,7 +311,7 @@ fn a_backup_of_the_maker_is_overridden_removed_and_added_again() {
     assert_eq!(files.change(&remove("etc"), None).map_err(|error| code(&error)), Err(Some(ErrorCode::NotFound)));
     let create = |name: &str, create| match set(name, &[("protect", text("5d"))], &[]) {
         SettingChange::Set { list, name, set, reset, .. } => SettingChange::Set { list, name, set, reset, create },
-        other => other,
+        other @ (SettingChange::Remove { .. } | SettingChange::Defaults { .. }) => other,
     };
     let refusal = |change| files.change(&change, None).map_err(|error| code(&error));
     assert_eq!(refusal(create("none", Some(false))), Err(Some(ErrorCode::NotFound)));
