@@ -158,7 +158,7 @@ fn success_text(job: &Job) -> String {
         JobKind::Verify if job.now.note.is_empty() => format!("checked {read} on {target} in {took}; no errors"),
         JobKind::Verify => format!("checked {read} on {target} in {took}; {}", escaped(&job.now.note)),
         JobKind::Read => format!("read {read} on {target} in {took}"),
-        JobKind::RestoreFiles => format!("{}; {read} in {took}; it is durable", escaped(&job.now.note)),
+        JobKind::RestoreFiles => format!("restored {read} in {took}; it is durable"),
         JobKind::Remove => format!("{target} is safe to unplug"),
         JobKind::Other(_) => format!("{} {target} is done after {took}", escaped(job.now.kind.as_str())),
     }
