@@ -30,6 +30,7 @@ impl<T> ForCaller<T> for Result<T, Error> {
     fn for_caller(self) -> Result<T, contract::Error> {
         self.map_err(|error| match error {
             Error::Named(code, text) => contract::Error::Named(error_name(code), text),
+            Error::Drive(code, problem) => contract::Error::Named(error_name(code), problem.english),
             Error::InvalidArgs(text) => contract::Error::InvalidArgs(text),
         })
     }

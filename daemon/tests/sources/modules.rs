@@ -81,7 +81,7 @@ const SERVICE: Table = &[
     ),
     ("lib", &[]),
     ("mounts", &["blocking", "config", "device", "drives", "jobs", "supervisor", "volumes", "worker"]),
-    ("policy", &["config", "device", "enrolment"]),
+    ("policy", &["config", "device", "enrolment", "types"]),
     ("queries", &["backups", "blocking", "destinations", "drives", "jobs", "service", "types"]),
     (
         "requests",

@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 
 use uuid::Uuid;
 
-use crate::types::ErrorCode;
+use crate::types::{DriveProblem, DriveProblemCode, DriveProblemParams, ErrorCode};
 
 /// The result of calls on drives.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
@@ -75,6 +75,24 @@ impl Error {
         format!("the drive cannot be used ({what}); the journal of butterdockd and dmesg tell more")
     }
 
+    /// What it says is wrong with the drive.
+    pub(crate) fn problem(&self) -> DriveProblem {
+        let error = self.code();
+        match self {
+            Self::Refused(sentence) | Self::InUse(sentence) => sentence.problem(error),
+            Self::WrongSecret(_) => {
+                let params = DriveProblem::other(error, self.public()).params;
+                DriveProblem { params, ..DriveProblem::plain(DriveProblemCode::UnlockFailed, self.public()) }
+            }
+            Self::WriteProtected { .. } => DriveProblem::plain(DriveProblemCode::WriteProtected, self.public()),
+            Self::System { .. } if error == ErrorCode::DeviceGone => {
+                let params = DriveProblemParams { reason: Some(self.public()), ..DriveProblemParams::default() };
+                DriveProblem { params, ..DriveProblem::plain(DriveProblemCode::NotResponding, self.public()) }
+            }
+            Self::System { .. } => DriveProblem::other(error, self.public()),
+        }
+    }
+
     /// What it is called.
     pub(crate) fn code(&self) -> ErrorCode {
         let source = match self {
@@ -124,6 +142,33 @@ impl std::error::Error for Error {
 pub(crate) struct Sentence {
     whole: String,
     public: String,
+    /// What it says, where that is a problem of a drive with a code of its own.
+    problem: Option<(DriveProblemCode, DriveProblemParams)>,
+}
+
+/// The name of a device without its folder.
+pub(crate) fn device_name(node: &Path) -> String {
+    Part::Node(node).public()
+}
+
+/// The parameters of a problem of this drive.
+pub(crate) fn of_drive(label: &str) -> DriveProblemParams {
+    DriveProblemParams { label: Some(label.to_owned()), ..DriveProblemParams::default() }
+}
+
+/// Those of a problem with one device of it.
+pub(crate) fn of_device(label: &str, node: &Path) -> DriveProblemParams {
+    DriveProblemParams { device: Some(device_name(node)), ..of_drive(label) }
+}
+
+/// Those of a problem with several.
+pub(crate) fn of_devices(label: &str, nodes: &[&Path]) -> DriveProblemParams {
+    DriveProblemParams { devices: Some(nodes.iter().map(|node| device_name(node)).collect()), ..of_drive(label) }
+}
+
+/// Those of a drive of which devices are missing.
+pub(crate) fn of_missing(label: &str, missing: usize, count: usize) -> DriveProblemParams {
+    DriveProblemParams { missing: Some(missing as u64), count: Some(count as u64), ..of_drive(label) }
 }
 
 /// A part of a sentence.
@@ -154,7 +199,7 @@ pub(crate) enum Part<'a> {
 impl Sentence {
     /// One of these parts.
     pub(crate) fn of(parts: &[Part<'_>]) -> Self {
-        let mut sentence = Self { whole: String::new(), public: String::new() };
+        let mut sentence = Self { whole: String::new(), public: String::new(), problem: None };
         for part in parts {
             sentence.whole.push_str(&part.whole());
             sentence.public.push_str(&part.public());
@@ -162,9 +207,28 @@ impl Sentence {
         sentence
     }
 
+    /// The same, which says that this is wrong with a drive.
+    pub(crate) fn coded(self, code: DriveProblemCode, params: DriveProblemParams) -> Self {
+        Self { problem: Some((code, params)), ..self }
+    }
+
     /// The public form, without paths.
     pub(crate) fn public(&self) -> &str {
         &self.public
+    }
+
+    /// The parameters of what it says is wrong with a drive.
+    pub(crate) fn params(&self) -> DriveProblemParams {
+        self.problem.as_ref().map(|(_, params)| params.clone()).unwrap_or_default()
+    }
+
+    /// What it says is wrong with a drive.
+    pub(crate) fn problem(&self, error: ErrorCode) -> DriveProblem {
+        let english = self.public.clone();
+        match &self.problem {
+            Some((code, params)) => DriveProblem { code: *code, params: params.clone(), english },
+            None => DriveProblem::other(error, english),
+        }
     }
 }
 

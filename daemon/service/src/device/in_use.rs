@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Part, Sentence};
 use super::other_mounts;
+use crate::types::{DriveProblemCode, DriveProblemParams};
 
 /// At most so many processes are named.
 const MOST: usize = 5;
@@ -29,6 +30,7 @@ pub(crate) fn mount_in_use(at: &Path) -> Sentence {
     let by = if names.is_empty() { Sentence::of(&unseen) } else { Sentence::of(&[Part::Name(&names)]) };
     let end = "; end these programs, then try again";
     Sentence::of(&[directory, Part::Text(" is used by "), Part::Sentence(&by), Part::Text(more), Part::Text(end)])
+        .coded(DriveProblemCode::InUse, DriveProblemParams::default())
 }
 
 fn uses(process: &Path, at: &Path) -> bool {
@@ -47,10 +49,11 @@ pub(crate) fn device_in_use(node: &Path) -> Sentence {
 fn device_in_use_below(root: &Path, node: &Path) -> Sentence {
     let name = node.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let known = parts(root, &name).into_iter().find_map(|part| use_of(root, &part));
-    known.unwrap_or_else(|| {
+    let sentence = known.unwrap_or_else(|| {
         let text = " or one of its partitions is still in use (lsblk shows them); stop using it, then try again";
         Sentence::of(&[Part::Node(node), Part::Text(text)])
-    })
+    });
+    sentence.coded(DriveProblemCode::InUse, DriveProblemParams { device: Some(name), ..DriveProblemParams::default() })
 }
 
 /// Its own name and those of its partitions.

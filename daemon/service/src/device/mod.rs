@@ -33,7 +33,7 @@ mod text;
 pub(crate) use block_device::Partition;
 pub(crate) use block_device::{BlockDevice, Bus, Content, Mapping};
 pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, Readings, SystemDevices};
-pub(crate) use error::{Error, Part, Result, Sentence};
+pub(crate) use error::{Error, Part, Result, Sentence, of_device, of_devices, of_drive, of_missing};
 pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Access, Filesystem, Log, ReadOnly, Source, unsupported};
 pub(crate) use node::read_small;

@@ -25,9 +25,9 @@ use rustix::mount::{
 use uuid::Uuid;
 
 use super::block_device::BlockDevice;
-use super::error::{Error, Result};
-use super::error::{Part, Sentence};
+use super::error::{Error, Part, Result, Sentence, of_drive};
 use super::{in_use, node};
+use crate::types::{DriveProblemCode, DriveProblemParams};
 
 /// Timeout for the end of a detached filesystem; a drive may have much data to write.
 const ENDING: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Acc
         created => (created?, Log::Replayed),
     };
     let detached = detached.ok_or_else(|| {
-        Error::InUse(if is_seen(Path::new("/"), filesystem.uuid) {
+        let sentence = if is_seen(Path::new("/"), filesystem.uuid) {
             about(
                 filesystem,
                 "is already mounted by another program; unmount it there (umount, or eject it on the desktop; butterdock \
@@ -88,7 +88,8 @@ pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Acc
                 "is already mounted in a mount namespace that the service does not see, such as that of a container; \
                  unmount it there: what is due begins up to a minute later",
             )
-        })
+        };
+        Error::InUse(sentence.coded(DriveProblemCode::MountedElsewhere, of_drive(filesystem.label)))
     })?;
     verify(filesystem, sources, &detached)?;
     attach(&detached, at)?;
@@ -212,7 +213,7 @@ fn verify(filesystem: &Filesystem<'_>, sources: &[Source], detached: &OwnedFd) -
 
 /// The enrolled drive is not mounted.
 fn refused(filesystem: &Filesystem<'_>, what: &'static str) -> Error {
-    Error::refused(about(filesystem, what))
+    Error::refused(about(filesystem, what).coded(DriveProblemCode::Cloned, of_drive(filesystem.label)))
 }
 
 fn about(filesystem: &Filesystem<'_>, what: &'static str) -> Sentence {
@@ -360,6 +361,10 @@ pub(crate) fn unsupported(kind: &str) -> Sentence {
             "); copy the stream files to a drive with btrfs, ext2, ext3, ext4, FAT or exFAT that this kernel has a driver for",
         ),
     ])
+    .coded(
+        DriveProblemCode::Unsupported,
+        DriveProblemParams { formats: Some(vec![kind.to_owned()]), ..DriveProblemParams::default() },
+    )
 }
 
 /// Mounts the filesystem on the device that these facts are of, and answers its top. It is attached nowhere, and goes when

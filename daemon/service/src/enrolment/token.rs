@@ -29,7 +29,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Enrolment, EnrolmentStore};
-use crate::device::{Error, Part, Result, Sentence, read_small};
+use crate::device::{Error, Part, Result, Sentence, of_drive, read_small};
+use crate::types::DriveProblemCode;
 
 /// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
 /// has this name alone.
@@ -132,18 +133,25 @@ fn proved_nonce(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result
             ),
             Part::Name(&name(machine)),
             Part::Text(" was deleted or damaged; if it is yours, forget it and enrol it again"),
-        ])));
+        ])
+.coded(DriveProblemCode::TokenMissing, of_drive(enrolment.label()))));
     };
     if token.id != enrolment.id {
         let text = " was enrolled here again as another drive; forget it and enrol it again";
-        return Err(Error::refused(Sentence::of(&[Part::Sentence(&shown), Part::Text(text)])));
+        return Err(Error::refused(
+            Sentence::of(&[Part::Sentence(&shown), Part::Text(text)])
+                .coded(DriveProblemCode::EnrolledAgain, of_drive(enrolment.label())),
+        ));
     }
     if token.nonce != enrolment.nonce && Some(token.nonce) != enrolment.next_nonce {
-        return Err(Error::refused(Sentence::of(&[
-            Part::Text("this is an older copy of "),
-            Part::Sentence(&shown),
-            Part::Text(", or was restored from one; plug in the drive itself, or forget it and enrol this one"),
-        ])));
+        return Err(Error::refused(
+            Sentence::of(&[
+                Part::Text("this is an older copy of "),
+                Part::Sentence(&shown),
+                Part::Text(", or was restored from one; plug in the drive itself, or forget it and enrol this one"),
+            ])
+            .coded(DriveProblemCode::OlderCopy, of_drive(enrolment.label())),
+        ));
     }
     Ok(token.nonce)
 }

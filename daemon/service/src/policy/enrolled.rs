@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::{Action, Decision, DriveUse, Locked, PolicyInput, shown};
-use crate::device::{BlockDevice, Finding, Part, Sentence, mapping_name};
+use crate::device::{BlockDevice, Finding, Part, Sentence, mapping_name, of_device, of_devices, of_missing};
 use crate::enrolment::{Enrolment, Member};
+use crate::types::DriveProblemCode;
 
 /// The decision on the drive, and those on devices with its identity; none if no device of it is attached.
 pub(super) fn judge(enrolment: &Enrolment, input: &PolicyInput<'_>) -> Vec<Decision> {
@@ -100,6 +101,7 @@ fn in_use(
             Part::Nodes(&mounted),
             Part::Text(": it is a copy and is not used; unplug it"),
         ]);
+        let sentence = sentence.coded(DriveProblemCode::Cloned, of_devices(enrolment.label(), &[&copy.node]));
         all.push(Decision { id: shown::id(copy), ..decision(enrolment, &[copy], Action::Refuse(sentence)) });
     }
     all
@@ -134,7 +136,8 @@ fn next_step(
             Part::Text(" was not part of \""),
             Part::Name(label),
             Part::Text("\" at its enrolment: a device was added or replaced; forget the drive and enrol it again"),
-        ]));
+        ])
+        .coded(DriveProblemCode::DeviceAdded, of_device(label, &stranger.node)));
     }
     let missing: Vec<&Piece<'_>> = pieces.iter().filter(|piece| piece.outer().is_empty()).collect();
     // One whose container is missing and whose content is not was copied out of it.
@@ -142,7 +145,8 @@ fn next_step(
         return Err(Sentence::of(&[
             Part::Sentence(&are_missing(label, missing.len(), pieces.len())),
             Part::Text("; plug in all of them"),
-        ]));
+        ])
+        .coded(DriveProblemCode::Incomplete, of_missing(label, missing.len(), pieces.len())));
     }
     for piece in pieces {
         not_mounted_elsewhere(label, piece, input)?;
@@ -167,6 +171,7 @@ fn next_step(
              (btrfs replace), then forget the drive and enrol it again",
         ),
     ]);
+    let problem = problem.coded(DriveProblemCode::Degraded, of_missing(label, missing.len(), pieces.len()));
     Ok(Action::Degraded { problem, next: Box::new(next) })
 }
 
@@ -191,7 +196,8 @@ fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
                 Part::Text(" have the same uuids: one is a copy of \""),
                 Part::Name(label),
                 Part::Text("\", and neither is mounted while both are attached; unplug the copy"),
-            ]));
+            ])
+            .coded(DriveProblemCode::Cloned, of_devices(label, &nodes)));
         }
     }
     Ok(())
@@ -219,7 +225,8 @@ fn not_mounted_elsewhere(label: &str, piece: &Piece<'_>, input: &PolicyInput<'_>
         Part::Text("; butterdock drives shows where); unmount it there (umount, or eject it on the desktop)"),
         Part::Text(lock),
         Part::Text(": what is due then begins by itself"),
-    ]))
+    ])
+    .coded(DriveProblemCode::MountedElsewhere, of_device(label, &open.node)))
 }
 
 /// Where it is encrypted, the service unlocked it, or nothing did yet.
@@ -240,7 +247,8 @@ fn not_unlocked_elsewhere(label: &str, piece: &Piece<'_>) -> Result<(), Sentence
             Part::Text("\" is encrypted, and another program than butterdock unlocked it as "),
             Part::Node(&open.node),
             Part::Text("; lock it there first"),
-        ])),
+        ])
+        .coded(DriveProblemCode::UnlockedElsewhere, of_device(label, &open.node))),
     }
 }
 

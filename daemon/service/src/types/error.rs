@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::drive_problem::DriveProblem;
+
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorCode {
@@ -94,6 +96,8 @@ impl ErrorCode {
 pub enum Error {
     /// A failure of one of the kinds.
     Named(ErrorCode, String),
+    /// The same, because something is wrong with a drive.
+    Drive(ErrorCode, Box<DriveProblem>),
     /// An argument is not understood; the sentence names it.
     InvalidArgs(String),
 }
@@ -107,7 +111,7 @@ impl Error {
     /// The kind of the failure; `Failed` of an argument.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Named(code, _) => *code,
+            Self::Named(code, _) | Self::Drive(code, _) => *code,
             Self::InvalidArgs(_) => ErrorCode::Failed,
         }
     }
@@ -117,6 +121,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(_, message) | Self::InvalidArgs(message) => f.write_str(message),
+            Self::Drive(_, problem) => f.write_str(&problem.english),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod destination;
 mod drive;
+mod drive_problem;
 mod error;
 mod job;
 mod problem;
@@ -12,6 +13,7 @@ pub use destination::{
     DestinationId, DestinationKind, DestinationProperties, DestinationState, Maker, SnapshotsOfMachine,
 };
 pub use drive::{Condition, DriveHealth, DriveProperties, DriveState, EnrolOptions};
+pub use drive_problem::{DriveProblem, DriveProblemCode, DriveProblemParams};
 pub use error::{Error, ErrorCode};
 pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource, Trigger};
 pub use problem::{Attempt, AttemptEnd, Problem};

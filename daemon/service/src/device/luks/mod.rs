@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::error::{Error, Part, Result, Sentence};
 use super::node;
+use crate::types::{DriveProblemCode, DriveProblemParams};
 
 /// Deriving a key takes seconds, on a small machine many.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -91,11 +92,14 @@ impl Secret {
         let file = open.map_err(Error::system(format!("opening the key file {}", path.display())))?;
         let facts = file.metadata().map_err(Error::system(format!("examining {}", path.display())))?;
         if !facts.is_file() || facts.uid() != geteuid().as_raw() || facts.mode() & 0o077 != 0 {
-            return Err(Error::refused(Sentence::of(&[
-                Part::Text("the key file "),
-                Part::Hidden(&path.display(), "of the drive"),
-                Part::Text(" must belong to root and be readable only by root: chown root and chmod 600 it"),
-            ])));
+            return Err(Error::refused(
+                Sentence::of(&[
+                    Part::Text("the key file "),
+                    Part::Hidden(&path.display(), "of the drive"),
+                    Part::Text(" must belong to root and be readable only by root: chown root and chmod 600 it"),
+                ])
+                .coded(DriveProblemCode::KeyFile, DriveProblemParams::default()),
+            ));
         }
         Self::read(&file)
     }
@@ -109,7 +113,10 @@ impl Cryptsetup {
     pub(crate) fn find() -> Result<Self> {
         let places = ["/usr/sbin/cryptsetup", "/sbin/cryptsetup"];
         let tool = places.iter().map(PathBuf::from).find(|path| path.exists());
-        let missing = || Error::refused("the drive is encrypted, and cryptsetup is not installed; install it");
+        let missing = || {
+            let sentence = Sentence::from("the drive is encrypted, and cryptsetup is not installed; install it");
+            Error::refused(sentence.coded(DriveProblemCode::CryptsetupMissing, DriveProblemParams::default()))
+        };
         Ok(Self { tool: tool.ok_or_else(missing)?, limit: PATIENCE })
     }
 

@@ -9,9 +9,10 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::block_device::{BlockDevice, Content};
-use super::error::{Error, Part, Result, Sentence};
+use super::error::{Error, Part, Result, Sentence, device_name};
 use super::node;
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
+use crate::types::{DriveProblemCode, DriveProblemParams};
 
 /// What was found on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,11 @@ impl Finding {
     /// What it is, and what to do.
     pub(crate) fn sentence(&self, device: &BlockDevice) -> Sentence {
         let node = Part::Node(&device.node);
+        let params = |formats: Option<&Vec<String>>| DriveProblemParams {
+            device: Some(device_name(&device.node)),
+            formats: formats.cloned(),
+            ..DriveProblemParams::default()
+        };
         match self {
             Self::Remains(kinds) => Sentence::of(&[
                 node,
@@ -72,7 +78,8 @@ impl Finding {
                 Part::Text(" on "),
                 node,
                 Part::Text(", and plug it in again"),
-            ]),
+            ])
+            .coded(DriveProblemCode::OtherFilesystem, params(Some(kinds))),
             Self::Damaged { what, has_copy } => Sentence::of(&[
                 node,
                 Part::Text(": "),
@@ -82,7 +89,8 @@ impl Finding {
                 } else {
                     "; do not format it if its backups are wanted: btrfs restore reads what is left"
                 }),
-            ]),
+            ])
+            .coded(DriveProblemCode::SuperblockDamaged, params(None)),
         }
     }
 }

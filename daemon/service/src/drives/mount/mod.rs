@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::device::{Access, Devices, Error, Filesystem, Log, Part, Readings, Result, Sentence, Source, Superblock};
+use crate::device::{
+    Access, Devices, Error, Filesystem, Log, Part, Readings, Result, Sentence, Source, Superblock, of_device,
+    of_devices,
+};
 use crate::enrolment::token::{self, Unrenewed};
 use crate::enrolment::{Enrolment, EnrolmentStore};
-use crate::types::ErrorCode;
+use crate::types::{DriveProblemCode, DriveProblemParams, ErrorCode};
 
 use super::problem::Unwritable;
 
@@ -150,12 +153,15 @@ fn unreadable(missing: &Sentence, error: Error) -> Error {
     if !matches!(error, Error::System { .. }) || error.code() != ErrorCode::Failed {
         return error;
     }
-    Error::refused(Sentence::of(&[
-        Part::Text("the drive cannot be read without its missing devices ("),
-        Part::Hidden(&error, "the kernel refuses to mount it"),
-        Part::Text("): "),
-        Part::Sentence(missing),
-    ]))
+    Error::refused(
+        Sentence::of(&[
+            Part::Text("the drive cannot be read without its missing devices ("),
+            Part::Hidden(&error, "the kernel refuses to mount it"),
+            Part::Text("): "),
+            Part::Sentence(missing),
+        ])
+        .coded(DriveProblemCode::Unreadable, missing.params()),
+    )
 }
 
 impl Mounted {
@@ -214,12 +220,15 @@ fn examine(
     let label = Part::Name(enrolment.label());
     let known = enrolment.members.iter().any(|member| member.device == found.dev_uuid);
     if found.fsid != enrolment.filesystem || !known {
-        return Err(Error::refused(Sentence::of(&[
-            Part::Node(&source.node),
-            Part::Text(" is not a device of \""),
-            label,
-            Part::Text("\": its superblock has changed to that of another filesystem; plug it in again"),
-        ])));
+        return Err(Error::refused(
+            Sentence::of(&[
+                Part::Node(&source.node),
+                Part::Text(" is not a device of \""),
+                label,
+                Part::Text("\": its superblock has changed to that of another filesystem; plug it in again"),
+            ])
+            .coded(DriveProblemCode::Changed, of_device(enrolment.label(), &source.node)),
+        ));
     }
     if source.size != 0 && source.size < found.device_bytes {
         return Err(Error::refused(Sentence::of(&[
@@ -234,7 +243,8 @@ fn examine(
                 " on it: its dock or enclosure hides the end of the disk, or it is a copy on a smaller disk; connect the \
                  drive in another way",
             ),
-        ])));
+        ])
+.coded(DriveProblemCode::Truncated, of_device(enrolment.label(), &source.node))));
     }
     let wanted = enrolment.members.len();
     let is_enough = count == wanted || (access == Access::Degraded && count < wanted);
@@ -252,7 +262,8 @@ fn examine(
                 " are attached and unlocked; plug in all of them; if a device was added or removed after the enrolment, forget the \
                  drive and enrol it again",
             ),
-        ])));
+        ])
+.coded(DriveProblemCode::DeviceCount, DriveProblemParams { count: Some(found.num_devices), ..of_device(enrolment.label(), &source.node) })));
     }
     Ok(found)
 }
@@ -267,13 +278,16 @@ fn all_members(devices: &dyn Devices, enrolment: &Enrolment, sources: &[Source])
         return Ok(());
     }
     let nodes: Vec<&Path> = sources.iter().map(|source| source.node.as_path()).collect();
-    Err(Error::refused(Sentence::of(&[
-        Part::Text("one of "),
-        Part::Nodes(&nodes),
-        Part::Text(" is a copy of another device of \""),
-        Part::Name(enrolment.label()),
-        Part::Text("\"; unplug the copy"),
-    ])))
+    Err(Error::refused(
+        Sentence::of(&[
+            Part::Text("one of "),
+            Part::Nodes(&nodes),
+            Part::Text(" is a copy of another device of \""),
+            Part::Name(enrolment.label()),
+            Part::Text("\"; unplug the copy"),
+        ])
+        .coded(DriveProblemCode::Cloned, of_devices(enrolment.label(), &nodes)),
+    ))
 }
 
 /// Where it is mounted: an empty directory of root's.
@@ -283,10 +297,13 @@ fn place(run: &Path, id: Uuid) -> Result<PathBuf> {
     made.map_err(Error::system(format!("making {}", at.display())))?;
     let empty = fs::read_dir(&at).map_err(Error::system(format!("examining {}", at.display())))?.next().is_none();
     if !empty {
-        return Err(Error::refused(Sentence::of(&[
-            Part::Hidden(&at.display(), "its directory"),
-            Part::Text(" is in use: a filesystem is mounted there, or it contains files"),
-        ])));
+        return Err(Error::refused(
+            Sentence::of(&[
+                Part::Hidden(&at.display(), "its directory"),
+                Part::Text(" is in use: a filesystem is mounted there, or it contains files"),
+            ])
+            .coded(DriveProblemCode::MountPointInUse, DriveProblemParams::default()),
+        ));
     }
     Ok(at)
 }

@@ -162,6 +162,7 @@ async fn unplugged(lease: &Lease, scheduler: ToScheduler) -> Infallible {
 pub(super) fn failure(error: Error) -> JobError {
     match error {
         Error::Named(name, text) => JobError::plain(name, text),
+        Error::Drive(name, problem) => JobError::plain(name, problem.english),
         Error::InvalidArgs(text) => JobError::plain(ErrorCode::Failed, text),
     }
 }
