@@ -2,6 +2,9 @@
 //! `target/[TRIPLE/]PROFILE/share/man/man5/org.butterdock.Butterdock1.5`.
 
 mod man_page;
+#[expect(unreachable_pub, reason = "it is public in the crate")]
+#[path = "src/problem_table.rs"]
+mod problem_table;
 
 use std::env;
 use std::fs;
@@ -13,7 +16,7 @@ const NAME: &str = "org.butterdock.Butterdock1";
 const INTERFACES: [&str; 6] = ["Manager", "Volume", "Drive", "Destination", "Backup", "Job"];
 
 fn main() -> Result<()> {
-    for watched in ["build.rs", "man_page.rs", "xml"] {
+    for watched in ["build.rs", "man_page.rs", "src/problem_table.rs", "xml"] {
         println!("cargo::rerun-if-changed={watched}");
     }
     let files = INTERFACES.map(|interface| format!("xml/{NAME}.{interface}.xml"));

@@ -3,6 +3,7 @@
 //! A comment has paragraphs and, indented below a paragraph, entries: `name  text`, two spaces between, over several
 //! lines. An entry may have inner entries, indented further.
 
+use crate::problem_table::{PROBLEMS, ProblemRow};
 use roff::{Roff, bold, italic, roman};
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -38,6 +39,16 @@ pub(crate) fn man_page(name: &str, version: &str, texts: &[String]) -> Result<St
         let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
         let document = Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
         interfaces(&mut page, &document)?;
+    }
+    page.control("SH", ["PROBLEMS"]);
+    page.text([roman(
+        "The codes in the properties Problems and in ListBackups, with their parameters and what to do:",
+    )]);
+    for ProblemRow { code, params, remedy } in PROBLEMS {
+        let params = params.iter().map(|(name, kind)| format!("{name} ({kind})")).collect::<Vec<_>>().join(", ");
+        page.control("TP", [])
+            .text([bold(*code), roman(if params.is_empty() { params } else { format!(" {params}") })]);
+        page.text([roman(*remedy)]);
     }
     page.control("SH", ["LIMITS"]);
     for text in LIMITS {

@@ -54,6 +54,7 @@ pub mod names;
 mod options;
 pub mod path;
 mod problem;
+mod problem_table;
 mod property;
 mod proxy;
 mod settings;
@@ -80,7 +81,8 @@ pub use manager::{
 };
 pub use names::introspection;
 pub use options::{Options, none as no_options};
-pub use problem::{Problem, ProblemParams};
+pub use problem::{Problem, ProblemParams, problems_markdown};
+pub use problem_table::{PROBLEMS, ProblemRow};
 pub use property::WrongProperty;
 pub use proxy::{
     BackupProxy, Completed, CompletedArgs, CompletedStream, DestinationProxy, DriveProxy, JobProxy, ManagerProxy,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use zbus::{DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
 
+use crate::problem_table::{PROBLEMS, ProblemRow};
+
 /// What is wrong with a backup, a destination or a drive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant)]
 pub struct Problem {
@@ -22,6 +24,18 @@ pub struct ProblemParams {
     pub destination: Option<String>,
     /// The label of the drive.
     pub label: Option<String>,
+    /// The kernel's name of a device,
+    pub device: Option<String>,
+    /// or of several.
+    pub devices: Option<Vec<String>>,
+    /// How many devices are missing,
+    pub missing: Option<u64>,
+    /// of how many.
+    pub count: Option<u64>,
+    /// The formats whose signatures are on the device.
+    pub formats: Option<Vec<String>>,
+    /// The ids of drives.
+    pub drives: Option<Vec<String>>,
     /// The name of the backup.
     pub backup: Option<String>,
     /// The names of the backups.
@@ -48,8 +62,65 @@ impl Problem {
     }
 }
 
+impl ProblemParams {
+    /// The names of those that it has, in alphabetical order.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let Self {
+            backup,
+            backups,
+            blocks,
+            count,
+            destination,
+            device,
+            devices,
+            drives,
+            error,
+            files,
+            formats,
+            label,
+            missing,
+            reason,
+            snapshots,
+            time,
+        } = self;
+        let all = [
+            ("backup", backup.is_some()),
+            ("backups", backups.is_some()),
+            ("blocks", blocks.is_some()),
+            ("count", count.is_some()),
+            ("destination", destination.is_some()),
+            ("device", device.is_some()),
+            ("devices", devices.is_some()),
+            ("drives", drives.is_some()),
+            ("error", error.is_some()),
+            ("files", files.is_some()),
+            ("formats", formats.is_some()),
+            ("label", label.is_some()),
+            ("missing", missing.is_some()),
+            ("reason", reason.is_some()),
+            ("snapshots", snapshots.is_some()),
+            ("time", time.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+    }
+}
+
+/// The table of the codes in Markdown.
+#[must_use]
+pub fn problems_markdown() -> String {
+    let mut out = "| Code | Parameters | What to do |\n|---|---|---|\n".to_owned();
+    for ProblemRow { code, params, remedy } in PROBLEMS {
+        let params = params.iter().map(|(name, kind)| format!("`{name}` ({kind})")).collect::<Vec<_>>().join(", ");
+        out.push_str(&format!("| `{code}` | {params} | {remedy} |\n"));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -65,5 +136,40 @@ mod tests {
             "the last backup failed; also, the last backup failed"
         );
         assert_eq!(Problem::sentence(&[]), "");
+    }
+
+    #[test]
+    fn codes_are_sorted_and_their_parameters_are_those_of_the_type() {
+        assert!(PROBLEMS.is_sorted_by(|a, b| a.code < b.code));
+        let all = ProblemParams {
+            destination: Some(String::new()),
+            label: Some(String::new()),
+            device: Some(String::new()),
+            devices: Some(Vec::new()),
+            missing: Some(0),
+            count: Some(0),
+            formats: Some(Vec::new()),
+            drives: Some(Vec::new()),
+            backup: Some(String::new()),
+            backups: Some(Vec::new()),
+            error: Some(String::new()),
+            reason: Some(String::new()),
+            time: Some(0),
+            blocks: Some(0),
+            files: Some(0),
+            snapshots: Some(0),
+        };
+        let names = all.names();
+        let Variant::Dict(dictionary) = Variant::from(all) else { panic!("a dictionary") };
+        let sent: HashMap<String, Variant<'_>> = dictionary.try_into().expect("names and values");
+        let mut keys: Vec<_> = sent.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(names, keys);
+        for row in PROBLEMS {
+            for (name, kind) in row.params {
+                assert_eq!(sent[*name].value_signature().to_string(), *kind, "{name} of {}", row.code);
+            }
+            assert!(row.remedy.ends_with('.'), "{}", row.code);
+        }
     }
 }

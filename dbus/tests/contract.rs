@@ -11,8 +11,8 @@ use butterdock_dbus::authority::{TABLE, markdown, policy};
 use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
     BackupOptions, EnrolOptions, HISTORY_MAX, HISTORY_PAGE, ImportOptions, ListBackupsOptions, ListHistoryOptions,
-    ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SECRET_MAX, SUBVOLUMES_MAX, SafelyRemoveOptions,
-    SetOptions, UnpinOptions, introspection,
+    PROBLEMS, ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SECRET_MAX, SUBVOLUMES_MAX,
+    SafelyRemoveOptions, SetOptions, UnpinOptions, introspection, problems_markdown,
 };
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 
@@ -20,6 +20,7 @@ const POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.policy");
 const BUS_POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.conf");
 const ACTIVATION: &str = include_str!("../data/org.butterdock.Butterdock1.service");
 const README: &str = include_str!("../README.md");
+const CATALOGUE: &str = include_str!("../../daemon/data/butterdock.catalog");
 const PROXIES: &str = include_str!("../src/proxy.rs");
 
 /// Checks the one interface of each file.
@@ -173,6 +174,23 @@ fn the_shipped_polkit_file_matches_the_actions() {
 #[test]
 fn the_readme_contains_the_permission_tables() {
     assert!(README.contains(&markdown()), "README.md should have:\n{}", markdown());
+}
+
+#[test]
+fn the_readme_and_the_catalogue_have_every_problem() {
+    assert!(README.contains(&problems_markdown()), "README.md should have:\n{}", problems_markdown());
+    let lines: BTreeSet<&str> = CATALOGUE.lines().collect();
+    let missing: Vec<String> = PROBLEMS
+        .iter()
+        .map(|row| format!("{}: {}", row.code, row.remedy))
+        .filter(|line| !lines.contains(line.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "butterdock.catalog should have:\n{}", missing.join("\n"));
+    let is_problem =
+        |line: &str| line.split_once(": ").is_some_and(|(code, _)| code.starts_with("drive-") && !code.contains(' '));
+    for line in lines.into_iter().filter(|line| is_problem(line)) {
+        assert!(PROBLEMS.iter().any(|row| line.starts_with(&format!("{}: ", row.code))), "unknown: {line}");
+    }
 }
 
 #[test]

@@ -334,6 +334,18 @@ struct ProblemObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formats: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drives: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     backup: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<&'a [String]>,
@@ -354,12 +366,34 @@ struct ProblemObject<'a> {
 
 impl<'a> ProblemObject<'a> {
     fn new(problem: &'a Problem) -> Self {
-        let ProblemParams { destination, label, backup, backups, error, reason, time, blocks, files, snapshots } =
-            &problem.params;
+        let ProblemParams {
+            destination,
+            label,
+            device,
+            devices,
+            missing,
+            count,
+            formats,
+            drives,
+            backup,
+            backups,
+            error,
+            reason,
+            time,
+            blocks,
+            files,
+            snapshots,
+        } = &problem.params;
         Self {
             code: &problem.code,
             destination: destination.as_deref(),
             label: label.as_deref(),
+            device: device.as_deref(),
+            devices: devices.as_deref(),
+            missing: *missing,
+            count: *count,
+            formats: formats.as_deref(),
+            drives: drives.as_deref(),
             backup: backup.as_deref(),
             backups: backups.as_deref(),
             error: error.as_deref(),

@@ -75,7 +75,7 @@ fn drives_and_status_list_problems() {
     assert_eq!((&others["machine"], &others["snapshots"]), (&"1a2b3c4d".into(), &3.into()));
     let lost = &drives["drives"][3];
     assert_eq!((&lost["state"], &lost["health"]["verified"]), (&"away".into(), &Value::Null));
-    assert_eq!(lost["problems"][0]["code"], "drive");
+    assert_eq!(lost["problems"][0]["code"], "drive-failed");
     assert_eq!(drives["drives"][1]["note"], Value::Null);
     assert_eq!((&drives["drives"][1]["serial"], &drives["drives"][1]["last_backup"]), (&Value::Null, &Value::Null));
     assert_eq!(fixture.json(&["status"])["drives"][0]["backups"][0], "home");

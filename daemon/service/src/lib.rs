@@ -73,7 +73,7 @@ pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;
 pub use types::{
     Attempt, AttemptEnd, BackupDestination, BackupOptions, BackupProperties, BackupStatus, Condition, DestinationId,
-    DestinationKind, DestinationProperties, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
-    Error, ErrorCode, JobKind, JobResult, JobState, Maker, PlacedProblem, Problem, SECRET_MAX, SUBVOLUMES_MAX,
-    SnapshotsOfMachine, TotalSource, Trigger, Warning,
+    DestinationKind, DestinationProperties, DestinationState, DriveHealth, DriveProblem, DriveProblemCode,
+    DriveProblemParams, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState,
+    Maker, PlacedProblem, Problem, SECRET_MAX, SUBVOLUMES_MAX, SnapshotsOfMachine, TotalSource, Trigger, Warning,
 };

@@ -249,7 +249,7 @@ impl Service {
         for (backup, begun) in self.begin_each(drive, vec![backup], BackupOptions::default(), Trigger::Schedule).await {
             match begun {
                 Ok(_) => {}
-                Err(Error::Named(ErrorCode::Busy, _)) if self.is_running(drive, &backup) => {}
+                Err(error) if error.code() == ErrorCode::Busy && self.is_running(drive, &backup) => {}
                 Err(error) => self.not_begun(drive, &backup, Trigger::Schedule, &error),
             }
         }

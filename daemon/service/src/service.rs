@@ -327,7 +327,7 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
         for (backup, begun) in service.begin_each(&drive, backups, BackupOptions::default(), Trigger::Plug).await {
             match begun {
                 Ok(_) => {}
-                Err(error @ Error::Named(ErrorCode::Busy, _)) => waiting.push((backup, error)),
+                Err(error) if error.code() == ErrorCode::Busy => waiting.push((backup, error)),
                 Err(error) => service.not_begun(&drive, &backup, Trigger::Plug, &error),
             }
         }
@@ -388,8 +388,8 @@ async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
     for (backup, begun) in service.begin_each(&drive, vec![backup], BackupOptions::default(), Trigger::Plug).await {
         match begun {
             Ok(_) => {}
-            Err(Error::Named(ErrorCode::Busy, _)) if service.is_running(&drive, &backup) => {}
-            Err(Error::Named(ErrorCode::Busy, _)) => {
+            Err(error) if error.code() == ErrorCode::Busy && service.is_running(&drive, &backup) => {}
+            Err(error) if error.code() == ErrorCode::Busy => {
                 sleep(PLUG_RETRY).await;
                 manager.await_source(&drive, &backup, problem);
             }

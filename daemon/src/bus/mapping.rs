@@ -10,9 +10,10 @@ use butterdock_dbus::{
 use butterdock_service::jobs::{HistoryQuery, Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
 use butterdock_service::{
-    Attempt, BackupStatus, DestinationKind, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions,
-    Error, ErrorCode, FileKind, FileRow, FileVersion, JobKind, JobResult, JobState, MadeBy, Maker, PlacedProblem,
-    Problem, SnapshotOnDrive, SnapshotsOfMachine, TotalSource, Trigger, Warning,
+    Attempt, BackupStatus, DestinationKind, DestinationState, DriveHealth, DriveProblem, DriveProblemParams,
+    DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, FileKind, FileRow, FileVersion, JobKind, JobResult,
+    JobState, MadeBy, Maker, PlacedProblem, Problem, SnapshotOnDrive, SnapshotsOfMachine, TotalSource, Trigger,
+    Warning,
 };
 use uuid::Uuid;
 
@@ -286,14 +287,32 @@ pub(super) fn problem(problem: &Problem) -> contract::Problem {
             time: Some(time),
             ..contract::ProblemParams::default()
         },
+        Problem::Drive(DriveProblem { code: _, params, english: _ }) => {
+            let DriveProblemParams { label, device, devices, missing, count, formats, error, reason } = params;
+            contract::ProblemParams {
+                label,
+                device,
+                devices,
+                missing,
+                count,
+                formats,
+                error: error.map(|error| error_name(error).to_string()),
+                reason,
+                ..contract::ProblemParams::default()
+            }
+        }
         // No row has it: it is a warning of all rows.
-        Problem::EnrolmentUnreadable { .. } => contract::ProblemParams::default(),
-        Problem::Drive { .. }
-        | Problem::Unsound(_)
-        | Problem::NoDrive
-        | Problem::RecordUnreadable { .. }
-        | Problem::SourceLowSpace { .. }
-        | Problem::WouldFail { .. } => contract::ProblemParams::default(),
+        Problem::EnrolmentUnreadable { drives } => contract::ProblemParams {
+            drives: Some(drives.iter().map(ToString::to_string).collect()),
+            ..contract::ProblemParams::default()
+        },
+        Problem::RecordUnreadable { sentence }
+        | Problem::RecordUnwritable { sentence }
+        | Problem::SourceLowSpace { sentence }
+        | Problem::WouldFail { sentence } => {
+            contract::ProblemParams { reason: Some(sentence), ..contract::ProblemParams::default() }
+        }
+        Problem::Unsound(_) | Problem::NoDrive => contract::ProblemParams::default(),
     };
     contract::Problem { code: problem.code().to_owned(), params, english: problem.to_string() }
 }
@@ -433,6 +452,8 @@ pub(super) fn history_entry(record: Record) -> HistoryEntry {
 
 #[cfg(test)]
 mod tests {
+    use butterdock_service::{AttemptEnd, Condition, DriveProblemCode};
+
     use super::*;
 
     const KINDS: [JobKind; 8] = [
@@ -469,5 +490,46 @@ mod tests {
             assert_eq!(job_state(state).as_str(), state.word());
             assert_eq!(job_state(state).result(), state.result().map(job_result));
         }
+    }
+
+    fn not_done(end: AttemptEnd) -> Problem {
+        let attempt = Attempt { end, error: ErrorCode::Failed, reason: "it failed".to_owned(), time: 1 };
+        Problem::NotDone { backup: "home".to_owned(), attempt }
+    }
+
+    #[test]
+    fn every_problem_is_in_the_table_of_the_contract() {
+        let params = DriveProblemParams { label: Some("Blue".to_owned()), ..DriveProblemParams::default() };
+        let sentence = "a sentence".to_owned();
+        let drives = DriveProblemCode::ALL.iter().map(|&code| {
+            Problem::Drive(DriveProblem { code, params: DriveProblemParams::default(), english: sentence.clone() })
+        });
+        let unsound = [Condition::ReadOnly, Condition::Unplugged, Condition::Unsaved].map(Problem::Unsound);
+        let others = [
+            not_done(AttemptEnd::Failed),
+            not_done(AttemptEnd::NotBegun),
+            not_done(AttemptEnd::Interrupted),
+            Problem::SnapshotsReplaced { backups: vec!["home".to_owned()] },
+            Problem::Damaged { blocks: 1, files: 2, snapshots: 3, time: 4 },
+            Problem::RecordUnreadable { sentence: sentence.clone() },
+            Problem::RecordUnwritable { sentence: sentence.clone() },
+            Problem::NoDrive,
+            Problem::EnrolmentUnreadable { drives: vec!["id".to_owned()] },
+            Problem::SourceLowSpace { sentence: sentence.clone() },
+            Problem::WouldFail { sentence: sentence.clone() },
+        ];
+        let mut codes = Vec::new();
+        for given in drives.chain(unsound).chain(others) {
+            let contract::Problem { code, params, english } = problem(&given);
+            let row = contract::PROBLEMS.iter().find(|row| row.code == code).unwrap_or_else(|| panic!("no {code}"));
+            let unlisted = params.names().into_iter().find(|name| row.params.iter().all(|(listed, _)| listed != name));
+            assert_eq!((unlisted, english), (None, given.to_string()), "{code}");
+            codes.push(code);
+        }
+        codes.sort();
+        assert_eq!(codes, contract::PROBLEMS.iter().map(|row| row.code).collect::<Vec<_>>());
+
+        let cloned = DriveProblem { code: DriveProblemCode::Cloned, params, english: sentence };
+        assert_eq!(problem(&Problem::Drive(cloned)).params.label.as_deref(), Some("Blue"));
     }
 }

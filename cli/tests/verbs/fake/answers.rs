@@ -131,7 +131,7 @@ fn by(origin: &str, machine: Option<&str>, snapshots: u64) -> SnapshotsOfMachine
 
 /// A problem without parameters.
 fn plain(english: &str) -> Problem {
-    Problem { code: "drive".to_owned(), params: ProblemParams::default(), english: english.to_owned() }
+    Problem { code: "drive-failed".to_owned(), params: ProblemParams::default(), english: english.to_owned() }
 }
 
 impl Service {
@@ -150,19 +150,7 @@ impl Service {
                 let (volume, stream, _): (String, OwnedFd, Options) = given.deserialize().expect("as in the XML");
                 self.receive(call, &volume, stream, &ReceiveOptions::from_options(&options)?).await
             }
-            (MANAGER, "ListHistory") => {
-                let ListHistoryOptions { before, limit, destination, backup } =
-                    ListHistoryOptions::from_options(&options)?;
-                let is_wanted = |entry: &&HistoryEntry| {
-                    before.is_none_or(|before| entry.end_time < before)
-                        && (destination.is_none() || entry.drive == destination)
-                        && (backup.is_none() || entry.backup == backup)
-                };
-                let limit = usize::try_from(limit.unwrap_or(HISTORY_PAGE)).expect("a number");
-                let history = self.history.lock().expect("unpoisoned");
-                let newest = history.iter().rev().filter(is_wanted).take(limit).cloned().collect::<Vec<_>>();
-                answer(call, &newest)
-            }
+            (MANAGER, "ListHistory") => self.listed_history(call, &options),
             (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
             (MANAGER, "GetSettings") => answer(call, &(settings(), "1a2b")),
             (MANAGER, "SetBackup") => {
@@ -249,6 +237,19 @@ impl Service {
         }
     }
 
+    fn listed_history(&self, call: &Message, options: &Options) -> Answer {
+        let ListHistoryOptions { before, limit, destination, backup } = ListHistoryOptions::from_options(options)?;
+        let is_wanted = |entry: &&HistoryEntry| {
+            before.is_none_or(|before| entry.end_time < before)
+                && (destination.is_none() || entry.drive == destination)
+                && (backup.is_none() || entry.backup == backup)
+        };
+        let limit = usize::try_from(limit.unwrap_or(HISTORY_PAGE)).expect("a number");
+        let history = self.history.lock().expect("unpoisoned");
+        let newest = history.iter().rev().filter(is_wanted).take(limit).cloned().collect::<Vec<_>>();
+        answer(call, &newest)
+    }
+
     async fn receive(
         self: &Arc<Self>,
         call: &Message,
@@ -328,6 +329,12 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
     let params = ProblemParams {
         destination: Some("3f2a".to_owned()),
         label: Some("Attic".to_owned()),
+        device: Some("sdb".to_owned()),
+        devices: Some(vec!["sdc".to_owned()]),
+        missing: Some(1),
+        count: Some(2),
+        formats: Some(vec!["ext4".to_owned()]),
+        drives: Some(vec!["1b2c".to_owned()]),
         backup: Some("photos".to_owned()),
         backups: Some(vec!["photos".to_owned()]),
         error: Some("org.butterdock.Butterdock1.Error.Failed".to_owned()),

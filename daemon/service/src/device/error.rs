@@ -143,7 +143,7 @@ pub(crate) struct Sentence {
     whole: String,
     public: String,
     /// What it says, where that is a problem of a drive with a code of its own.
-    problem: Option<(DriveProblemCode, DriveProblemParams)>,
+    problem: Option<Box<(DriveProblemCode, DriveProblemParams)>>,
 }
 
 /// The name of a device without its folder.
@@ -209,7 +209,7 @@ impl Sentence {
 
     /// The same, which says that this is wrong with a drive.
     pub(crate) fn coded(self, code: DriveProblemCode, params: DriveProblemParams) -> Self {
-        Self { problem: Some((code, params)), ..self }
+        Self { problem: Some(Box::new((code, params))), ..self }
     }
 
     /// The public form, without paths.
@@ -219,13 +219,13 @@ impl Sentence {
 
     /// The parameters of what it says is wrong with a drive.
     pub(crate) fn params(&self) -> DriveProblemParams {
-        self.problem.as_ref().map(|(_, params)| params.clone()).unwrap_or_default()
+        self.problem.as_ref().map(|problem| problem.1.clone()).unwrap_or_default()
     }
 
     /// What it says is wrong with a drive.
     pub(crate) fn problem(&self, error: ErrorCode) -> DriveProblem {
         let english = self.public.clone();
-        match &self.problem {
+        match self.problem.as_deref() {
             Some((code, params)) => DriveProblem { code: *code, params: params.clone(), english },
             None => DriveProblem::other(error, english),
         }

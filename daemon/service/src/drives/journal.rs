@@ -7,6 +7,7 @@ use crate::catalogue;
 use crate::device::Sentence;
 use crate::hooks::{self, Event};
 use crate::policy::Action;
+use crate::types::ErrorCode;
 
 /// The last logged decision of each drive.
 #[derive(Debug, Default)]
@@ -71,6 +72,7 @@ impl Entry {
             Judged::Refused(sentence) => tracing::warn!(
                 MESSAGE_ID = catalogue::DRIVE_REFUSED,
                 BUTTERDOCK_DRIVE = id,
+                BUTTERDOCK_PROBLEM = sentence.problem(ErrorCode::Failed).code.word(),
                 "the drive {device} is refused: {sentence}"
             ),
         }

@@ -104,7 +104,7 @@ impl Lease {
     pub(crate) fn without_log(&self) -> Option<String> {
         let sentence = |entry: &mut DriveEntry| {
             let unwritable = entry.unwritable.as_ref().filter(|unwritable| unwritable.is_without_log())?;
-            Some(unwritable.sentence().to_owned())
+            Some(unwritable.sentence())
         };
         self.held.manager.entry(&self.held.id, sentence).flatten()
     }
@@ -213,7 +213,7 @@ impl DriveManager {
         let guard = self.lock_drive(id).await?;
         let held = self.mount_to_read(id, reservation).await;
         if let Err(error) = &held {
-            self.entry(id, |entry| entry.problem = error.to_string());
+            self.entry(id, |entry| entry.problem = Some(error.into()));
         }
         self.done(guard);
         held

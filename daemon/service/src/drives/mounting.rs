@@ -4,13 +4,13 @@ use super::container::UDEV_TIMEOUT;
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
 use super::mount::{Proved, mount_and_prove};
-use super::problem::{PULLED, busy, failed, no_such_drive};
+use super::problem::{busy, device_gone, failed, locked, no_such_drive, refused};
 use super::table::{Disks, DriveEntry, DriveTable, Mount, disks};
 use super::{DriveId, Need};
 use crate::device::{BlockDevice, Secret, Sentence, Source};
 use crate::enrolment::Enrolment;
 use crate::policy::{Action, Decision, Locked};
-use crate::types::{Condition, Error, ErrorCode};
+use crate::types::{Condition, Error};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,7 +53,7 @@ impl DriveManager {
         if is_kept == Some(true) {
             return Ok(mount.mounted.at.clone());
         }
-        Err(Error::new(ErrorCode::DeviceGone, PULLED))
+        Err(device_gone())
     }
 
     /// The next step by itself, when the drive was plugged in. Only the owner of the lock calls it.
@@ -89,7 +89,7 @@ impl DriveManager {
     async fn ensure(&self, id: &DriveId, need: Need) -> Result<Arc<Mount>, Error> {
         let mounted = self.go_on(id, need).await;
         if let Err(error) = &mounted {
-            self.entry(id, |entry| entry.problem = error.to_string());
+            self.entry(id, |entry| entry.problem = Some(error.into()));
             self.note_unseen_mount(id).await;
             self.lock_again(id).await;
         }
@@ -140,7 +140,7 @@ impl DriveManager {
                     }
                 },
                 Action::AwaitSecret(_) => {
-                    return Err(failed("the drive is locked; unlock it first (butterdock unlock)"));
+                    return Err(locked());
                 }
                 // Another program may have unmounted it since mounts were read.
                 Action::Refuse(_) if !looked => {
@@ -150,7 +150,7 @@ impl DriveManager {
                     }
                 }
                 Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => {
-                    return Err(failed(sentence.public()));
+                    return Err(refused(&sentence));
                 }
                 Action::Show => return Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
                 Action::Leave | Action::Backup => return Err(busy("the drive is in use; wait, then try again")),
@@ -209,7 +209,7 @@ impl DriveManager {
         let entry = table.entries.entry(id.clone()).or_insert_with(DriveEntry::new);
         entry.mount = Some(Arc::clone(&mount));
         entry.disks = disks;
-        entry.problem.clear();
+        entry.problem = None;
         entry.unwritable = unwritable;
         known(entry);
         mount
@@ -263,7 +263,7 @@ impl DriveManager {
                 // It is as it was, unless one of its containers was unlocked before the error.
                 entry.released = was_released;
                 if is_open {
-                    entry.problem = error.to_string();
+                    entry.problem = Some(error.into());
                 } else {
                     entry.safe = safe;
                 }
@@ -317,7 +317,7 @@ impl DriveManager {
         let decision = self.lock().decision_after_release(id).ok_or_else(|| no_such_drive(id))?;
         match decision.action.without_missing().0 {
             Action::AwaitSecret(locked) | Action::Unlock(locked) => Ok(locked),
-            Action::Refuse(sentence) => Err(failed(sentence.public())),
+            Action::Refuse(sentence) => Err(refused(&sentence)),
             Action::Show => Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
             Action::Mount(_) | Action::Leave | Action::Backup | Action::Degraded { .. } => {
                 Err(failed("the drive is not locked"))

@@ -1,11 +1,11 @@
 //! What is wrong with a drive: errors for callers, and why it takes no writes. Messages of drives and tools may contain file names,
 //! which only the journal may have.
 
-use crate::types::{Error, ErrorCode};
+use crate::types::{DriveProblem, DriveProblemCode, Error, ErrorCode};
 
 use super::DriveId;
 use crate::catalogue;
-use crate::device::Error as Fault;
+use crate::device::{Error as Fault, Sentence};
 
 /// Why a drive is read, and takes no writes. It is the drive's problem until a mount that writes its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,13 @@ pub(super) enum Unwritable {
     LogDamaged,
     /// The state directory cannot be written: a backup would not be recorded.
     Unrecorded,
-    /// Devices are missing: the sentence of the policy.
-    Degraded(String),
+    /// Devices are missing.
+    Degraded {
+        /// Which, and what to do.
+        missing: DriveProblem,
+        /// It is mounted without the log which a crash left.
+        is_without_log: bool,
+    },
 }
 
 impl Unwritable {
@@ -41,7 +46,7 @@ impl Unwritable {
         match self {
             Self::WriteProtected | Self::LogOnWriteProtected => Self::LogOnWriteProtected,
             Self::Full | Self::Failed | Self::Unrecorded | Self::LogDamaged => Self::LogDamaged,
-            Self::Degraded(missing) => Self::Degraded(format!("{missing}; also, {LOG}")),
+            Self::Degraded { missing, is_without_log: _ } => Self::Degraded { missing, is_without_log: true },
         }
     }
 
@@ -49,49 +54,63 @@ impl Unwritable {
     pub(super) fn is_without_log(&self) -> bool {
         match self {
             Self::LogOnWriteProtected | Self::LogDamaged => true,
-            Self::Degraded(sentence) => sentence.ends_with(LOG),
+            Self::Degraded { is_without_log, .. } => *is_without_log,
             Self::WriteProtected | Self::Full | Self::Failed | Self::Unrecorded => false,
         }
     }
 
-    /// Public.
-    pub(super) fn sentence(&self) -> &str {
-        match self {
-            Self::WriteProtected => {
+    /// What it says.
+    pub(super) fn problems(&self) -> Vec<DriveProblem> {
+        let (code, english) = match self {
+            Self::WriteProtected => (
+                DriveProblemCode::WriteProtected,
                 "the drive is write-protected: its snapshots can be listed, restored and verified, but it takes no backup; \
                  switch its write protection off (on the drive, its adapter or its enclosure), then plug it in again; a drive \
-                 without such a switch may be worn out, and is to be replaced"
-            }
-            Self::Full => {
+                 without such a switch may be worn out, and is to be replaced",
+            ),
+            Self::Full => (
+                DriveProblemCode::Full,
                 "the drive is full, and cannot even take its new token: its snapshots can be listed, restored and verified, and \
                  a backup first deletes old ones by the retention rule; if that frees too little, keep fewer snapshots, or \
-                 mount the drive (butterdock mount) and delete files on it"
-            }
-            Self::Failed => {
+                 mount the drive (butterdock mount) and delete files on it",
+            ),
+            Self::Failed => (
+                DriveProblemCode::NotWritable,
                 "the drive cannot be written: its snapshots can be listed, restored and verified, but it takes no backup; check \
                  the drive and its cable (dmesg), then plug it in again; if that does not help, it is worn out or fails, and is \
-                 to be replaced"
-            }
-            Self::LogOnWriteProtected => {
+                 to be replaced",
+            ),
+            Self::LogOnWriteProtected => (
+                DriveProblemCode::LogWriteProtected,
                 "the drive is write-protected, and a crash or an unplug left a log on it, which can only be replayed by writing: \
                  its snapshots can be listed, and it can be mounted (butterdock mount), but the kernel restores and verifies \
                  nothing, and it takes no backup; switch its write protection off (on the drive, its adapter or its enclosure), \
-                 then plug it in again"
-            }
-            Self::LogDamaged => LOG,
-            Self::Unrecorded => {
+                 then plug it in again",
+            ),
+            Self::LogDamaged => (DriveProblemCode::LogDamaged, LOG),
+            Self::Unrecorded => (
+                DriveProblemCode::Unrecorded,
                 "the state directory of butterdock cannot be written, so that no backup to the drive would be recorded: its \
                  snapshots can be listed, restored and verified, but it takes no backup; make room on the filesystem of the state \
-                 directory, or make it writable (the journal of butterdockd says what failed), then plug the drive in again"
+                 directory, or make it writable (the journal of butterdockd says what failed), then plug the drive in again",
+            ),
+            Self::Degraded { missing, is_without_log } => {
+                let log = is_without_log.then(|| Self::LogDamaged.problems()).unwrap_or_default();
+                return std::iter::once(missing.clone()).chain(log).collect();
             }
-            Self::Degraded(sentence) => sentence,
-        }
+        };
+        vec![DriveProblem::plain(code, english)]
+    }
+
+    /// The same in a sentence.
+    pub(super) fn sentence(&self) -> String {
+        self.problems().into_iter().map(|problem| problem.english).collect::<Vec<_>>().join("; also, ")
     }
 
     /// The sentence about missing devices.
     pub(super) fn missing(&self) -> Option<&str> {
         match self {
-            Self::Degraded(sentence) => Some(sentence),
+            Self::Degraded { missing, .. } => Some(&missing.english),
             Self::WriteProtected
             | Self::Full
             | Self::Failed
@@ -109,9 +128,11 @@ impl Unwritable {
         let code = match self {
             Self::Full => return Ok(()),
             Self::WriteProtected | Self::Failed | Self::LogOnWriteProtected | Self::LogDamaged => ErrorCode::ReadOnly,
-            Self::Unrecorded | Self::Degraded(_) => ErrorCode::Failed,
+            Self::Unrecorded | Self::Degraded { .. } => ErrorCode::Failed,
         };
-        Err(Error::new(code, self.sentence()))
+        let english = self.sentence();
+        let problem = self.problems().into_iter().next().unwrap_or_else(|| DriveProblem::other(code, english.as_str()));
+        Err(Error::Drive(code, Box::new(DriveProblem { english, ..problem })))
     }
 }
 
@@ -122,14 +143,35 @@ const LOG: &str = "a crash or an unplug left a log on the drive that cannot be r
      zero-log as root on a device of the unmounted drive, then plug it in again; if that does not help, the drive or its cable \
      fails (dmesg)";
 
-/// What is said of a drive that went while it was mounted.
-pub(super) const PULLED: &str =
-    "the drive was unplugged while it was in use; plug it in again, and the next backup sends what is missing";
+/// What is wrong with a drive that went while it was mounted.
+pub(super) fn unplugged() -> DriveProblem {
+    let english =
+        "the drive was unplugged while it was in use; plug it in again, and the next backup sends what is missing";
+    DriveProblem::plain(DriveProblemCode::Pulled, english)
+}
+
+/// The same for a caller.
+pub(super) fn device_gone() -> Error {
+    Error::Drive(ErrorCode::DeviceGone, Box::new(unplugged()))
+}
+
+/// The error of a drive that is to be unlocked first.
+pub(super) fn locked() -> Error {
+    let english = "the drive is locked; unlock it first (butterdock unlock)";
+    Error::Drive(ErrorCode::Failed, Box::new(DriveProblem::plain(DriveProblemCode::Locked, english)))
+}
+
+/// The error of a drive that the policy refuses.
+pub(super) fn refused(sentence: &Sentence) -> Error {
+    Error::Drive(ErrorCode::Failed, Box::new(sentence.problem(ErrorCode::Failed)))
+}
 
 /// For a caller. The journal gets all of it.
 pub(super) fn for_caller(id: &DriveId, fault: &Fault) -> Error {
-    tracing::warn!(MESSAGE_ID = catalogue::DRIVE_UNUSABLE, BUTTERDOCK_DRIVE = id.as_str(), "{fault}");
-    Error::new(fault.code(), fault.public())
+    let problem = fault.problem();
+    let (event, code) = (catalogue::DRIVE_UNUSABLE, problem.code.word());
+    tracing::warn!(MESSAGE_ID = event, BUTTERDOCK_DRIVE = id.as_str(), BUTTERDOCK_PROBLEM = code, "{fault}");
+    Error::Drive(fault.code(), Box::new(problem))
 }
 
 pub(super) fn no_such_drive(id: &DriveId) -> Error {
@@ -161,8 +203,10 @@ mod tests {
     fn an_unresponsive_drive_is_device_gone() {
         let id = DriveId::from(uuid::Uuid::nil());
         let fault = Fault::system("reading /dev/sdb1")(nix::Error::ENXIO);
-        let Error::Named(name, text) = for_caller(&id, &fault) else { panic!("it has a name") };
-        assert_eq!(name, ErrorCode::DeviceGone);
+        let error = for_caller(&id, &fault);
+        let text = error.to_string();
+        assert_eq!(error.code(), ErrorCode::DeviceGone);
+        assert_eq!(DriveProblem::from(&error).code, DriveProblemCode::NotResponding);
         assert!(text.contains("unplugged") && text.ends_with("plug it in again"), "{text}");
     }
 }

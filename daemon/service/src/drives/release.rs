@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::types::{Condition, Error, ErrorCode};
+use crate::types::{Condition, Error};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::DriveId;
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
-use super::problem::{PULLED, Unwritable, for_caller, no_such_drive};
+use super::problem::{Unwritable, device_gone, for_caller, no_such_drive};
 use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
 use crate::catalogue;
@@ -126,10 +126,10 @@ impl DriveManager {
         if entry.mount.is_none() && condition == Condition::Unsaved {
             // It is unmounted with lost writes, which is a problem of its own; a retry would wrongly report it as safe.
             (entry.due, entry.unremoved) = (false, false);
-            entry.problem.clear();
+            entry.problem = None;
             return;
         }
-        entry.problem = error.to_string();
+        entry.problem = Some(error.into());
         entry.due = devices.is_some();
         entry.failed_with = devices;
     }
@@ -178,7 +178,7 @@ impl DriveManager {
             entry.due = false;
             entry.failed_with = None;
             entry.safe = Some(Instant::now());
-            entry.problem.clear();
+            entry.problem = None;
         });
         tracing::info!(
             MESSAGE_ID = catalogue::DRIVE_SAFE,
@@ -319,7 +319,7 @@ async fn written_and_unmounted(manager: &DriveManager, id: &DriveId, mount: &Arc
     }
     let mut gone = mount.gone.subscribe();
     if !is_writable && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
-        return Err(Error::new(ErrorCode::DeviceGone, PULLED));
+        return Err(device_gone());
     }
     patiently(manager, id, || {
         let same = Arc::clone(mount);

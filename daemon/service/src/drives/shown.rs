@@ -1,6 +1,8 @@
 //! The public properties of a drive, and of the destination that an enrolled one is.
 
-use crate::types::{DestinationKind, DestinationProperties, DriveHealth, DriveProperties, DriveState, Problem};
+use crate::types::{
+    DestinationKind, DestinationProperties, DriveHealth, DriveProblem, DriveProperties, DriveState, ErrorCode, Problem,
+};
 
 use super::DriveId;
 use super::table::{DriveEntry, DriveTable, goes};
@@ -48,15 +50,17 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     });
     // A refusal says it itself.
     let is_refused = matches!(decision.action, Action::Refuse(_));
-    let found = found.filter(|_| !is_refused).map(|sentence| sentence.public().to_owned()).unwrap_or_default();
-    let sentence = match &decision.action {
-        Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => sentence.public().to_owned(),
+    let found = found.filter(|_| !is_refused).map(|sentence| sentence.problem(ErrorCode::Failed));
+    let of_policy = match &decision.action {
+        Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => {
+            vec![sentence.problem(ErrorCode::Failed)]
+        }
         Action::Show
         | Action::Leave
         | Action::AwaitSecret(_)
         | Action::Unlock(_)
         | Action::Mount(_)
-        | Action::Backup => entry.problem(),
+        | Action::Backup => entry.problems(),
     };
     let lasting = enrolment.map(|enrolment| lasting(table, enrolment)).unwrap_or_default();
     let unreadable = table
@@ -83,7 +87,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
         mounted_by_others: !table.mounts_over(&devices).is_empty(),
-        problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(unreadable).chain(lasting).collect(),
+        problems: of_drive(found.into_iter().chain(of_policy)).chain(unreadable).chain(lasting).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
         last_seen: enrolment.map_or(0, Enrolment::attached_last),
@@ -93,7 +97,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
 }
 
 /// An enrolled drive that is not attached, as it is recorded; none if it is not enrolled. `unwritable`: why it took no writes.
-pub(super) fn away(table: &DriveTable, id: &DriveId, unwritable: String) -> Option<Drive> {
+pub(super) fn away(table: &DriveTable, id: &DriveId, unwritable: Vec<DriveProblem>) -> Option<Drive> {
     let Some(enrolment) = table.enrolment(id) else { return unreadable(table, id) };
     let label = enrolment.label().to_owned();
     let is = DriveProperties {
@@ -106,7 +110,7 @@ pub(super) fn away(table: &DriveTable, id: &DriveId, unwritable: String) -> Opti
         filesystem_uuid: enrolment.filesystem.to_string(),
         encrypted: enrolment.members.iter().any(|member| member.luks.is_some()),
         state: DriveState::Away,
-        problems: of_drive(unwritable).into_iter().chain(lasting(table, enrolment)).collect(),
+        problems: of_drive(unwritable).chain(lasting(table, enrolment)).collect(),
         enrolled: true,
         last_seen: enrolment.attached_last(),
         health: health(table, enrolment),
@@ -131,9 +135,9 @@ fn unreadable(table: &DriveTable, id: &DriveId) -> Option<Drive> {
 
 /// A drive that the service switched off, or that became read-only: it can be unplugged, and may be there all the same. `before`
 /// is how it was shown, `away` how it is shown later.
-pub(super) fn safe(before: &Drive, away: Option<Drive>, unwritable: String) -> Drive {
-    let (problems, last_seen) = away
-        .map_or_else(|| (of_drive(unwritable).into_iter().collect(), 0), |away| (away.is.problems, away.is.last_seen));
+pub(super) fn safe(before: &Drive, away: Option<Drive>, unwritable: Vec<DriveProblem>) -> Drive {
+    let (problems, last_seen) =
+        away.map_or_else(|| (of_drive(unwritable).collect(), 0), |away| (away.is.problems, away.is.last_seen));
     let is = DriveProperties {
         device: String::new(),
         disk: String::new(),
@@ -226,9 +230,9 @@ fn backups(config: &Config, enrolment: &Enrolment) -> Vec<String> {
     rules.map(|rule| rule.name.as_str().to_owned()).collect()
 }
 
-/// What is wrong with the drive itself, from the sentence about it.
-pub(super) fn of_drive(sentence: String) -> Option<Problem> {
-    (!sentence.is_empty()).then_some(Problem::Drive { sentence })
+/// What is wrong with the drive itself.
+fn of_drive(problems: impl IntoIterator<Item = DriveProblem>) -> impl Iterator<Item = Problem> {
+    problems.into_iter().map(Problem::Drive)
 }
 
 /// What stays wrong with it while it is away and after a restart: lost writes, and damage.

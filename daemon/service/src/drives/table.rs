@@ -24,7 +24,7 @@ use crate::config::{BackupRule, Config, DestinationPlace, OnFinish};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
 use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
-use crate::types::{Condition, Problem, SnapshotsOfMachine};
+use crate::types::{Condition, DriveProblem, Problem, SnapshotsOfMachine};
 
 /// How long a drive without devices is shown as safe, after it was switched off or became read-only: only a person sees whether
 /// it is still plugged in, and what is wrong with it is shown.
@@ -112,7 +112,7 @@ pub(super) struct DriveEntry {
     /// The disks of this plug.
     pub(super) disks: Disks,
     /// What went wrong last; empty where nothing did.
-    pub(super) problem: String,
+    pub(super) problem: Option<DriveProblem>,
     /// Why it took no writes when it was mounted last.
     pub(super) unwritable: Option<Unwritable>,
     /// When something with it failed, it was mounted where the service does not see that end.
@@ -161,7 +161,7 @@ impl DriveEntry {
             is_switched_off: false,
             absent: false,
             disks: Disks::new(),
-            problem: String::new(),
+            problem: None,
             unwritable: None,
             mounted_unseen: false,
             tried: Vec::new(),
@@ -172,7 +172,7 @@ impl DriveEntry {
     pub(super) fn take_in_hand(&mut self) {
         (self.released, self.removed) = (false, false);
         self.safe = None;
-        self.problem.clear();
+        self.problem = None;
         self.tried.clear();
         self.failed_with = None;
     }
@@ -214,14 +214,14 @@ impl DriveEntry {
         self.disks.is_empty() || !self.disks.is_disjoint(&attached)
     }
 
-    /// What is wrong with it; empty where nothing is.
-    pub(super) fn problem(&self) -> String {
-        if self.problem.is_empty() { self.lasting_problem() } else { self.problem.clone() }
+    /// What is wrong with it.
+    pub(super) fn problems(&self) -> Vec<DriveProblem> {
+        self.problem.clone().map_or_else(|| self.lasting_problems(), |problem| vec![problem])
     }
 
-    /// What stays wrong with it when it is unplugged; empty where nothing does.
-    pub(super) fn lasting_problem(&self) -> String {
-        self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default().to_owned()
+    /// Why it took no writes, which stays wrong with it when it is unplugged.
+    pub(super) fn lasting_problems(&self) -> Vec<DriveProblem> {
+        self.unwritable.as_ref().map(Unwritable::problems).unwrap_or_default()
     }
 
     /// Whether devices were missing when it was mounted last.

@@ -27,11 +27,13 @@ pub(super) fn note(action: &Action, entry: &mut DriveEntry) {
     entry.not_begun = match action {
         Action::Backup => None,
         Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => Some(sentence.public().to_owned()),
-        Action::AwaitSecret(_) if entry.problem.is_empty() => {
+        Action::AwaitSecret(_) if entry.problem.is_none() => {
             Some("the drive was not unlocked; plug it in again and unlock it (butterdock unlock)".to_owned())
         }
         // Empty while it is tried for the first time.
-        Action::AwaitSecret(_) | Action::Unlock(_) | Action::Mount(_) => Some(entry.problem.clone()),
+        Action::AwaitSecret(_) | Action::Unlock(_) | Action::Mount(_) => {
+            Some(entry.problem.as_ref().map(|problem| problem.english.clone()).unwrap_or_default())
+        }
         // It is as it was.
         Action::Leave | Action::Show => return,
     };

@@ -49,7 +49,9 @@ impl VolumeEntry {
 
     /// What is wrong with it.
     pub(super) fn problems(&self, record: &Enrolment) -> Vec<Problem> {
-        shown::of_drive(self.problem.clone()).into_iter().chain(damage::problem(record)).collect()
+        let sentence = Some(self.problem.clone()).filter(|sentence| !sentence.is_empty());
+        let unwritable = sentence.map(|sentence| Problem::RecordUnwritable { sentence });
+        unwritable.into_iter().chain(damage::problem(record)).collect()
     }
 
     /// Whether it is mounted, as it was seen last.

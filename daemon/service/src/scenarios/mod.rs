@@ -45,7 +45,7 @@ use crate::jobs::{Job, Look, OpenDirectories};
 use crate::schedule::Schedule;
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
-use crate::types::{BackupOptions, DestinationProperties, DriveState, EnrolOptions, Error, JobState};
+use crate::types::{BackupOptions, DestinationProperties, DriveState, EnrolOptions, Error, JobState, Problem};
 use crate::worker::{Order, Report, SimulatedWorker, Spawner, WorkerError};
 
 /// Longer than every timeout of the service, and than a safe drive is shown.
@@ -233,6 +233,11 @@ impl Fixture {
     fn problem(&self, id: &DriveId) -> String {
         let destination = self.destination(id).map(|destination| destination.problem());
         destination.or_else(|| Some(self.drives().drive(id)?.problem())).unwrap_or_default()
+    }
+
+    /// The codes of what is wrong with a drive itself.
+    fn codes(&self, id: &DriveId) -> Vec<&'static str> {
+        self.drives().drive(id).iter().flat_map(|drive| &drive.problems).map(Problem::code).collect()
     }
 
     /// The destination that an enrolled drive is.

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::device::simulated::{Moment, Step};
+use crate::types::DriveProblemCode;
 
 #[test]
 fn a_plug_backs_up_and_the_drive_becomes_safe() {
@@ -162,10 +163,15 @@ fn a_copy_beside_its_original_is_refused() {
             fixture.quiet().await;
             assert!(!fixture.devices.is_mounted(&copy), "the copy alone");
             assert!(fixture.problem(&id).contains("older copy"), "{}", fixture.problem(&id));
+            assert_eq!(fixture.codes(&id), ["drive-older-copy"]);
             fixture.devices.plug(&drive);
             fixture.quiet().await;
             assert!(!fixture.devices.is_mounted(&copy) && !fixture.devices.is_mounted(&drive));
             assert!(fixture.problem(&id).contains("copy"), "{}", fixture.problem(&id));
+            let shown = fixture.drives().drive(&id).expect("shown");
+            let [Problem::Drive(cloned)] = &shown.problems[..] else { panic!("{shown:?}") };
+            assert_eq!(cloned.code, DriveProblemCode::Cloned);
+            assert_eq!(cloned.params.devices.as_ref().map(Vec::len), Some(2), "{cloned:?}");
             fixture.check_at_rest(&[drive.clone(), copy]);
         });
     }

@@ -4,7 +4,6 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::device::simulated::Step;
-use crate::types::Problem;
 
 /// Unlocks it where it is encrypted: a release locks it.
 async fn unlock(fixture: &Fixture, id: &DriveId) {
@@ -24,6 +23,7 @@ fn a_write_protected_drive_is_read_and_takes_no_backup() {
             let name = fixture.service.jobs().history()[0].error_name.clone();
             assert!(name.as_ref().is_some_and(|name| name.ends_with("ReadOnly")), "{name:?}");
             assert!(fixture.problem(&id).contains("write-protected"), "{}", fixture.problem(&id));
+            assert_eq!(fixture.codes(&id), ["drive-write-protected"]);
             fixture.check_at_rest(std::slice::from_ref(&drive));
             fixture.devices.pull(&drive);
             fixture.devices.set_write_protected(&drive, false);
@@ -73,6 +73,8 @@ fn a_log_that_cannot_be_replayed_is_named_with_the_way_out() {
                 let way_out = if is_write_protected { "switch its write protection off" } else { "zero-log" };
                 let problem = fixture.problem(&id);
                 assert!(problem.contains(way_out) && problem.contains("takes no backup"), "{problem}");
+                let code = if is_write_protected { "drive-log-write-protected" } else { "drive-log-damaged" };
+                assert_eq!(fixture.codes(&id), [code]);
                 unlock(&fixture, &id).await;
                 let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
                 assert!(lease.without_log().is_some_and(|text| text.contains(way_out)));

@@ -101,7 +101,7 @@ fn texts(all: &[&str]) -> Value {
 
 fn code(error: &Error) -> Option<ErrorCode> {
     match error {
-        Error::Named(code, _) => Some(*code),
+        Error::Named(code, _) | Error::Drive(code, _) => Some(*code),
         Error::InvalidArgs(_) => None,
     }
 }

@@ -144,6 +144,7 @@ pub struct Warning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{DriveProblem, DriveProblemCode};
 
     fn row(drive: &str, last_good: u64, problems: Vec<Problem>) -> BackupStatus {
         let (id, label) = (drive.to_lowercase(), drive.to_owned());
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn problems_of_one_destination_name_it_and_others_are_shown_once() {
-        let full = Problem::Drive { sentence: "the drive is full".to_owned() };
+        let full = Problem::Drive(DriveProblem::plain(DriveProblemCode::Full, "the drive is full"));
         let short = Problem::SourceLowSpace { sentence: "the source has 1 MiB free".to_owned() };
         let rows = vec![row("Blue", 5, vec![full.clone(), short.clone()]), row("Red", 0, vec![short.clone()])];
         let mut home = BackupProperties::default();

@@ -6,16 +6,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::drive::Condition;
+use super::drive_problem::DriveProblem;
 use super::error::{Error, ErrorCode};
 
 /// What is wrong with a backup or a drive, shown until it is over. It holds no file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// The service does not use the drive, or its last use failed.
-    Drive {
-        /// Why, and what to do.
-        sentence: String,
-    },
+    Drive(DriveProblem),
     /// The last use of the drive did not end well. It holds a condition that is not sound.
     Unsound(Condition),
     /// A verify found damage on the drive, and none has found it good since.
@@ -45,6 +43,11 @@ pub enum Problem {
     NoDrive,
     /// The record of the backup on the drive cannot be read.
     RecordUnreadable {
+        /// Why, and what to do.
+        sentence: String,
+    },
+    /// The record of the destination cannot be written, so no backup to it is possible.
+    RecordUnwritable {
         /// Why, and what to do.
         sentence: String,
     },
@@ -103,7 +106,7 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Drive { .. } => "drive",
+            Self::Drive(problem) => problem.code.word(),
             Self::Unsound(Condition::Sound | Condition::ReadOnly) => "drive-became-read-only",
             Self::Unsound(Condition::Unplugged) => "drive-unplugged-in-use",
             Self::Unsound(Condition::Unsaved) => "drive-lost-writes",
@@ -116,6 +119,7 @@ impl Problem {
             },
             Self::NoDrive => "no-drive",
             Self::RecordUnreadable { .. } => "record-unreadable",
+            Self::RecordUnwritable { .. } => "record-unwritable",
             Self::EnrolmentUnreadable { .. } => "enrolment-unreadable",
             Self::SourceLowSpace { .. } => "source-low-space",
             Self::WouldFail { .. } => "would-fail",
@@ -128,11 +132,12 @@ impl Problem {
         match self {
             Self::NotDone { backup, .. } => backup == name,
             Self::SnapshotsReplaced { backups } => backups.iter().any(|backup| backup == name),
-            Self::Drive { .. }
+            Self::Drive(_)
             | Self::Unsound(_)
             | Self::Damaged { .. }
             | Self::NoDrive
             | Self::RecordUnreadable { .. }
+            | Self::RecordUnwritable { .. }
             | Self::EnrolmentUnreadable { .. }
             | Self::SourceLowSpace { .. }
             | Self::WouldFail { .. } => true,
@@ -144,12 +149,13 @@ impl Problem {
     pub fn is_everywhere(&self) -> bool {
         match self {
             Self::NoDrive | Self::EnrolmentUnreadable { .. } | Self::SourceLowSpace { .. } => true,
-            Self::Drive { .. }
+            Self::Drive(_)
             | Self::Unsound(_)
             | Self::Damaged { .. }
             | Self::SnapshotsReplaced { .. }
             | Self::NotDone { .. }
             | Self::RecordUnreadable { .. }
+            | Self::RecordUnwritable { .. }
             | Self::WouldFail { .. } => false,
         }
     }
@@ -164,8 +170,9 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Drive { sentence }
-            | Self::RecordUnreadable { sentence }
+            Self::Drive(problem) => f.write_str(&problem.english),
+            Self::RecordUnreadable { sentence }
+            | Self::RecordUnwritable { sentence }
             | Self::SourceLowSpace { sentence }
             | Self::WouldFail { sentence } => f.write_str(sentence),
             Self::Unsound(condition) => f.write_str(condition.sentence()),
@@ -238,7 +245,7 @@ mod tests {
     fn a_problem_of_one_backup_is_not_shown_with_another() {
         let not_done = Problem::NotDone { backup: "home".to_owned(), attempt: attempt(AttemptEnd::Failed) };
         let replaced = Problem::SnapshotsReplaced { backups: vec!["etc".to_owned(), "home".to_owned()] };
-        let drive = Problem::Drive { sentence: "it is write-protected".to_owned() };
+        let drive = Problem::Drive(DriveProblem::other(ErrorCode::Failed, "it is write-protected"));
         let shown = |name| [&not_done, &replaced, &drive].map(|problem| problem.concerns(name));
         assert_eq!((shown("home"), shown("etc")), ([true, true, true], [false, true, true]));
         assert_eq!(shown("srv"), [false, false, true]);
@@ -275,7 +282,7 @@ mod tests {
 
     #[test]
     fn several_problems_hide_none() {
-        let problem = |text: &str| Problem::Drive { sentence: text.to_owned() };
+        let problem = |text: &str| Problem::Drive(DriveProblem::other(ErrorCode::Failed, text));
         assert_eq!(Problem::sentence(&[]), "");
         assert_eq!(Problem::sentence(&[problem("a"), problem("b")]), "a; also, b");
     }

@@ -80,7 +80,7 @@ pub(super) fn mount_and_prove(
     if let Some(missing) = missing {
         let mounted = mount(devices, enrolment, sources, Access::Degraded, run);
         let mounted = mounted.map_err(|error| unreadable(missing, error))?;
-        let unwritable = Unwritable::Degraded(missing.public().to_owned());
+        let unwritable = Unwritable::Degraded { missing: missing.problem(ErrorCode::Failed), is_without_log: false };
         return prove(mounted, enrolment, store, unwritable);
     }
     let (error, unwritable) = match mount(devices, enrolment, sources, Access::Writable, run) {
@@ -121,7 +121,7 @@ pub(super) fn mount_and_prove(
                 | Unwritable::LogOnWriteProtected
                 | Unwritable::LogDamaged
                 | Unwritable::Unrecorded
-                | Unwritable::Degraded(_)) => why,
+                | Unwritable::Degraded { .. }) => why,
             };
             (error, unwritable)
         }

@@ -12,7 +12,7 @@ use super::drive_lock::clean_up;
 use super::handle::DriveManager;
 use super::journal::Entry;
 use super::other_mounts::UNSEEN_CHECK;
-use super::problem::{PULLED, failed, for_caller, no_such_drive};
+use super::problem::{failed, for_caller, no_such_drive, unplugged};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
@@ -228,7 +228,7 @@ fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
     let (mut all, mut unsaved) = (Vec::new(), Vec::new());
     for (id, entry) in entries {
         if let Some(mount) = entry.mount.take_if(|mount| !mount.stands(devices)) {
-            entry.problem = PULLED.to_owned();
+            entry.problem = Some(unplugged());
             unsaved.extend(id.enrolment().filter(|_| entry.kept && entry.unwritable.is_none()));
             // Whatever waits for the lock finds nothing of this plug at the next one.
             (entry.due, entry.kept, entry.failed_with) = (false, false, None);
@@ -359,7 +359,7 @@ fn show_away(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> bool {
         if before.is_some() && entry.is_some_and(|entry| entry.released && entry.lock.taken()) {
             continue;
         }
-        let unwritable = entry.map(DriveEntry::lasting_problem).unwrap_or_default();
+        let unwritable = entry.map(DriveEntry::lasting_problems).unwrap_or_default();
         let safe = before.filter(|_| entry.is_some_and(|entry| entry.safe.is_some()));
         let now = match (safe, shown::away(table, id, unwritable.clone())) {
             (Some(before), away) => Some(shown::safe(&before.borrow(), away, unwritable)),

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Content, DeviceTable, Event, Mapping, Readings, mapping_name};
 use crate::enrolment::{Enrolment, Member};
-use crate::types::{DriveHealth, DriveState};
+use crate::types::{DriveHealth, DriveProblem, DriveState, ErrorCode};
 
 /// A USB disk with filesystem 10 on its device 11.
 fn disk() -> BlockDevice {
@@ -190,12 +190,12 @@ fn a_safe_detached_drive_shows_no_old_problem() {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
-    table.entries.get_mut(&id).expect("an entry").problem = "sdb is in use".to_owned();
+    table.entries.get_mut(&id).expect("an entry").problem = Some(DriveProblem::other(ErrorCode::Busy, "sdb is in use"));
     look(&mut table);
     let shown = table.shown[&id].subscribe();
     assert_eq!(shown.borrow().problem(), "sdb is in use");
     let entry = table.entries.get_mut(&id).expect("an entry");
-    (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, String::new());
+    (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, None);
     entry.is_switched_off = true;
     table.devices = DeviceTable::default();
     look(&mut table);
