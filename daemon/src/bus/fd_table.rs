@@ -142,7 +142,7 @@ mod tests {
                 let named = |tag: &str| line.split_once(tag).and_then(|(_, rest)| rest.split('"').next());
                 interface = named("<interface name=\"").unwrap_or(interface);
                 method = named("<method name=\"").unwrap_or(method);
-                if line.contains("<arg") && line.contains("type=\"h\"") {
+                if line.contains("<arg") && line.contains("type=\"h\"") && line.contains("direction=\"in\"") {
                     assert!(FdTable::takes(interface, method), "{interface}.{method}");
                     found.push(method);
                 }
