@@ -41,7 +41,9 @@ impl FilesCall<'_> {
         let FileVersionsOptions { backup, as_root } = FileVersionsOptions::from_options(self.options)?;
         let (rights, _uid) = self.rights(as_root).await?;
         let service = &self.server.service;
-        let found = service.file_versions(&self.at, trimmed(path), backup.as_deref(), &rights).await.for_caller()?;
+        // As it is, the future of the whole call would be large.
+        let found = Box::pin(service.file_versions(&self.at, trimmed(path), backup.as_deref(), &rights));
+        let found = found.await.for_caller()?;
         Ok(found.into_iter().map(mapping::file_version_row).collect())
     }
 
