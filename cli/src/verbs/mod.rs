@@ -11,6 +11,7 @@ mod streams;
 mod target;
 mod watch;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use crate::args::{Args, Backup, BackupChange, Verb};
@@ -18,36 +19,40 @@ use crate::failure::Failure;
 use crate::render::Output;
 use crate::service::Service;
 
+/// A verb that has begun.
+type Running<'v> = Pin<Box<dyn Future<Output = Result<ExitCode, Failure>> + 'v>>;
+
 /// Runs the verb of the command line.
 pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
     let service = &Service::connect().await?;
-    match &args.verb {
-        None | Some(Verb::Status) => status::show(service, out).await,
-        Some(Verb::Volumes) => status::volumes(service, out).await,
-        Some(Verb::Receive(wanted)) => streams::receive(service, out, wanted).await,
-        Some(Verb::Import(wanted)) => streams::import(service, out, wanted).await,
-        Some(Verb::Jobs) => jobs::list(service, out).await,
-        Some(Verb::Watch { job }) => watch::run(service, out, job.as_deref()).await,
-        Some(Verb::Cancel { job }) => jobs::cancel(service, out, job).await,
-        Some(Verb::History(wanted)) => jobs::history(service, out, wanted).await,
+    let running: Running<'_> = match &args.verb {
+        None | Some(Verb::Status) => Box::pin(status::show(service, out)),
+        Some(Verb::Volumes) => Box::pin(status::volumes(service, out)),
+        Some(Verb::Receive(wanted)) => Box::pin(streams::receive(service, out, wanted)),
+        Some(Verb::Import(wanted)) => Box::pin(streams::import(service, out, wanted)),
+        Some(Verb::Jobs) => Box::pin(jobs::list(service, out)),
+        Some(Verb::Watch { job }) => Box::pin(watch::run(service, out, job.as_deref())),
+        Some(Verb::Cancel { job }) => Box::pin(jobs::cancel(service, out, job)),
+        Some(Verb::History(wanted)) => Box::pin(jobs::history(service, out, wanted)),
         Some(Verb::Snapshots { volume, drive }) => {
-            snapshots::list(service, out, volume.as_deref(), drive.as_deref()).await
+            Box::pin(snapshots::list(service, out, volume.as_deref(), drive.as_deref()))
         }
-        Some(Verb::Files(verb)) => files::run(service, out, verb).await,
-        Some(Verb::Restore(wanted)) => snapshots::restore(service, out, wanted).await,
-        Some(Verb::Drives) => drives::list(service, out).await,
-        Some(Verb::Enrol(wanted)) => drives::enrol(service, out, wanted).await,
-        Some(Verb::Forget { drive }) => drives::forget(service, out, drive).await,
-        Some(Verb::Unlock { drive, key_file }) => drives::unlock(service, out, drive, key_file.as_deref()).await,
-        Some(Verb::Mount { drive }) => drives::mount(service, out, drive).await,
-        Some(Verb::SafelyRemove(on)) => drives::safely_remove(service, out, on).await,
-        Some(Verb::Verify(on)) => drives::verify(service, out, on).await,
-        Some(Verb::Backups { dry_run }) => backups::list(service, out, *dry_run).await,
-        Some(Verb::Backup(wanted)) => backup(service, out, wanted).await,
-        Some(Verb::Settings) => settings::show(service, out).await,
-        Some(Verb::Unpin { drive, backup }) => drives::unpin(service, out, drive, backup.clone()).await,
-        Some(Verb::TrustClock) => backups::trust_clock(service, out).await,
-    }
+        Some(Verb::Files(verb)) => Box::pin(files::run(service, out, verb)),
+        Some(Verb::Restore(wanted)) => Box::pin(snapshots::restore(service, out, wanted)),
+        Some(Verb::Drives) => Box::pin(drives::list(service, out)),
+        Some(Verb::Enrol(wanted)) => Box::pin(drives::enrol(service, out, wanted)),
+        Some(Verb::Forget { drive }) => Box::pin(drives::forget(service, out, drive)),
+        Some(Verb::Unlock { drive, key_file }) => Box::pin(drives::unlock(service, out, drive, key_file.as_deref())),
+        Some(Verb::Mount { drive }) => Box::pin(drives::mount(service, out, drive)),
+        Some(Verb::SafelyRemove(on)) => Box::pin(drives::safely_remove(service, out, on)),
+        Some(Verb::Verify(on)) => Box::pin(drives::verify(service, out, on)),
+        Some(Verb::Backups { dry_run }) => Box::pin(backups::list(service, out, *dry_run)),
+        Some(Verb::Backup(wanted)) => Box::pin(backup(service, out, wanted)),
+        Some(Verb::Settings) => Box::pin(settings::show(service, out)),
+        Some(Verb::Unpin { drive, backup }) => Box::pin(drives::unpin(service, out, drive, backup.clone())),
+        Some(Verb::TrustClock) => Box::pin(backups::trust_clock(service, out)),
+    };
+    running.await
 }
 
 /// Runs backups, or changes which there are.
