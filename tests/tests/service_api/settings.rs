@@ -38,9 +38,9 @@ impl<'c> Manager<'c> {
     }
 }
 
-fn name_of(error: Result<impl std::fmt::Debug, Error>) -> Option<ErrorName> {
+fn name_of(error: &Result<impl std::fmt::Debug, Error>) -> Option<ErrorName> {
     match error {
-        Err(Error::Named(name, _)) => Some(name),
+        Err(Error::Named(name, _)) => Some(*name),
         _ => None,
     }
 }
@@ -85,31 +85,43 @@ fn a_backup_is_set_over_the_bus_and_comments_stay() -> Result<()> {
     ensure!(rows.len() == 1 && rows.iter().all(|row| row.name == "home"), "{rows:?}");
     ensure!(client.objects()?.contains_key(&*backup_path("home")), "it has no object");
 
-    // Nothing of this is written.
-    let refused = manager.set("home", values(), &set_of(&revision));
-    ensure!(name_of(refused) == Some(ErrorName::StaleRevision), "the first revision is old");
-    let bad = manager.set("home", Values::from([("protect", "7".into())]), &set_of(&second));
+    nothing_of_this_is_written(&manager, &values, [&revision, &second])?;
+    ensure!(fs::read_to_string(service.configuration())? == after, "it was written");
+    it_is_disabled_and_removed(&manager)?;
+    ensure!(fs::read_to_string(service.configuration())? == before, "what was added is removed");
+    Ok(())
+}
+
+fn nothing_of_this_is_written<'v>(
+    manager: &Manager<'_>,
+    values: &impl Fn() -> Values<'v>,
+    [revision, second]: [&str; 2],
+) -> Result<()> {
+    let refused = manager.set("home", values(), &set_of(revision));
+    ensure!(name_of(&refused) == Some(ErrorName::StaleRevision), "the first revision is old");
+    let bad = manager.set("home", Values::from([("protect", "7".into())]), &set_of(second));
     let Err(Error::InvalidArgs(text)) = bad else { anyhow::bail!("{bad:?}") };
     ensure!(text.contains("butterdock.toml:") && text.contains("a time is a number and h, d or w"), "{text}");
     let create = SetOptions { create: Some(true), ..SetOptions::default() };
-    ensure!(name_of(manager.set("home", values(), &create)) == Some(ErrorName::Exists), "there is one");
+    ensure!(name_of(&manager.set("home", values(), &create)) == Some(ErrorName::Exists), "there is one");
     let program = Values::from([("on_event", vec!["/bin/sh", "-c", "id"].into())]);
     let drives = Values::from([("drives", Variant::from(program))]);
-    let refused = client.block_on(manager.proxy.set_defaults(drives, no_options()));
+    let refused = manager.client.block_on(manager.proxy.set_defaults(drives, no_options()));
     let Err(Error::Named(ErrorName::NotAllowed, text)) = refused else { anyhow::bail!("{refused:?}") };
     ensure!(text.contains("drives.on_event can only be changed in") && text.contains("butterdock.toml"), "{text}");
-    ensure!(fs::read_to_string(service.configuration())? == after, "it was written");
+    Ok(())
+}
 
+fn it_is_disabled_and_removed(manager: &Manager<'_>) -> Result<()> {
     let missing = Values::from([("source", "/nonexistent/source".into())]);
     let (warnings, _) = manager.set("home", missing, &SetOptions::default())?;
     ensure!(warnings.contains(&"source-unusable".to_owned()), "{warnings:?}");
     let off = Values::from([("enabled", false.into())]);
     let (warnings, revision) = manager.set("home", off, &SetOptions::default())?;
-    let rows = client.block_on(manager.proxy.list_backups(no_options()))?;
+    let rows = manager.client.block_on(manager.proxy.list_backups(no_options()))?;
     ensure!(warnings.is_empty() && rows.iter().all(|row| row.enabled == Some(false) && !row.due), "{rows:?}");
     let options = RemoveOptions { revision: Some(revision) };
-    client.block_on(manager.proxy.remove_backup("home", options.to_options()))?;
-    ensure!(fs::read_to_string(service.configuration())? == before, "what was added is removed");
+    manager.client.block_on(manager.proxy.remove_backup("home", options.to_options()))?;
     Ok(())
 }
 

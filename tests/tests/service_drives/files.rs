@@ -94,12 +94,13 @@ impl<'s> Calls<'s> {
         answer(&mut as_nobody(&command))
     }
 
-    /// How the job ended that nobody's call has begun; of OpenFile also the content.
+    /// How the job ended that nobody's call has begun; of `OpenFile` also the content.
     fn nobodys_job(&self, method: &str, words: &[&str]) -> Result<(String, (String, String))> {
         let said = self.nobody(method, words)?;
-        let (text, job) = match &said["answer"] {
-            Value::Array(both) => (both[0].as_str(), both[1].as_str()),
-            job => (Some(""), job.as_str()),
+        let answer = &said["answer"];
+        let (text, job) = match answer.as_array() {
+            Some(both) => (both[0].as_str(), both[1].as_str()),
+            None => (Some(""), answer.as_str()),
         };
         let job = job.with_context(|| said.to_string())?;
         Ok((text.unwrap_or_default().to_owned(), self.scenario.fixture.client.end_of(job)?))

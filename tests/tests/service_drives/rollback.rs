@@ -59,5 +59,8 @@ fn a_rollback_continues_and_a_stranger_is_refused() -> Result<()> {
     for path in &beside {
         ensure!(snapshot::show(path)?.parent_uuid == accepted, "{path:?} is one of the superseded source");
     }
-    scenario.on_drive(|all| Ok(ensure!(all.len() == 2, "{all:?}")))
+    scenario.on_drive(|all| {
+        ensure!(all.len() == 2, "{all:?}");
+        Ok(())
+    })
 }
