@@ -183,6 +183,12 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// The secret is wrong, the drive is another one or gone, or it is unlocked already.
     fn unlock(&self, node: &Path, devnum: u64, luks: Uuid, secret: &Secret) -> Result<()>;
 
+    /// Checks that the secret opens the container on `node`, which must have this number and may be unlocked.
+    ///
+    /// # Errors
+    /// The secret is wrong, or the drive is another one or gone.
+    fn check_secret(&self, node: &Path, devnum: u64, secret: &Secret) -> Result<()>;
+
     /// Whether the service unlocked a container of this uuid, and did not lock it again.
     fn is_unlocked(&self, luks: Uuid) -> bool;
 
@@ -306,6 +312,10 @@ impl Devices for SystemDevices {
 
     fn unlock(&self, node: &Path, devnum: u64, luks: Uuid, secret: &Secret) -> Result<()> {
         Cryptsetup::find()?.open(node, devnum, luks, secret)
+    }
+
+    fn check_secret(&self, node: &Path, devnum: u64, secret: &Secret) -> Result<()> {
+        Cryptsetup::find()?.test(node, devnum, secret)
     }
 
     fn is_unlocked(&self, luks: Uuid) -> bool {

@@ -11,9 +11,9 @@ use super::DriveId;
 use super::drive_lock::blocking;
 use super::erasing::LABEL;
 use super::handle::DriveManager;
-use super::problem::failed;
+use super::problem::{busy, failed};
 use super::table::DriveTable;
-use crate::device::{BlockDevice, Content, Secret};
+use crate::device::{BlockDevice, Content, Error as Fault, Secret};
 use crate::types::{EnrolOptions, Error};
 
 /// Timeout for udev's event of what is inside a container that was unlocked.
@@ -25,6 +25,8 @@ pub(super) struct OpenContainer {
     luks: Uuid,
     /// It was open before.
     was_open: bool,
+    /// This enrolment made its key file.
+    has_new_key: bool,
 }
 
 impl DriveManager {
@@ -37,27 +39,36 @@ impl DriveManager {
         secret: &Arc<Secret>,
         options: &EnrolOptions,
     ) -> Result<OpenContainer, Error> {
-        let luks = if options.format { self.encrypt(id, device.clone(), secret).await? } else { encrypted(&device)? };
+        let luks = if options.format {
+            self.encrypt(id, device.clone(), secret).await?
+        } else {
+            let luks = encrypted(&device)?;
+            only_one(&self.lock(), &device, luks)?;
+            luks
+        };
         let devices = Arc::clone(&self.0.devices);
         let was_open = blocking(self, id, move || Ok(devices.is_unlocked(luks))).await?;
-        let container = OpenContainer { luks, was_open };
+        let container = OpenContainer { luks, was_open, has_new_key: false };
         let opened = self.open_and_fill(id, &device, container, secret, options).await;
         if opened.is_err() {
             self.lock_container(id, container).await;
         }
-        opened.map(|()| container)
+        opened.map(|()| OpenContainer { has_new_key: options.keep_key, ..container })
     }
 
     async fn open_and_fill(
         &self,
         id: &DriveId,
         device: &BlockDevice,
-        OpenContainer { luks, was_open }: OpenContainer,
+        OpenContainer { luks, was_open, .. }: OpenContainer,
         secret: &Arc<Secret>,
         options: &EnrolOptions,
     ) -> Result<(), Error> {
         let (node, devnum) = (device.node.clone(), device.devnum);
-        if !was_open {
+        if was_open {
+            let (devices, node, secret) = (Arc::clone(&self.0.devices), node.clone(), Arc::clone(secret));
+            blocking(self, id, move || devices.check_secret(&node, devnum, &secret)).await?;
+        } else {
             // udev may not have reported yet that it was locked a moment ago.
             self.reported(|table| inside(table, device, luks).is_none().then_some(())).await?;
             let (devices, node, secret) = (Arc::clone(&self.0.devices), node.clone(), Arc::clone(secret));
@@ -119,6 +130,12 @@ impl DriveManager {
     ) -> Result<(), Error> {
         let (devices, secret, keys) = (Arc::clone(&self.0.devices), Arc::clone(secret), self.0.register.keys().clone());
         blocking(self, id, move || {
+            if keys.file(luks).exists() {
+                return Err(Fault::refused(
+                    "there is a key file for the drive already, of another enrolment; forget that one first \
+                     (butterdock forget), or enrol the drive without a key",
+                ));
+            }
             let file = keys.make(luks)?;
             let added = devices.add_key(&node, devnum, &secret, &file);
             if added.is_err() {
@@ -130,10 +147,16 @@ impl DriveManager {
     }
 
     /// The drive is not enrolled after all.
-    pub(super) async fn lock_container(&self, id: &DriveId, OpenContainer { luks, was_open }: OpenContainer) {
+    pub(super) async fn lock_container(
+        &self,
+        id: &DriveId,
+        OpenContainer { luks, was_open, has_new_key }: OpenContainer,
+    ) {
         let (devices, keys) = (Arc::clone(&self.0.devices), self.0.register.keys().clone());
         let locked = blocking(self, id, move || {
-            keys.remove(luks);
+            if has_new_key {
+                keys.remove(luks);
+            }
             if !was_open && devices.is_unlocked(luks) { devices.lock(luks) } else { Ok(()) }
         });
         if let Err(error) = locked.await {
@@ -146,6 +169,25 @@ impl DriveManager {
 fn inside<'t>(table: &'t DriveTable, device: &BlockDevice, luks: Uuid) -> Option<&'t BlockDevice> {
     let is_of_it = |inside: &&BlockDevice| inside.mapping.as_ref().is_some_and(|mapping| mapping.luks == Some(luks));
     table.inside(device).filter(is_of_it)
+}
+
+/// Refuses the copy of a container that another drive has: keys and open sides are found by the uuid alone.
+fn only_one(table: &DriveTable, device: &BlockDevice, luks: Uuid) -> Result<(), Error> {
+    if table.enrolment_of(luks).is_some() {
+        return Err(busy(
+            "an enrolled drive has a container with the same uuid: one is a copy of the other, or the drive has another \
+             filesystem now; forget that drive first (butterdock forget)",
+        ));
+    }
+    let is_elsewhere = |other: &BlockDevice| {
+        other.mapping.as_ref().is_some_and(|mapping| mapping.luks == Some(luks)) && other.over() != Some(device.name())
+    };
+    if table.devices.values().any(is_elsewhere) {
+        return Err(busy(
+            "another drive with the same container is open: one is a copy of the other; unplug that one first",
+        ));
+    }
+    Ok(())
 }
 
 fn encrypted(device: &BlockDevice) -> Result<Uuid, Error> {

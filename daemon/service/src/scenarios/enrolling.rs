@@ -192,6 +192,50 @@ fn an_encrypted_drive_is_enrolled_with_its_secret() {
 }
 
 #[test]
+fn a_copy_of_an_enrolled_container_leaves_its_key() {
+    run(async {
+        let (drive, fixture) = (SimulatedDrive::new("blue", 1, true), Fixture::start().await);
+        let copy = drive.copy("other");
+        fixture.devices.plug(&drive);
+        fixture.settle().await;
+        let id = fixture.shown(&drive).expect("shown").id;
+        let keep_key = EnrolOptions { keep_key: true, ..EnrolOptions::default() };
+        fixture.drives().enrol_with(&id, PASSPHRASE, keep_key.clone()).await.expect("enrolled");
+        fixture.quiet().await;
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        fixture.devices.plug(&copy);
+        fixture.settle().await;
+        let all = fixture.all_shown();
+        for (shown, secret) in all.iter().flat_map(|shown| [(shown, SECRET), (shown, PASSPHRASE)]) {
+            fixture.drives().enrol_with(&shown.id, secret, keep_key.clone()).await.expect_err("a copy");
+            assert_eq!(key_files(&fixture), 1, "{shown:?}");
+        }
+        fixture.devices.pull(&copy);
+        fixture.settle().await;
+        fixture.devices.plug(&drive);
+        fixture.quiet().await;
+        assert_eq!(fixture.written().len(), 2, "it is unlocked by itself still");
+    });
+}
+
+#[test]
+fn the_secret_of_an_open_container_is_tested() {
+    run(async {
+        let (drive, fixture) = (SimulatedDrive::new("blue", 1, true), Fixture::start().await);
+        fixture.devices.plug(&drive);
+        fixture.settle().await;
+        fixture.devices.unlock_by_hand(&drive);
+        fixture.settle().await;
+        let id = fixture.shown(&drive).expect("shown").id;
+        let wrong = fixture.drives().enrol_with(&id, SECRET, EnrolOptions::default()).await.expect_err("wrong");
+        assert_eq!(wrong.code(), crate::types::ErrorCode::WrongPassphrase);
+        assert!(fixture.devices.is_unlocked(&drive), "who unlocked it uses it");
+        fixture.drives().enrol_with(&id, PASSPHRASE, EnrolOptions::default()).await.expect("enrolled");
+    });
+}
+
+#[test]
 fn an_encryption_that_fails_midway_leaves_the_drive_locked() {
     use crate::device::simulated::Step;
     for step in [Step::Encrypt, Step::Unlock, Step::Format, Step::AddKey, Step::Mount] {

@@ -132,6 +132,19 @@ impl Cryptsetup {
         self.run(command, Some(secret), &what)
     }
 
+    /// Checks that the secret opens the container on `node`, which must have this number. It may be open.
+    ///
+    /// # Errors
+    /// The secret is wrong, or the drive is another one or gone.
+    pub(crate) fn test(&self, node: &Path, devnum: u64, secret: &Secret) -> Result<()> {
+        drop(node::open(node, devnum)?);
+        let arguments = ["open", "--test-passphrase", "--type", "luks", "--batch-mode", "--key-file", "-", "--"];
+        let mut command = self.command(&arguments);
+        command.arg(node);
+        let what = Sentence::of(&[Part::Text("testing the secret of "), Part::Node(node)]);
+        self.run(command, Some(secret), &what)
+    }
+
     /// Makes a container of LUKS2 with this uuid on `node`, which the caller has checked. Everything on it is lost.
     ///
     /// # Errors

@@ -287,6 +287,14 @@ impl Devices for SimulatedDevices {
         })
     }
 
+    fn check_secret(&self, node: &Path, _devnum: u64, secret: &Secret) -> Result<()> {
+        let drive = self.state().drive_at(node).ok_or_else(|| system(Step::Unlock, Errno::ENXIO))?;
+        if drive.lock().secrets.iter().any(|known| known == secret.bytes()) {
+            return Ok(());
+        }
+        Err(Error::WrongSecret("the passphrase or key is wrong".into()))
+    }
+
     fn is_unlocked(&self, luks: Uuid) -> bool {
         self.state().mappings.contains_key(&luks)
     }
