@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, roots, subvolume};
+use butterdock_btrfs::subvolume::{self, Subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, roots};
 
 use super::deleted::DeletedSubvolumes;
 use super::first_seen::{MOST as MOST_SEEN, Seen};
@@ -12,7 +13,7 @@ use super::held::{Held, held};
 use super::name;
 use super::owner::{Owner, Side, look_up, made_by_us};
 use super::retention::{Candidate, Reason, RetentionRule, Rule, is_from_future, reasons};
-use super::runs::{SnapshotRun, run_of_nested};
+use super::runs::{APART, SnapshotRun, run_of_nested};
 use super::shared_record::PairUuids;
 use super::snapshot::{FormerFolders, Identity, Listing, Snapshot, list, list_with_former};
 use super::task::{BackupEvent, SourcePruning, Task};
@@ -150,6 +151,8 @@ impl<'s> PrunePlan<'s> {
             let mut pins = task.pins.iter().chain(needed);
             pins.any(|pin| pin.pins(snapshot))
         };
+        // A parent of the next increment, also if a person renamed the source's snapshot of its run.
+        let is_shared = |snapshot: &Snapshot| task.shared.iter().any(|shared| shared.mark().pins(snapshot));
         let settled = if side.is_drive() { task.time.settled_drive } else { task.time.settled_source };
         let is_damaged = |snapshot: &Snapshot| side.is_drive() && task.damaged.contains(&snapshot.uuid);
         let candidate = |run: &SnapshotRun<'_>, top: &Snapshot| {
@@ -171,7 +174,9 @@ impl<'s> PrunePlan<'s> {
                     candidates.push(candidate(&run, top));
                     complete.push(run);
                 }
-                None => remnants.extend(run.nested),
+                None => {
+                    remnants.extend(run.nested.into_iter().filter(|nested| !is_pinned(nested) && !is_shared(nested)))
+                }
             }
         }
         let (keep, protect) = if is_short(task, side) { (RetentionRule::NEWEST, 0) } else { (task.keep, task.protect) };
@@ -267,10 +272,19 @@ fn is_without_top(folder: BorrowedFd<'_>, nested: &Snapshot, side: Side<'_>) -> 
             Err(fault) => return Err(fault),
         }
     }
-    match nested.origin.as_ref().and_then(|origin| origin.nested.as_ref()) {
-        Some(nested) => Ok(roots::subvolumes_by_received_uuid(folder, nested.run)?.is_empty()),
-        None => Ok(true),
+    match (side, nested.origin.as_ref().and_then(|origin| origin.nested.as_ref())) {
+        (Side::Drive(_), Some(nested)) => Ok(roots::subvolumes_by_received_uuid(folder, nested.run)?.is_empty()),
+        (Side::Drive(_), None) => Ok(false),
+        (Side::Source(owner), _) => Ok(!subvolume::all(folder)?.iter().any(|one| is_renamed_top(owner, nested, one))),
     }
+}
+
+/// Whether a subvolume beside the source may be the source's snapshot of the run of a nested one, under another name: a snapshot of
+/// the source that was made at the same time, and is not the one of another run.
+fn is_renamed_top(owner: &Owner, nested: &Snapshot, one: &Subvolume) -> bool {
+    let is_of_source = owner.sources.contains(&Identity(one.item.parent_uuid));
+    let is_of_a_run = one.place.as_ref().is_some_and(|place| name::parse(&owner.backup, &place.name).is_some());
+    one.item.refs != 0 && is_of_source && !is_of_a_run && one.item.otime.abs_diff(nested.made) < APART
 }
 
 /// Whether only the newest and the pinned snapshots of this side stay.
@@ -285,9 +299,11 @@ const FREEING: Duration = Duration::from_secs(10);
 mod tests {
     use std::cell::RefCell;
 
-    use butterdock_receive::{NestedOrigin, Origin};
+    use butterdock_btrfs::roots::{RootItem, RootRef};
+    use butterdock_receive::{NestedOrigin, Origin, SubvolumeState};
 
     use super::*;
+    use crate::backups::shared_record::SharedSnapshot;
 
     const MACHINE: Identity = Identity([1; 16]);
     const SOURCE: Identity = Identity([2; 16]);
@@ -344,5 +360,46 @@ mod tests {
         assert!(plan.during(&name::make(b"home", 1000)).remnants.is_empty(), "its run is being made");
         let theirs: Vec<Snapshot> = all.iter().map(|one| Snapshot { origin: None, ..one.clone() }).collect();
         assert_eq!(deleted(&task, &theirs), [] as [u8; 0], "without a record it may be anybody's");
+    }
+
+    #[test]
+    fn a_renamed_snapshot_of_the_source_keeps_its_run() {
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let nested = Snapshot { made: 1_000_000, ..Snapshot::default() };
+        let one = |parent: Identity, name: &[u8], made: i64| {
+            let place = Some(RootRef { parent_id: 5, dir_id: 256, name: name.to_vec() });
+            let item = RootItem {
+                read_only: false,
+                uuid: [9; 16],
+                parent_uuid: parent.0,
+                received_uuid: [0; 16],
+                ctransid: 1,
+                stransid: 0,
+                otransid: 1,
+                rtransid: 0,
+                rtime: (0, 0),
+                otime: made,
+                otime_nanoseconds: 0,
+                generation: 1,
+                refs: 1,
+            };
+            Subvolume { id: 300, item, place }
+        };
+        let is_kept = |one: &Subvolume| is_renamed_top(&owner, &nested, one);
+        assert!(is_kept(&one(SOURCE, b"keep", 1_000_000)));
+        assert!(!is_kept(&one(SOURCE, b"keep", 1_000_000 + 3600)), "made at another time");
+        assert!(!is_kept(&one(Identity([7; 16]), b"keep", 1_000_000)), "of another subvolume");
+        assert!(!is_kept(&one(SOURCE, &name::make(b"home", 1_000_010), 1_000_000)), "of another run");
+    }
+
+    #[test]
+    fn a_shared_snapshot_is_no_remnant() {
+        let [left, _] = run(1000, 10, 11);
+        let state = SubvolumeState { uuid: left.uuid.0, ..SubvolumeState::default() };
+        let shared = SharedSnapshot { here: SubvolumeState::default(), there: state, time: 0 };
+        let task = Task { shared: vec![shared], ..Task::of(b"home", MACHINE) };
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let all = [left];
+        assert!(PrunePlan::plan(&task, Side::Drive(&owner), &all, &[], 5000).remnants.is_empty());
     }
 }
