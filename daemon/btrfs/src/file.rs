@@ -25,11 +25,23 @@ pub use crate::inode::{Stat, stat, stat_at};
 /// `EXDEV` for a path that climbs above `dir` or is absolute, `ELOOP` for a symlink anywhere in it, `ENOENT`, `ENOTDIR`,
 /// `EEXIST`, `EACCES`, `EROFS`, `EAGAIN` if directories on the path were renamed during three attempts.
 pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
+    open_resolved(dir.as_fd(), path, flags, mode, ResolveFlag::empty())
+}
+
+/// The same with `RESOLVE_NO_XDEV`: the path cannot lead into another mount. It can still lead into another subvolume.
+///
+/// # Errors
+/// As for [`open_beneath`]; `EXDEV` also for a mount point anywhere in the path.
+pub fn open_beneath_same_mount(dir: impl AsFd, path: &CStr, flags: OFlag) -> Result<OwnedFd> {
+    open_resolved(dir.as_fd(), path, flags, Mode::empty(), ResolveFlag::RESOLVE_NO_XDEV)
+}
+
+fn open_resolved(dir: BorrowedFd<'_>, path: &CStr, flags: OFlag, mode: Mode, more: ResolveFlag) -> Result<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     // With O_PATH, openat2 refuses O_LARGEFILE, which is not 0 on 32-bit kernels.
     let always = if flags.contains(OFlag::O_PATH) { OFlag::O_CLOEXEC } else { ALWAYS };
-    let how = OpenHow::new().flags(flags | always).mode(mode).resolve(resolve);
-    let open = || retry("openat2", || openat2(&dir, path, how));
+    let how = OpenHow::new().flags(flags | always).mode(mode).resolve(resolve | more);
+    let open = || retry("openat2", || openat2(dir, path, how));
     let mut answer = open();
     for _ in 0..2 {
         if !matches!(answer, Err(Error { errno: Errno::EAGAIN, .. })) {

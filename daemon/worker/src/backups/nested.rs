@@ -66,7 +66,8 @@ impl NestedSubvolumes {
     /// program. One below a subvolume that is left out is left out too.
     ///
     /// # Errors
-    /// As for [`subvolume::all`]: the kernel lists subvolumes for root alone.
+    /// As for [`subvolume::all`]: the kernel lists subvolumes for root alone. With `include`, also if one that exists cannot be
+    /// opened.
     pub(crate) fn find(source: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Result<Self, Fault> {
         let info = subvolume::info(source)?;
         let (root, uuid) = (info.id, Identity(info.uuid));
@@ -83,7 +84,7 @@ impl NestedSubvolumes {
         placed.sort_unstable_by(|(path, _), (other, _)| path.cmp(other));
         for (path, one) in placed {
             let is_wanted = writable.contains(&one.id) && found.included.len() < MOST_NESTED;
-            match is_wanted.then(|| open(source, &path, one)).flatten() {
+            match if is_wanted { open(source, &path, one)? } else { None } {
                 Some(one) => found.included.push(one),
                 None => found.left_out.add(path),
             }
@@ -176,23 +177,43 @@ fn counted(count: u64) -> String {
     if count == 1 { "1 subvolume below the source".to_owned() } else { format!("{count} subvolumes below the source") }
 }
 
-/// Opens a subvolume at a path from the root of the source. `None` if it cannot be opened there, for example because it was moved,
-/// or if its path is too long for a record.
-fn open(source: BorrowedFd<'_>, path: &[u8], one: &Subvolume) -> Option<NestedSubvolume> {
+/// Opens a subvolume at a path from the root of the source. `None` if it is not there: it was deleted or moved, another filesystem
+/// is mounted over it, or its path is too long for a record.
+///
+/// # Errors
+/// All others: a subvolume that exists is not left out because it cannot be opened.
+fn open(source: BorrowedFd<'_>, path: &[u8], one: &Subvolume) -> Result<Option<NestedSubvolume>, Fault> {
     if path.len() > LONGEST_NESTED {
-        return None;
+        return Ok(None);
     }
-    let at = CString::new(path).ok()?;
-    let fd = file::open_beneath(source, &at, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).ok()?;
-    // Another filesystem may be mounted there.
-    let info = subvolume::info(&fd).ok().filter(|info| info.id == one.id && info.uuid == one.item.uuid)?;
-    let uuid = Identity(info.uuid).known()?;
-    subvolume::is_root(&file::stat(&fd).ok()?).then_some(NestedSubvolume {
-        path: NestedPath(path.to_vec()),
-        fd,
-        uuid,
-        parent_uuid: Identity(info.parent_uuid),
-    })
+    let Ok(at) = CString::new(path) else { return Ok(None) };
+    let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let fd = match file::open_beneath_same_mount(source, &at, how) {
+        Ok(fd) => fd,
+        // Something is mounted on the path. It may be the subvolume itself; an error of another filesystem means nothing.
+        Err(Fault { errno: Errno::EXDEV, .. }) => {
+            let opened = file::open_beneath(source, &at, how, Mode::empty()).ok();
+            let is_it = |fd: &OwnedFd| subvolume::info(fd).is_ok_and(|info| info.id == one.id);
+            let Some(fd) = opened.filter(is_it) else { return Ok(None) };
+            fd
+        }
+        Err(fault) if is_elsewhere(fault) => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let info = match subvolume::info(&fd) {
+        Err(fault) if is_elsewhere(fault) => return Ok(None),
+        info => info?,
+    };
+    if info.id != one.id || info.uuid != one.item.uuid || !subvolume::is_root(&file::stat(&fd)?) {
+        return Ok(None);
+    }
+    let (path, parent_uuid) = (NestedPath(path.to_vec()), Identity(info.parent_uuid));
+    Ok(Identity(info.uuid).known().map(|uuid| NestedSubvolume { path, fd, uuid, parent_uuid }))
+}
+
+/// Whether an error means that the subvolume was deleted, or moved away from the path.
+fn is_elsewhere(fault: Fault) -> bool {
+    matches!(fault.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
 }
 
 /// The ids of the writable subvolumes below `root` that are in no read-only one.

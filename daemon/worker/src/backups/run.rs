@@ -63,8 +63,10 @@ impl Run<'_> {
         let (included, left_out) = self.nested();
         let is_ours = |uuid| task.is_ours(uuid) || self.is_restored(uuid);
         let from = self.directories.source.as_fd();
-        let checked = Source::check(from, &task.lineage, is_ours, !included.is_empty());
+        let checked =
+            Source::check(from, &task.lineage, is_ours, !included.is_empty() || self.directories.nested.is_err());
         let mut source = checked.map_err(|error| error.of_nothing_but_subvolumes(left_out.count > 0))?;
+        self.check_nested(&source)?;
         (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
         if !source.is_read_only {
@@ -206,17 +208,22 @@ impl Run<'_> {
         }
     }
 
-    /// The subvolumes below the source that are part of the run, and those that are left out. That they cannot be listed does not
-    /// prevent a backup of the source.
+    /// The subvolumes below the source that are part of the run, and those that are left out; none if they are not known.
     fn nested(&self) -> (&[NestedSubvolume], LeftOut) {
-        match &self.directories.nested {
-            Ok(found) => (&found.included, found.left_out.clone()),
-            Err(fault) => {
-                let text = "cannot list the subvolumes below the source, which are left out";
-                self.observer.warning(&format!("{text}: {fault}"));
-                (&[], LeftOut::default())
-            }
+        let known = self.directories.nested.as_ref().ok();
+        known.map(|found| (&found.included[..], found.left_out.clone())).unwrap_or_default()
+    }
+
+    /// Checks that the subvolumes below the source are known. A run that should include them fails without: its success would let
+    /// the rule delete the runs that have them. Otherwise they are left out in any case.
+    fn check_nested(&self, source: &Source<'_>) -> Result<(), BackupError> {
+        let Err(fault) = self.directories.nested else { return Ok(()) };
+        if self.task.nested && !source.is_read_only {
+            return Err(BackupError::source("list and open the subvolumes below the source")(fault));
         }
+        let text = "cannot list the subvolumes below the source, which are left out";
+        self.observer.warning(&format!("{text}: {fault}"));
+        Ok(())
     }
 
     fn folder(&self) -> BorrowedFd<'_> {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use butterdock_btrfs::file::clone_range;
-use butterdock_btrfs::{subvolume, xattr};
+use butterdock_btrfs::{Error as Fault, subvolume, xattr};
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication, SpaceCause};
 
@@ -57,6 +57,8 @@ pub(super) struct World {
     wall: AtomicI64,
     pub(super) mine: Volume,
     pub(super) drive: Volume,
+    /// The subvolumes below the source cannot be listed.
+    pub(super) unlisted: Option<Fault>,
     _sandbox: Sandbox,
 }
 
@@ -76,6 +78,7 @@ impl World {
         Self {
             task,
             estimate_timeout: Duration::ZERO,
+            unlisted: None,
             wall: AtomicI64::new(TaskTime::default().now()),
             mine,
             drive,
@@ -118,7 +121,8 @@ impl World {
     ) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder): (OwnedFd, OwnedFd) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
-        let nested = NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), task.nested);
+        let found = || NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), task.nested);
+        let nested = self.unlisted.map_or_else(found, Err);
         let directories = BackupDirectories {
             source,
             folder,

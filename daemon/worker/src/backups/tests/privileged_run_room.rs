@@ -1,4 +1,4 @@
-//! A drive that becomes full between the streams of a run.
+//! Runs with a subvolume below the source: a drive that becomes full between their streams, and subvolumes that cannot be listed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use butterdock_btrfs::subvolume;
+use butterdock_btrfs::{Errno, Error as Fault, subvolume};
 use butterdock_receive::{ErrorKind, Kind, Observer, Published};
 
 use super::privileged_room::{KEEP_ONE, World, noise};
@@ -77,4 +77,23 @@ fn privileged_the_rest_of_a_run_is_sent_after_pruning() {
     let between = Between::new(&world);
     world.back_up_with(&keep_one, &between).0.expect("enough space after pruning");
     assert_eq!((between.arrived.into_inner(), world.on_drive()), (2, 2 + 1), "the newest run, and the other file");
+}
+
+#[test]
+fn privileged_a_run_fails_if_the_subvolumes_below_cannot_be_listed() {
+    let task = |nested| Task { nested, keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
+    let mut world = World::new(800);
+    subvolume::create(File::open(world.mine.join("live")).expect("open"), c"nested").expect("a subvolume");
+    world.fill(1);
+    world.back_up(&task(true)).0.expect("a run");
+    assert_eq!(world.on_drive(), 2);
+    world.unlisted = Some(Fault { call: "BTRFS_IOC_INO_LOOKUP", errno: Errno::EIO });
+    world.fill(2);
+    let error = world.back_up(&task(true)).0.expect_err("the subvolumes are not known").to_string();
+    assert!(
+        error.starts_with("cannot list and open the subvolumes below the source") && error.contains("EIO"),
+        "{error}"
+    );
+    assert_eq!(world.on_drive(), 2, "the run that has the subvolume stays");
+    world.back_up(&task(false)).0.expect("a backup without them needs no list");
 }
