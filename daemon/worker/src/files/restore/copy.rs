@@ -13,6 +13,7 @@ use super::super::FileKind;
 use super::super::cause::{FileCause, FileError, reading, writing};
 use super::super::tree::{link_target, open_directory, open_file};
 use super::links::Link;
+use super::work_folder::check_new;
 use super::{Run, join, target_name};
 
 const NEW: OFlag = OFlag::O_CREAT.union(OFlag::O_EXCL).union(OFlag::O_RDWR);
@@ -273,5 +274,7 @@ pub(super) fn make_directory(above: BorrowedFd<'_>, name: &CStr) -> Result<Owned
     if made.is_err() {
         best_effort(names::remove_dir(above, name));
     }
-    made
+    let made = made?;
+    check_new(&made)?;
+    Ok(made)
 }

@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::file::{self, Mode, OFlag, lock_exclusive};
+use butterdock_btrfs::file::{self, Mode, OFlag, Stat, lock_exclusive};
 use butterdock_btrfs::inode::set_mode_at;
 use butterdock_btrfs::system::random_bytes;
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, names, xattr};
@@ -38,6 +38,8 @@ impl WorkFolder {
         let parent = parent.try_clone_to_owned().map_err(|_error| Fault { call: "dup", errno: Errno::EMFILE })?;
         names::make_dir(&parent, &name, PRIVATE)?;
         let folder = file::openat_new(&parent, &name, FOLDER, Mode::empty())?;
+        // Other users may have exchanged the name. What is not the new folder is not touched.
+        check_new(&folder)?;
         let made = Self { parent, name, folder };
         lock_exclusive(&made.folder)?;
         xattr::set(&made.folder, mark(), b"1")?;
@@ -59,7 +61,7 @@ impl AsFd for WorkFolder {
 impl Drop for WorkFolder {
     fn drop(&mut self) {
         // What cannot be removed now is removed by the next restore.
-        best_effort(empty(&self.folder));
+        best_effort(remove_all(&self.folder));
         best_effort(names::remove_dir(&self.parent, &self.name));
     }
 }
@@ -88,26 +90,50 @@ pub(in super::super) fn remove_leftovers(target: Tree<'_>, paths: &[StreamPath])
 fn sweep(parent: BorrowedFd<'_>) -> Result<(), Fault> {
     for name in names::entries_where(parent, |name| name.to_bytes().starts_with(PREFIX))? {
         let Ok(folder) = file::openat_new(parent, &name, FOLDER, Mode::empty()) else { continue };
-        let stat = file::stat(&folder)?;
-        let is_own = stat.uid == geteuid().as_raw() && stat.mode & 0o7777 == PRIVATE;
-        if is_own && xattr::get(&folder, mark(), &mut [])?.is_some() && lock_exclusive(&folder)? {
-            empty(&folder)?;
+        if is_private(&file::stat(&folder)?)
+            && xattr::get(&folder, mark(), &mut [])?.is_some()
+            && lock_exclusive(&folder)?
+        {
+            remove_all(&folder)?;
             names::remove_dir(parent, &name)?;
         }
     }
     Ok(())
 }
 
+/// Refuses a directory that the worker did not just make: one of another user, one that others can enter, or one with something in
+/// it.
+pub(super) fn check_new(folder: &OwnedFd) -> Result<(), Fault> {
+    if is_private(&file::stat(folder)?) && !names::holds(folder, |_name| true)? {
+        return Ok(());
+    }
+    Err(Fault { call: "mkdirat", errno: Errno::EEXIST })
+}
+
+/// Whether only the worker's user can enter a directory. A new one inherits the set-group-id bit.
+fn is_private(stat: &Stat) -> bool {
+    stat.uid == geteuid().as_raw() && stat.mode & 0o5777 == PRIVATE
+}
+
 /// Removes all that is in a directory. Only the worker has made something in it.
-fn empty(directory: &OwnedFd) -> Result<(), Fault> {
+fn remove_all(directory: &OwnedFd) -> Result<(), Fault> {
+    empty(directory, file::stat(directory)?.dev)
+}
+
+/// The same within the subvolume with this device number: the worker makes no subvolumes, and nothing is mounted there.
+fn empty(directory: &OwnedFd, dev: u64) -> Result<(), Fault> {
     for name in names::entries(directory)? {
-        if !file::stat_at(directory, &name)?.is_dir() {
+        let stat = file::stat_at(directory, &name)?;
+        if stat.dev != dev {
+            return Err(Fault { call: "unlinkat", errno: Errno::EXDEV });
+        }
+        if !stat.is_dir() {
             names::unlink(directory, &name)?;
             continue;
         }
         // A restored mode may keep its owner out.
         set_mode_at(directory, &name, PRIVATE)?;
-        empty(&file::openat_new(directory, &name, FOLDER, Mode::empty())?)?;
+        empty(&file::openat_new(directory, &name, FOLDER, Mode::empty())?, dev)?;
         names::remove_dir(directory, &name)?;
     }
     Ok(())
@@ -119,4 +145,26 @@ fn mark() -> &'static CStr {
 
 fn invalid() -> Fault {
     Fault { call: "mkdirat", errno: Errno::EINVAL }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_took_the_place_of_the_new_one_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || OwnedFd::from(File::open(folder.path()).expect("opened"));
+        let set = |mode| fs::set_permissions(folder.path(), Permissions::from_mode(mode)).expect("set");
+        for (mode, is_new) in [(0o700, true), (0o2700, true), (0o755, false), (0o777, false), (0o1700, false)] {
+            set(mode);
+            assert_eq!(check_new(&open()).is_ok(), is_new, "{mode:o}");
+        }
+        set(0o700);
+        fs::write(folder.path().join("kept"), "x").expect("written");
+        assert!(check_new(&open()).is_err(), "something is in it");
+    }
 }
