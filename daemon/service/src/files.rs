@@ -1,16 +1,14 @@
 //! Requests about files in snapshots: on a destination, or beside the source of a backup.
 //!
-//! A user without the right to restore reaches only snapshots that this machine has made, according to the records, and of a backup
-//! that is configured: user 1000 of another machine is another person. The worker takes the identity of the user, and the kernel
-//! decides which files can be read and written. The user must also be able to enter the source, because a directory above it may
-//! keep the user out.
+//! A user without the right to restore reaches only the snapshots that [`own_files`](crate::own_files) names. The worker takes the
+//! identity of the user, and the kernel decides which files can be read and written. The user must also be able to enter the source,
+//! because a directory above it may keep the user out.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use butterdock_receive::StreamPath;
-use butterdock_worker::caller::{Caller, MOST_GROUPS};
+use butterdock_worker::caller::Caller;
 use butterdock_worker::files::{
     Conflict, FileEvent, FilePath, FileRow, FilesOrder, FilesTask, MOST_PATHS, MOST_ROWS, MOST_SNAPSHOTS,
     SELECTION_MAX, day,
@@ -21,6 +19,7 @@ use crate::backups::{Identity, MadeBy, SnapshotOnDrive, list_source_snapshots};
 use crate::config::BackupRule;
 use crate::drives::{DriveReservation, Need};
 use crate::jobs::{DriveFiles, FilesWork, JobHandle, SourceFiles, Target, open_snapshots_folder};
+use crate::own_files::{Access, Rights};
 use crate::service::Service;
 use crate::types::{DestinationId, Error, ErrorCode};
 use crate::volumes::Volume;
@@ -37,20 +36,6 @@ pub enum SnapshotsAt {
     Destination(DestinationId),
     /// Those beside the source of this backup.
     Source(String),
-}
-
-/// Whose rights decide which files can be read and written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rights {
-    /// Root's.
-    Root,
-    /// A user's.
-    User {
-        /// The user.
-        uid: u32,
-        /// All groups of the user.
-        groups: Vec<u32>,
-    },
 }
 
 /// One page of a list of files.
@@ -101,7 +86,7 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound`: no such backup, or no snapshots; `DeviceGone`.
-    pub async fn list_source_snapshots(&self, backup: &str) -> Result<Vec<SnapshotOnDrive>, Error> {
+    async fn list_source_snapshots(&self, backup: &str) -> Result<Vec<SnapshotOnDrive>, Error> {
         let rule = self.backup_rule(backup)?;
         let folder = open_snapshots_folder(&rule).await?;
         let name = backup.to_owned();
@@ -113,6 +98,17 @@ impl Service {
         folder.close().await;
         found
             .map_err(|fault| Error::new(ErrorCode::Failed, format!("cannot list the snapshots of the source: {fault}")))
+    }
+
+    /// The snapshots that this machine made, and a user those that [`own_files`](crate::own_files) names, without their paths.
+    ///
+    /// # Errors
+    /// As for [`Service::list_files`].
+    pub async fn list_own_snapshots(&self, at: &SnapshotsAt, rights: &Rights) -> Result<Vec<SnapshotOnDrive>, Error> {
+        self.leave_safe(at, rights)?;
+        let found = self.snapshots_at(at).await?;
+        let access = self.access(&found, rights).await;
+        Ok(access.shown(found))
     }
 
     /// Lists a directory in a snapshot; a file lists itself.
@@ -129,6 +125,7 @@ impl Service {
     ) -> Result<FileList, Error> {
         let (snapshot, path) = (identity(snapshot)?, checked(path)?);
         let limit = limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(MOST_ROWS).clamp(1, MOST_ROWS);
+        self.leave_safe(at, rights)?;
         let reserved = self.reserve_at(at);
         let asked = async {
             let caller = self.caller(at, snapshot, rights).await?;
@@ -159,15 +156,15 @@ impl Service {
         rights: &Rights,
     ) -> Result<Vec<FileVersion>, Error> {
         let path = checked(path)?;
+        self.leave_safe(at, rights)?;
         let reserved = self.reserve_at(at);
         let asked = async {
             let mut snapshots = self.snapshots_at(at).await?;
             snapshots.retain(|snapshot| backup.is_none() || snapshot.backup.as_deref() == backup);
-            if *rights != Rights::Root {
-                snapshots.retain(|snapshot| self.caller_of(snapshot, rights).is_ok());
-            }
+            let access = self.access(&snapshots, rights).await;
+            snapshots.retain(|snapshot| access.caller_of(snapshot).is_ok());
             snapshots.truncate(MOST_VERSIONS);
-            self.versions(at, &path, snapshots, rights).await
+            self.versions(at, &path, snapshots, &access).await
         };
         released(asked, reserved).await
     }
@@ -185,6 +182,7 @@ impl Service {
         (rights, uid): (&Rights, u32),
     ) -> Result<(OwnedFd, JobHandle), Error> {
         let (snapshot, path) = (identity(snapshot)?, checked(path)?);
+        self.leave_safe(at, rights)?;
         let reserved = self.reserve_at(at);
         let begun = async {
             let caller = self.caller(at, snapshot, rights).await?;
@@ -205,6 +203,7 @@ impl Service {
         let RestoreFilesRequest { at, snapshot, paths, volume, folder, conflict, rights, uid } = request;
         let (snapshot, paths) = (identity(&snapshot)?, selection(paths)?);
         let day = day(i64::try_from(self.0.clock.micros() / 1_000_000).unwrap_or_default());
+        self.leave_safe(&at, &rights)?;
         let reserved = self.reserve_at(&at);
         let begun = async {
             let caller = self.caller(&at, snapshot, &rights).await?;
@@ -249,7 +248,7 @@ impl Service {
         at: &SnapshotsAt,
         path: &FilePath,
         snapshots: Vec<SnapshotOnDrive>,
-        rights: &Rights,
+        access: &Access<'_>,
     ) -> Result<Vec<FileVersion>, Error> {
         let mut versions = Vec::new();
         let mut denied = None;
@@ -257,7 +256,7 @@ impl Service {
             let mut found = Vec::new();
             for part in group.chunks(MOST_SNAPSHOTS) {
                 let caller = match part.first() {
-                    Some(first) => self.caller_of(first, rights)?,
+                    Some(first) => access.caller_of(first)?,
                     None => None,
                 };
                 let snapshots = part.iter().map(|snapshot| snapshot.uuid).collect();
@@ -296,6 +295,16 @@ impl Service {
         }
     }
 
+    /// Refuses a drive that a person made safe to unplug: only those who may make it safe use it again before its next plug.
+    fn leave_safe(&self, at: &SnapshotsAt, rights: &Rights) -> Result<(), Error> {
+        let SnapshotsAt::Destination(id) = at else { return Ok(()) };
+        if *rights == Rights::Root || !self.0.manager.is_made_safe(&self.0.manager.named(id.as_str())) {
+            return Ok(());
+        }
+        let text = "the drive was made safe to unplug; plug it in again, or ask an administrator (--as-root)";
+        Err(Error::new(ErrorCode::DeviceGone, text))
+    }
+
     /// Keeps a drive mounted between the steps of one request.
     fn reserve_at(&self, at: &SnapshotsAt) -> Option<DriveReservation> {
         match at {
@@ -304,7 +313,11 @@ impl Service {
         }
     }
 
-    async fn snapshots_at(&self, at: &SnapshotsAt) -> Result<Vec<SnapshotOnDrive>, Error> {
+    /// The snapshots at a place.
+    ///
+    /// # Errors
+    /// The place is away, cannot be used, or does not answer.
+    pub async fn snapshots_at(&self, at: &SnapshotsAt) -> Result<Vec<SnapshotOnDrive>, Error> {
         match at {
             SnapshotsAt::Destination(id) => self.list_snapshots(id).await,
             SnapshotsAt::Source(backup) => self.list_source_snapshots(backup).await,
@@ -322,33 +335,11 @@ impl Service {
             (Rights::Root, SnapshotsAt::Destination(_)) => Ok(None),
             // Beside a source there are read-only subvolumes that are no snapshots of this backup.
             (Rights::Root, SnapshotsAt::Source(_)) => self.snapshot_at(at, snapshot).await.map(|_found| None),
-            (Rights::User { .. }, _) => self.caller_of(&self.snapshot_at(at, snapshot).await?, rights),
+            (Rights::User { .. }, _) => {
+                let found = self.snapshot_at(at, snapshot).await?;
+                self.access(std::slice::from_ref(&found), rights).await.caller_of(&found)
+            }
         }
-    }
-
-    fn caller_of(&self, snapshot: &SnapshotOnDrive, rights: &Rights) -> Result<Option<Caller>, Error> {
-        let Rights::User { uid, groups } = rights else { return Ok(None) };
-        let rule = snapshot
-            .backup
-            .as_deref()
-            .filter(|_| snapshot.from == MadeBy::ThisMachine)
-            .and_then(|backup| self.0.manager.rule(backup));
-        let Some((rule, _)) = rule else {
-            let text = "the snapshot is not on record as one of a configured backup of this machine, so its files may belong to \
-                        other people: read it as an administrator (--as-root)";
-            return Err(Error::new(ErrorCode::NotAuthorized, text));
-        };
-        if groups.len() > MOST_GROUPS {
-            let text = format!("you are in more than {MOST_GROUPS} groups; read it as an administrator (--as-root)");
-            return Err(Error::new(ErrorCode::NotAuthorized, text));
-        }
-        let mut source = rule.source.as_os_str().as_bytes().to_vec();
-        if let Some(nested) = &snapshot.nested {
-            // The path comes from the drive.
-            checked(nested.path.clone())?;
-            source = [&source, b"/".as_slice(), &nested.path].concat();
-        }
-        Ok(Some(Caller { uid: *uid, groups: groups.clone(), source }))
     }
 
     /// The backup whose source a snapshot is of.
@@ -511,6 +502,7 @@ mod tests {
             uuid: Identity([number; 16]),
             received_uuid: None,
             parent_uuid: None,
+            source: None,
             backup: backup.map(str::to_owned),
             made: Some(i64::from(number)),
             from: MadeBy::ThisMachine,

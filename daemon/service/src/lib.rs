@@ -47,6 +47,7 @@ mod files;
 mod hooks;
 pub mod jobs;
 mod mounts;
+mod own_files;
 mod policy;
 mod queries;
 mod requests;
@@ -67,7 +68,8 @@ mod worker;
 
 pub use butterdock_worker::files::{Conflict, FileKind, FileRow};
 pub use explain::explain;
-pub use files::{FileList, FileVersion, RestoreFilesRequest, Rights, SnapshotsAt};
+pub use files::{FileList, FileVersion, RestoreFilesRequest, SnapshotsAt};
+pub use own_files::Rights;
 pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;

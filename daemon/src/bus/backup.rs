@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use butterdock_dbus::names::interface::BACKUP;
 use butterdock_dbus::path::{backup_path, destination_id};
-use butterdock_dbus::{
-    Error, ErrorName, FileRow, FileVersionRow, ListSnapshotsOptions, Options, Problem, RunOptions, SnapshotRow,
-};
+use butterdock_dbus::{Error, ErrorName, FileRow, FileVersionRow, Options, Problem, RunOptions, SnapshotRow};
 use butterdock_service::{BackupDestination, BackupProperties, DestinationId, PlacedProblem, SnapshotsAt};
 use tokio::sync::watch;
 use zbus::message::Header;
@@ -15,7 +13,7 @@ use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
 use super::destination::{destination_title, path_of_destination};
-use super::files::{FilesCall, snapshot_rows};
+use super::files::FilesCall;
 use super::mapping::{ForCaller as _, placed_problem};
 use super::object_publisher::PublishedObject;
 use super::server::BusServer;
@@ -128,12 +126,7 @@ impl BackupObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<SnapshotRow>, Error> {
-        let request = ListSnapshotsOptions::from_options(&options)?;
-        let question = self.of_source("ListSnapshots").with(&options);
-        self.server.authority.allow(&header, &question).await?;
-        let name = self.now().name.clone();
-        let found = self.server.service.list_source_snapshots(&name).await.for_caller()?;
-        Ok(snapshot_rows(found, request))
+        self.files("ListSnapshots", &options, &header).snapshots().await
     }
 
     #[zbus(out_args("files", "more"))]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use butterdock_dbus::names::interface::DESTINATION;
 use butterdock_dbus::path::{destination_path, drive_path};
 use butterdock_dbus::{
-    BackupOptions, Error, FileRow, FileVersionRow, ListSnapshotsOptions, Options, Problem, RestoreOptions, SnapshotRow,
-    SnapshotsOfMachine, UnpinOptions, no_options,
+    BackupOptions, Error, FileRow, FileVersionRow, Options, Problem, RestoreOptions, SnapshotRow, SnapshotsOfMachine,
+    UnpinOptions, no_options,
 };
 use butterdock_service::drives::DriveId;
 use butterdock_service::jobs::JobHandle;
@@ -16,7 +16,7 @@ use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
-use super::files::{FilesCall, snapshot_rows};
+use super::files::FilesCall;
 use super::mapping::{self, ForCaller as _, destination_kind, destination_state};
 use super::object_publisher::PublishedObject;
 use super::server::BusServer;
@@ -151,11 +151,7 @@ impl DestinationObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<SnapshotRow>, Error> {
-        let request = ListSnapshotsOptions::from_options(&options)?;
-        let question = self.question("ListSnapshots").with(&options);
-        self.server.authority.allow(&header, &question).await?;
-        let found = self.server.service.list_snapshots(&self.id()).await.for_caller()?;
-        Ok(snapshot_rows(found, request))
+        self.files("ListSnapshots", &options, &header).snapshots().await
     }
 
     #[zbus(out_args("job"))]

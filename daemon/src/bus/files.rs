@@ -6,7 +6,7 @@ use butterdock_dbus::{
     self as contract, Error, ErrorName, FileRow, FileVersionRow, FileVersionsOptions, ListFilesOptions,
     ListSnapshotsOptions, OpenFileOptions, Options, RestoreFilesOptions, SnapshotRow,
 };
-use butterdock_service::{Conflict, MadeBy, RestoreFilesRequest, Rights, SnapshotOnDrive, SnapshotsAt};
+use butterdock_service::{Conflict, RestoreFilesRequest, Rights, SnapshotOnDrive, SnapshotsAt};
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath};
 
@@ -26,6 +26,18 @@ pub(super) struct FilesCall<'c> {
 }
 
 impl FilesCall<'_> {
+    /// `ListSnapshots`.
+    pub(super) async fn snapshots(self) -> Result<Vec<SnapshotRow>, Error> {
+        let ListSnapshotsOptions { own } = ListSnapshotsOptions::from_options(self.options)?;
+        let service = &self.server.service;
+        if own {
+            let (rights, _uid) = self.rights(false).await?;
+            return Ok(snapshot_rows(service.list_own_snapshots(&self.at, &rights).await.for_caller()?));
+        }
+        self.server.authority.allow(self.header, &self.question.clone().with(self.options)).await?;
+        Ok(snapshot_rows(service.snapshots_at(&self.at).await.for_caller()?))
+    }
+
     /// `ListFiles`.
     pub(super) async fn list(self, snapshot: &str, path: Vec<u8>) -> Result<(Vec<FileRow>, bool), Error> {
         let ListFilesOptions { after, limit, as_root } = ListFilesOptions::from_options(self.options)?;
@@ -94,10 +106,9 @@ impl FilesCall<'_> {
     }
 }
 
-/// The answer of `ListSnapshots`; with the option `own` only the snapshots of this machine.
-pub(super) fn snapshot_rows(found: Vec<SnapshotOnDrive>, options: ListSnapshotsOptions) -> Vec<SnapshotRow> {
-    let is_listed = |snapshot: &SnapshotOnDrive| !options.own || snapshot.from == MadeBy::ThisMachine;
-    found.into_iter().filter(is_listed).map(mapping::snapshot_row).collect()
+/// The answer of `ListSnapshots`.
+fn snapshot_rows(found: Vec<SnapshotOnDrive>) -> Vec<SnapshotRow> {
+    found.into_iter().map(mapping::snapshot_row).collect()
 }
 
 /// Some bindings end `ay` with a NUL.

@@ -56,7 +56,7 @@ const SERVICE: Table = &[
     ("durable", &[]),
     ("enrolment", &["device", "durable", "types"]),
     ("explain", &["backups", "config", "text", "volumes"]),
-    ("files", &["backups", "config", "destinations", "drives", "jobs", "service", "types", "volumes"]),
+    ("files", &["backups", "config", "destinations", "drives", "jobs", "own_files", "service", "types", "volumes"]),
     ("hooks", &["config", "text", "types"]),
     (
         "jobs",
@@ -81,6 +81,7 @@ const SERVICE: Table = &[
     ),
     ("lib", &[]),
     ("mounts", &["blocking", "config", "device", "drives", "jobs", "supervisor", "volumes", "worker"]),
+    ("own_files", &["backups", "jobs", "service", "types"]),
     ("policy", &["config", "device", "enrolment", "types"]),
     ("queries", &["backups", "blocking", "destinations", "drives", "jobs", "service", "types"]),
     (
@@ -100,6 +101,7 @@ const SERVICE: Table = &[
             "drives",
             "files",
             "jobs",
+            "own_files",
             "schedule",
             "service",
             "supervisor",

@@ -45,6 +45,11 @@ pub(crate) fn find_source(source: &Path, snapshots: &Path, include: bool) -> Opt
     usable_source(from.as_fd(), folder.as_ref().map(OwnedFd::as_fd), include)
 }
 
+/// The lineage of the subvolume at the path of a source, without its record. Blocks as [`open`] does.
+pub(crate) fn lineage_at(source: &Path) -> Option<Lineage> {
+    lineage_of(open_source(source).ok()?.as_fd()).ok()
+}
+
 /// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing. A read-only
 /// subvolume is sent as it is, and takes the place of the folder.
 pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd), NotOpened> {

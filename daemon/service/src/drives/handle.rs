@@ -366,6 +366,11 @@ impl DriveManager {
         Ok(())
     }
 
+    /// Whether a person made the drive safe to unplug, and nothing used it since.
+    pub(crate) fn is_made_safe(&self, id: &DriveId) -> bool {
+        self.entry(id, |entry| entry.is_made_safe && entry.released) == Some(true)
+    }
+
     /// All backups of the plug with this channel are jobs.
     pub(crate) fn set_served(&self, id: &DriveId, gone: &watch::Receiver<bool>) {
         self.entry(id, |entry| {

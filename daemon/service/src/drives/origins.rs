@@ -73,6 +73,7 @@ mod tests {
             uuid,
             received_uuid,
             parent_uuid,
+            source: None,
             backup,
             made,
             from,

@@ -13,7 +13,7 @@ use super::handle::Jobs;
 use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
 use super::retention::Retention;
 use super::source_store::SourceStore;
-use crate::backups::{BackupEvent, FullReason, Identity, LeftOut, SourceProblem};
+use crate::backups::{BackupEvent, FullReason, Identity, LeftOut, SourceProblem, lineage_at};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
@@ -138,6 +138,18 @@ impl Jobs {
         let (sources, name) = (self.queries.sources.clone(), rule.name.as_str().to_owned());
         // One that does not answer has not appeared.
         LOOKS.of(name).run(OPENING, move || sources.has_appeared(&rule, problem, &ours)).await.unwrap_or(false)
+    }
+}
+
+impl Jobs {
+    /// The subvolume at the path of a backup's source, and those that it replaced. None if the source does not answer.
+    pub(crate) async fn sources_now(&self, rule: BackupRule) -> Vec<Identity> {
+        let (sources, name) = (self.queries.sources.clone(), rule.name.as_str().to_owned());
+        let look = move || {
+            let found = lineage_at(&rule.source)?;
+            Some(sources.sources_now(&rule, found))
+        };
+        LOOKS.of(name).run(OPENING, look).await.ok().flatten().unwrap_or_default()
     }
 }
 

@@ -94,6 +94,13 @@ impl SourceStore {
             || self.of(rule).is_ok_and(|recorded| recorded.as_ref().is_some_and(continues))
     }
 
+    /// The subvolume at the path of a source, whose lineage without the record is `found`, and those that it replaced.
+    pub(super) fn sources_now(&self, rule: &BackupRule, found: Lineage) -> Vec<Identity> {
+        let recorded = self.of(rule).ok().flatten().filter(|recorded| found.continues(recorded, |_other| false));
+        let replaced = recorded.map(|recorded| recorded.sources).unwrap_or_default();
+        found.sources.into_iter().chain(replaced).collect()
+    }
+
     /// What is recorded of a backup's source; None before its first run.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Files in a snapshot on a drive, while the drive is used, pulled or removed.
 
 use super::*;
-use crate::files::{Rights, SnapshotsAt};
+use crate::files::SnapshotsAt;
+use crate::own_files::Rights;
 use crate::types::ErrorCode;
 
 const SNAPSHOT: &str = "00000000-0000-0000-0000-000000000007";

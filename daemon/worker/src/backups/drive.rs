@@ -123,6 +123,8 @@ pub struct SnapshotOnDrive {
     pub received_uuid: Option<Identity>,
     /// The subvolume that it is a snapshot of.
     pub parent_uuid: Option<Identity>,
+    /// The source of the backup that made it, or of the run that it belongs to: from its record, and beside a source from the kernel.
+    pub source: Option<Identity>,
     /// The name of its backup, on the machine that made it.
     pub backup: Option<String>,
     /// When the snapshot was made, from its name: seconds since 1970.
@@ -282,9 +284,22 @@ pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> Sn
         name::parse(backup, name::run_of_nested(backup, &name).unwrap_or(&name))
     });
     let (received_uuid, parent_uuid) = (received_uuid.known(), parent_uuid.known());
-    let path = path.to_vec();
+    let (path, source) = (path.to_vec(), origin.as_ref().map(|origin| Identity(origin.source)));
     let nested = origin.and_then(|origin| origin.nested).map(|nested| NestedOnDrive { path: nested.path, run: None });
-    SnapshotOnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned, left_over, path, nested }
+    SnapshotOnDrive {
+        name,
+        uuid,
+        received_uuid,
+        parent_uuid,
+        source,
+        backup,
+        made,
+        from,
+        pinned,
+        left_over,
+        path,
+        nested,
+    }
 }
 
 /// An open snapshot on a drive.
@@ -311,6 +326,7 @@ pub fn list_source_snapshots(folder: BorrowedFd<'_>, backup: &str) -> Result<Vec
             uuid: snapshot.uuid,
             received_uuid: snapshot.received_uuid.known(),
             parent_uuid: snapshot.parent_uuid.known(),
+            source: snapshot.parent_uuid.known(),
             backup: Some(backup.to_owned()),
             made: Some(made),
             from: MadeBy::ThisMachine,

@@ -7,9 +7,9 @@
 //! as another disk at the same path. An administrator can accept it. Then everything is sent, and the snapshots of the source
 //! before it stay under the retention of the backup: otherwise they would stay for ever.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use butterdock_btrfs::{Error as Fault, roots};
+use butterdock_btrfs::{Error as Fault, roots, subvolume};
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Identity;
@@ -136,6 +136,16 @@ pub(super) fn add<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>, most: usize) {
         }
     }
     list.truncate(most);
+}
+
+/// The lineage of the subvolume that a directory is in, without what is recorded of it.
+///
+/// # Errors
+/// The kernel's.
+pub fn lineage_of(source: BorrowedFd<'_>) -> Result<Lineage, Fault> {
+    let info = subvolume::info(source)?;
+    let ancestors = ancestors(source, Identity(info.parent_uuid))?;
+    Ok(Lineage { sources: vec![Identity(info.uuid)], ancestors, ..Lineage::default() })
 }
 
 /// The uuids that `parent_uuid` leads to, the nearest first, on the filesystem of `source`. The last may be deleted: then the

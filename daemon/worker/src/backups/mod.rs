@@ -85,7 +85,7 @@ pub use drive::{
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};
-pub use lineage::{Lineage, SnapshotFolder};
+pub use lineage::{Lineage, SnapshotFolder, lineage_of};
 pub use listed_runs::NestedOnDrive;
 pub use name::{LONGEST as LONGEST_NAME, is_snapshot_name};
 pub(crate) use nested::NestedSubvolumes;
