@@ -4,6 +4,7 @@
 //! an absolute path, which every program and key file has, is refused, except in the keys that name data; and these
 //! name no directory of the system. A new key is allowed without a change here, unless it is as dangerous without a path.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::value::{Table, Value};
@@ -15,22 +16,27 @@ const READ: [&str; 2] = ["backup.source", "drives.match"];
 /// Keys that have the path of a directory into which the service writes.
 const WRITTEN: [&str; 3] = ["backup.snapshots", "volume.path", "destination.path"];
 /// Directories of the system: programs, and what decides which programs run.
-const SYSTEM: [&str; 17] = [
+const SYSTEM: [&str; 22] = [
     "bin",
     "boot",
+    "dev",
+    "efi",
     "etc",
     "lib",
     "lib32",
     "lib64",
     "nix",
     "opt",
+    "ostree",
     "proc",
     "root",
     "run",
     "sbin",
     "snap",
     "sys",
+    "sysroot",
     "usr",
+    "var/cron",
     "var/lib",
     "var/spool",
 ];
@@ -55,7 +61,9 @@ pub(super) fn check<'c>(
     reset: impl Iterator<Item = &'c String>,
 ) -> Result<(), NotAllowed> {
     for key in reset {
-        check_key(&full(table, key))?;
+        let key = full(table, key);
+        check_key(&key)?;
+        check_removed(&key)?;
     }
     for (key, value) in set {
         let key = full(table, key);
@@ -65,10 +73,17 @@ pub(super) fn check<'c>(
         {
             check(&key, inner, std::iter::empty())?;
         } else {
+            check_removed(&key)?;
             check_value(&key, value)?;
         }
     }
     Ok(())
+}
+
+/// With a table, and with a value in its place, all that is in it is removed.
+fn check_removed(key: &str) -> Result<(), NotAllowed> {
+    let is_in = |fixed: &&str| fixed.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    FILE_ONLY.into_iter().find(is_in).map_or(Ok(()), |fixed| check_key(fixed))
 }
 
 fn full(table: &str, key: &str) -> String {
@@ -101,19 +116,38 @@ fn check_text(key: &str, text: &str) -> Result<(), NotAllowed> {
         return refused("a path in it could name a program or a key");
     }
     let path = Path::new(text);
-    if is_of_the_system(path) || is_of_the_system(&resolved(path)) {
+    let real = resolved(path);
+    if is_of_the_system(path)
+        || is_of_the_system(&real)
+        || also_known_as(&real).iter().any(|path| is_of_the_system(path))
+    {
         return refused("it names a directory of the system, in which files can make programs run");
     }
     Ok(())
 }
 
-/// Whether a directory is one of the system's, is above one, or is a home directory.
+/// Whether a directory is one of the system's, is above one, is a home directory, or is in a hidden directory of one.
 fn is_of_the_system(path: &Path) -> bool {
     let parts = path.components().filter(|part| !matches!(part, Component::RootDir | Component::CurDir));
     let plain: PathBuf = parts.collect();
     let is_in = |fixed: &str| plain.starts_with(fixed) || Path::new(fixed).starts_with(&plain);
-    let is_home = plain.starts_with("home") && plain.components().count() <= 2;
+    let is_hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    let is_home = plain.starts_with("home") && plain.components().nth(2).is_none_or(is_hidden);
     SYSTEM.into_iter().any(is_in) || is_home
+}
+
+/// Other paths of the directory: one above it may be a directory of the system through another mount of its filesystem, as
+/// the root is below a mounted top of a btrfs.
+fn also_known_as(path: &Path) -> Vec<PathBuf> {
+    let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+    let roots = ["", "home", "var"].into_iter().chain(SYSTEM).map(|name| Path::new("/").join(name));
+    let known: Vec<_> = roots.filter_map(|root| Some((identity(&root)?, root))).collect();
+    let of = |above: &Path| {
+        let (rest, here) = (path.strip_prefix(above).ok()?.to_owned(), identity(above)?);
+        let same = known.iter().filter(move |(there, root)| *there == here && root != above);
+        Some(same.map(move |(_, root)| root.join(&rest)).collect::<Vec<_>>())
+    };
+    path.ancestors().filter_map(of).flatten().collect()
 }
 
 /// The path without links, as far as it exists.
@@ -156,8 +190,27 @@ mod tests {
         assert_eq!(refused("backup", "hook", program).expect("refused").key, "backup.hook");
         assert!(check("", &Table::new(), [&"drives.on_event".to_owned()].into_iter()).is_err());
         assert!(check("", &Table::new(), [&"paths.state".to_owned(), &"paths".to_owned()].into_iter()).is_err());
+        let whole = check("", &Table::new(), [&"drives".to_owned()].into_iter()).expect_err("it has programs and keys");
+        assert_eq!(whole.key, "drives.on_event");
+        assert!(refused("", "drives", Value::Boolean(false)).is_some(), "the table is replaced");
+        assert_eq!(
+            check("", &Table::new(), [&"drives.on_finish".to_owned(), &"worker".to_owned()].into_iter()),
+            Ok(())
+        );
         assert_eq!(refused("", "drives", drives("on_finish", text("keep"))), None);
         assert_eq!(refused("", "new_key", text("daily 02:00")), None);
+    }
+
+    #[test]
+    fn a_directory_of_the_system_is_known_through_another_mount() {
+        let known = |path: &str| also_known_as(Path::new(path));
+        // The kernel's link leads to the root without its name.
+        for below in ["etc/cron.d/new", "home/ann"] {
+            let all = known(&format!("/proc/self/root/{below}"));
+            let path = Path::new("/").join(below);
+            assert!(all.contains(&path) && all.iter().any(|path| is_of_the_system(path)), "{all:?}");
+        }
+        assert_eq!(known("/srv/tank/new"), Vec::<PathBuf>::new());
     }
 
     #[test]
@@ -176,6 +229,9 @@ mod tests {
             "/home/ann",
             "/var",
             "/var/lib/x",
+            "/home/ann/.config/systemd/user",
+            "/sysroot/ostree",
+            "/var/cron/tabs",
         ] {
             for (table, key) in [("volume", "path"), ("backup", "snapshots"), ("destination", "path")] {
                 assert!(refused(table, key, text(bad)).is_some(), "{table}.{key} {bad}");

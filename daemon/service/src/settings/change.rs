@@ -37,7 +37,7 @@ pub(super) fn changed(texts: &ConfigTexts, change: &SettingChange) -> Result<Cha
                 }
                 (Err(error), Some(false)) => return Err(error),
                 // One of the maker's that was removed.
-                (Err(_), Some(true)) => reset.push("enabled".to_owned()),
+                (Err(_), Some(true) | None) if !set.contains_key("enabled") => reset.push("enabled".to_owned()),
                 _ => {}
             }
             edit::set_entry(text, entry(*list, name), Change { set, reset: &reset })
@@ -78,7 +78,9 @@ fn check(texts: &ConfigTexts, change: &SettingChange) -> Result<(), Error> {
         }
         SettingChange::Remove { .. } => return Ok(()),
         SettingChange::Defaults { set, reset } => {
-            if let Some((list, _)) = LISTS.into_iter().find(|(list, _)| set.contains_key(*list)) {
+            let is_of = |key: &str, list: &str| key.split('.').next() == Some(list);
+            let named = |list: &str| set.keys().chain(reset).any(|key| is_of(key, list));
+            if let Some((list, _)) = LISTS.into_iter().find(|(list, _)| named(list)) {
                 let text = format!("[[{list}]] is a list, not one of the defaults; nothing was changed");
                 return Err(Error::InvalidArgs(text));
             }

@@ -84,10 +84,11 @@ pub(super) fn write(
         return Err(file::stale(&administrator.path));
     }
     let Changed { text, config } = changed(&texts, change)?;
-    if before != Some(text.as_str()) && !(before.is_none() && text.is_empty()) {
-        file::replace(&administrator.path, before, &text)?;
+    let after = Some(text.as_str()).filter(|text| before.is_some() || !text.is_empty());
+    if let Some(after) = after.filter(|after| before != Some(*after)) {
+        file::replace(&administrator.path, before, after)?;
     }
-    Ok((file::revision(Some(&text)), Subject::of(change, &config)))
+    Ok((file::revision(after), Subject::of(change, &config)))
 }
 
 fn lost(error: impl std::fmt::Display) -> Error {

@@ -319,6 +319,38 @@ fn a_backup_of_the_maker_is_overridden_removed_and_added_again() {
     assert_eq!(files.text(), "[[backup]]\nname = \"etc\"\nprotect = \"5d\"\n");
     assert_eq!(refusal(create("etc", Some(true))), Err(Some(ErrorCode::Exists)));
     assert!(load(&files.files).expect("good").backups[0].enabled);
+    files.change(&remove("etc"), None).expect("removed");
+    files.change(&set("etc", &[("protect", text("6d"))], &[]), None).expect("made, as one that does not exist");
+    assert!(load(&files.files).expect("good").backups[0].enabled);
+}
+
+#[test]
+fn a_change_without_effect_answers_the_revision_of_no_file() {
+    let files = Files::new(None);
+    let reset = || SettingChange::Defaults { set: Table::new(), reset: vec!["max_jobs".to_owned()] };
+    let revision = files.change(&reset(), Some("none")).expect("nothing to change");
+    assert!(!files.settings.exists());
+    files.change(&reset(), Some(&revision)).expect("it is the present one");
+}
+
+#[test]
+fn a_reset_removes_no_list_and_nothing_that_only_the_file_has() {
+    let file = "backup = [{ name = \"home\", source = \"/home\", to = [\"Blue\"] }]\n\
+                drives = { on_event = [\"/bin/true\"], on_finish = \"keep\" }\n";
+    let files = Files::new(Some(file));
+    for (key, expected) in [
+        ("drives", Some(ErrorCode::NotAllowed)),
+        ("drives.on_event", Some(ErrorCode::NotAllowed)),
+        ("backup", None),
+        ("volume.name", None),
+    ] {
+        let reset = SettingChange::Defaults { set: Table::new(), reset: vec![key.to_owned()] };
+        let refused = files.change(&reset, None).map_err(|error| code(&error));
+        assert_eq!((refused, files.text().as_str()), (Err(expected), file), "{key}");
+    }
+    let reset = SettingChange::Defaults { set: Table::new(), reset: vec!["drives.on_finish".to_owned()] };
+    files.change(&reset, None).expect("a key that callers may change");
+    assert!(!files.text().contains("on_finish"));
 }
 
 #[test]
