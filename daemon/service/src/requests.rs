@@ -150,7 +150,7 @@ impl Service {
         let mut destinations: Vec<_> =
             rows.into_iter().filter_map(|row| Some((row.drive?, row.drive_label?, row.attached?))).collect();
         if destinations.is_empty() {
-            return not_found("the backup has no enrolled drive; enrol one, or correct drives in the configuration");
+            return not_found("the backup has no enrolled drive; enrol one, or correct `to` in the configuration");
         }
         if let Some(only) = destination {
             destinations.retain(|(id, _, _)| id == only.as_str());

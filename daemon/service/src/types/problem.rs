@@ -212,7 +212,7 @@ impl fmt::Display for Problem {
                      and enrol it again (butterdock enrol), or forget it (butterdock forget ID)"
                 )
             }
-            Self::NoDrive => f.write_str("it has no enrolled drive; enrol one, or correct drives in the configuration"),
+            Self::NoDrive => f.write_str("it has no enrolled drive; enrol one, or correct `to` in the configuration"),
         }
     }
 }
