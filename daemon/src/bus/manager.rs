@@ -84,7 +84,8 @@ impl Manager {
         self.server.authority.allow(&header, &Question::new(MANAGER, "Reload")).await?;
         let failed = |text: String| Error::new(ErrorName::Failed, text);
         self.server.service.reload().await.map_err(failed)?;
-        // A client that has the answer finds the new backups and volumes.
+        // A client that has the answer finds the new destinations, backups and volumes.
+        self.server.publish_drives().await;
         self.server.publish_backups().await;
         self.server.publish_volumes().await.map_err(|error| bus_failed(&error))
     }

@@ -75,7 +75,8 @@ async fn change(
     let changed = server.service.change_settings(change, revision).await;
     let SettingsChanged { revision, warnings } = changed.for_caller()?;
     tracing::info!("user {} changed the settings: {method} {what}", caller.uid);
-    // A client that has the answer finds the new backups and volumes.
+    // A client that has the answer finds the new destinations, backups and volumes.
+    server.publish_drives().await;
     server.publish_backups().await;
     server.publish_volumes().await.map_err(|error| bus_failed(&error))?;
     Ok((revision, warnings.into_iter().map(problem).collect()))
