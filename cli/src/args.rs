@@ -263,7 +263,8 @@ pub(crate) struct AddBackup {
     #[arg(long, value_name = "DRIVE", required = true, num_args = 1..)]
     pub(crate) to: Vec<String>,
 
-    /// When it runs, such as on-plug or manual; may be repeated (default: on-plug)
+    /// When it runs: on-plug, hourly, "every 6h", "daily 02:00", "weekly sun 03:00", "monthly 1 03:00", or manual alone; may be repeated
+    /// (default: on-plug)
     #[arg(long, value_name = "WHEN")]
     pub(crate) schedule: Vec<String>,
 

@@ -2,7 +2,7 @@
 //!
 //! A backup knows its destination by two traits alone: [`Destination`] is the place itself, [`BackupRecords`] what this
 //! machine remembers of the backups on it. Streams that are passed by callers, restores and imports go into a volume through
-//! the same [`Destination`]. No configuration names a volume for backups yet, so only tests back up to one.
+//! the same [`Destination`].
 //!
 //! The worker does what can hang for long, with descriptors of the destination: it checks the free space against its
 //! estimate, transfers, and deletes what the retention rule does not keep.
