@@ -111,5 +111,14 @@ fn a_second_pool_is_backed_up_by_time_and_restored_from() -> Result<()> {
     let refused = ran(&scenario, &["backup", "home"])?;
     ensure!(refused.code() != 0, "{refused:?}");
     scenario.tank.mount("")?;
-    state("present")
+    state("present")?;
+
+    // Forgotten, it stays a destination, is due as a new one is, and gets everything again.
+    fs::write(scenario.source.join("changed"), "once more")?;
+    scenario.fixture.client.call(path.as_str(), (DESTINATION, "Forget"), &no_options())?;
+    scenario.fixture.client.until("the backup of a new destination", |_| {
+        let home = row(&scenario, "home")?;
+        Ok(home["due"] == false && home["last_good"].is_u64())
+    })?;
+    newest_is_the_source(&scenario)
 }

@@ -166,8 +166,12 @@ impl DriveManager {
         }
         let known = self.lock().enrolment(id).map(|enrolment| enrolment.id).ok_or_else(none)?;
         if self.entry(id, |_| ()).is_none() {
-            // It is away.
+            // It is away, or a volume.
+            if self.lock().is_volume_leased(known) {
+                return Err(busy("a job uses the destination; wait until it has ended, or cancel it, and try again"));
+            }
             self.strike_out(id, known).await?;
+            self.begin_anew(known).await?;
             self.review();
             return Ok(());
         }

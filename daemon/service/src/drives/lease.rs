@@ -5,6 +5,7 @@
 //! service is killed.
 
 use std::fs::File;
+use std::future::pending;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,10 +29,17 @@ use crate::types::{Error, ErrorCode};
 pub(crate) struct Lease {
     root: DirHandle,
     mount: u64,
-    gone: watch::Receiver<bool>,
-    removal: watch::Receiver<bool>,
+    /// None for a volume, which other programs mount and unmount.
+    channels: Option<LeaseChannels>,
     held: Held,
     reservation: DriveReservation,
+}
+
+/// They turn true when a drive is pulled out, and when it is being made safe.
+#[derive(Debug)]
+pub(super) struct LeaseChannels {
+    pub(super) gone: watch::Receiver<bool>,
+    pub(super) removal: watch::Receiver<bool>,
 }
 
 /// That the drive is held: counted as long as this is there.
@@ -42,17 +50,16 @@ struct Held {
 }
 
 impl Lease {
-    /// Of a drive that is held; the channels say whether it is pulled out, and whether it is being made safe.
+    /// Of a drive that is held, or of a volume, which has no channels.
     pub(super) fn new(
         manager: DriveManager,
         id: DriveId,
-        root: File,
-        mount: u64,
-        (gone, removal): (watch::Receiver<bool>, watch::Receiver<bool>),
+        (root, mount): (File, u64),
+        channels: Option<LeaseChannels>,
         reservation: DriveReservation,
     ) -> Self {
         let held = Held { manager, id };
-        Self { root: OwnedFd::from(root).into(), mount, gone, removal, held, reservation }
+        Self { root: OwnedFd::from(root).into(), mount, channels, held, reservation }
     }
 
     /// Ends the lease when its directory is closed, or closing takes too long. If it was the last reservation, this returns when
@@ -118,15 +125,19 @@ impl Lease {
     /// cancelled before.
     pub(crate) async fn removal(&self) {
         // The channel lives as long as the drive is known.
-        if self.removal.clone().wait_for(|is_removed| *is_removed).await.is_err() {
-            std::future::pending::<()>().await;
+        let removal = self.channels.as_ref().map(|channels| channels.removal.clone());
+        let Some(mut removal) = removal else { return pending().await };
+        if removal.wait_for(|is_removed| *is_removed).await.is_err() {
+            pending::<()>().await;
         }
     }
 
-    /// Waits until the drive is pulled out.
+    /// Waits until the drive is pulled out; for ever if it is a volume, whatever is configured meanwhile.
     pub(crate) async fn gone(&self) {
+        let gone = self.channels.as_ref().map(|channels| channels.gone.clone());
+        let Some(mut gone) = gone else { return pending().await };
         // The sender is part of the mount: without it the drive is not mounted any more.
-        drop(self.gone.clone().wait_for(|gone| *gone).await);
+        drop(gone.wait_for(|gone| *gone).await);
     }
 }
 
@@ -278,7 +289,7 @@ impl DriveManager {
             entry.removal.subscribe()
         });
         let removal = held.ok_or_else(|| no_such_drive(id))?;
-        Ok(Lease::new(self.clone(), id.clone(), root, mount, (gone, removal), reservation))
+        Ok(Lease::new(self.clone(), id.clone(), (root, mount), Some(LeaseChannels { gone, removal }), reservation))
     }
 }
 

@@ -16,7 +16,7 @@ use super::mount::Mounted;
 use super::not_done::NotDone;
 use super::overdue::Watched;
 use super::problem::Unwritable;
-use super::volumes::Volumes;
+use super::volumes::{VolumeLeases, Volumes};
 use super::{Drive, DriveId};
 use crate::backups::SourceProblem;
 use crate::clock::Clock;
@@ -61,8 +61,11 @@ pub(super) struct DriveTable {
     pub(super) origins: BTreeMap<Uuid, Vec<SnapshotsOfMachine>>,
     /// The volumes of this machine that backups go to.
     pub(super) volumes: Volumes,
+    pub(super) volume_leases: VolumeLeases,
     /// The attempts at backups that did not succeed.
     pub(super) attempts: AllAttempts,
+    /// Whether the clock counts although good runs are dated in the future: those were made with a wrong one.
+    pub(super) believes_clock: bool,
     /// What was reported of backups that are overdue.
     pub(super) watched: Watched,
     pub(super) clock: Clock,
@@ -263,7 +266,9 @@ impl DriveTable {
             readings,
             origins,
             volumes: Volumes::new(),
+            volume_leases: VolumeLeases::new(),
             attempts: AllAttempts::new(),
+            believes_clock: false,
             watched: Watched::default(),
             clock,
             machine,
@@ -284,6 +289,7 @@ impl DriveTable {
     pub(super) fn forget(&mut self, enrolled: Uuid) {
         self.enrolments.retain(|enrolment| enrolment.id != enrolled);
         self.not_done.forget(enrolled);
+        self.attempts.remove(&enrolled);
         self.conditions.remove(&enrolled);
         self.left_out.remove(&enrolled);
         self.readings.remove(&enrolled);

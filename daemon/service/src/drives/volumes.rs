@@ -6,7 +6,6 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::handle::DriveManager;
@@ -32,14 +31,13 @@ pub(super) type Volumes = BTreeMap<Uuid, VolumeEntry>;
 #[derive(Debug)]
 pub(super) struct VolumeEntry {
     pub(super) volume: Arc<Volume>,
-    /// How many jobs, and callers who look at it, hold it.
-    pub(super) leased: usize,
     /// Why its record cannot be kept; empty where it is.
     pub(super) problem: String,
-    /// They never change: who uses a volume that is unmounted learns that from the kernel.
-    gone: watch::Sender<bool>,
-    removal: watch::Sender<bool>,
 }
+
+/// How many jobs, and callers who look at it, hold a volume, by its filesystem: also one that is configured otherwise since, or not
+/// any more.
+pub(super) type VolumeLeases = BTreeMap<Uuid, usize>;
 
 impl VolumeEntry {
     /// Its configured name.
@@ -61,24 +59,19 @@ impl VolumeEntry {
 }
 
 impl DriveTable {
-    /// A volume that is configured as before stays what it is, and whoever uses one with the same filesystem counts.
+    /// A volume that is configured as before stays what it is. Jobs on others continue.
     fn set_volumes(&mut self, now: Vec<(Uuid, VolumeRule, String)>) {
         let mut before = std::mem::take(&mut self.volumes);
         for (id, rule, problem) in now {
-            let known = before.remove(&id);
-            let leased = known.as_ref().map(|known| known.leased).unwrap_or_default();
-            let entry = match known.filter(|known| known.volume.rule == rule) {
-                Some(entry) => VolumeEntry { problem, ..entry },
-                None => VolumeEntry {
-                    volume: Volume::new(rule),
-                    leased,
-                    problem,
-                    gone: watch::Sender::new(false),
-                    removal: watch::Sender::new(false),
-                },
-            };
-            self.volumes.insert(id, entry);
+            let known = before.remove(&id).filter(|known| known.volume.rule == rule);
+            let volume = known.map_or_else(|| Volume::new(rule), |known| known.volume);
+            self.volumes.insert(id, VolumeEntry { volume, problem });
         }
+    }
+
+    /// Whether a job, or a caller who looks at it, holds a volume with this filesystem.
+    pub(super) fn is_volume_leased(&self, id: Uuid) -> bool {
+        self.volume_leases.contains_key(&id)
     }
 
     /// The volumes as destinations.
@@ -95,7 +88,7 @@ impl DriveTable {
                 id: DestinationId(entry.name().as_str().to_owned()),
                 name: entry.name().as_str().to_owned(),
                 kind: DestinationKind::Volume,
-                state: match (seen.mounted(), entry.leased > 0) {
+                state: match (seen.mounted(), self.is_volume_leased(*id)) {
                     (_, true) => DestinationState::Busy,
                     (true, false) => DestinationState::Present,
                     (false, false) => DestinationState::Away,
@@ -158,7 +151,20 @@ impl DriveManager {
             kept.push((id, rule, problem));
         }
         self.lock().set_volumes(kept);
+        // Also where none is left.
+        self.review();
         self.look_at_volumes().await;
+    }
+
+    /// Keeps an empty record of a volume whose record was forgotten, if it is still configured: it stays a destination.
+    pub(super) async fn begin_anew(&self, id: Uuid) -> Result<(), Error> {
+        let name = self.lock().volumes.get(&id).map(|entry| entry.name().clone());
+        let Some(name) = name else { return Ok(()) };
+        let kept = self.keep_record(id, &name).await;
+        if let Some(entry) = self.lock().volumes.get_mut(&id) {
+            entry.problem = kept.clone().err().unwrap_or_default();
+        }
+        kept.map_err(failed)
     }
 
     async fn keep_record(&self, id: Uuid, name: &VolumeName) -> Result<(), String> {
@@ -212,22 +218,36 @@ impl DriveManager {
         });
         let (root, mount) = (root?, opened.mount);
         opened.directory.close().await;
-        let channels = {
+        {
             let mut table = self.lock();
-            let entry = id.enrolment().and_then(|id| table.volumes.get_mut(&id));
-            let entry = entry.ok_or_else(|| failed("the destination is not configured any more"))?;
-            entry.leased = entry.leased.saturating_add(1);
-            (entry.gone.subscribe(), entry.removal.subscribe())
-        };
+            let id = id.enrolment().filter(|id| table.volumes.contains_key(id));
+            let id = id.ok_or_else(|| failed("the destination is not configured any more"))?;
+            let leased = table.volume_leases.entry(id).or_default();
+            *leased = leased.saturating_add(1);
+        }
         self.review();
-        Ok(Lease::new(self.clone(), id.clone(), root, mount, channels, reservation))
+        // Who uses a volume that is unmounted learns that from the kernel.
+        Ok(Lease::new(self.clone(), id.clone(), (root, mount), None, reservation))
     }
 
-    /// One fewer holds it.
+    /// One fewer holds it. Its free space is another then.
     pub(super) fn end_use_of_volume(&self, id: &DriveId) {
-        let mut table = self.lock();
-        if let Some(entry) = id.enrolment().and_then(|id| table.volumes.get_mut(&id)) {
-            entry.leased = entry.leased.saturating_sub(1);
-        }
+        let volume = {
+            let mut table = self.lock();
+            let Some(id) = id.enrolment() else { return };
+            let Some(leased) = table.volume_leases.get_mut(&id) else { return };
+            *leased = leased.saturating_sub(1);
+            if *leased == 0 {
+                table.volume_leases.remove(&id);
+            }
+            table.volumes.get(&id).map(|entry| Arc::clone(&entry.volume))
+        };
+        // Without a runtime the service has ended.
+        let (Some(volume), Ok(runtime)) = (volume, tokio::runtime::Handle::try_current()) else { return };
+        let manager = self.clone();
+        runtime.spawn(async move {
+            volume.look(LOOKING).await;
+            manager.review();
+        });
     }
 }
