@@ -174,6 +174,8 @@ impl DriveManager {
         self.entry(id, |entry| {
             entry.released = true;
             entry.kept = false;
+            // A removal that had failed is done now: its times do not mount it again.
+            entry.is_made_safe |= entry.unremoved;
             entry.unremoved = false;
             entry.due = false;
             entry.failed_with = None;
