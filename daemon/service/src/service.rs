@@ -362,7 +362,8 @@ async fn follow_times(service: Service, clock: Clock, pulse: Heartbeat) -> anyho
         let service = service.clone();
         Box::pin(async move { service.begin_due(&drive, backup).await })
     };
-    timetable::follow(manager, clock, begin, pulse).await
+    let keeper = service.clock().clone();
+    timetable::follow(manager, (clock, keeper), begin, pulse).await
 }
 
 /// Begins the backups of attached drives whose source was not there, when it appears.

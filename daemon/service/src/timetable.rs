@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockKeeper};
 use crate::drives::{DriveId, DriveManager, DueNow};
 use crate::supervisor::Heartbeat;
 
@@ -19,6 +19,33 @@ const GRACE: Duration = Duration::from_secs(120);
 const LOOK: i64 = 300;
 /// Boot time runs during a suspend, and the monotonic clock does not. They are read one after the other.
 const SUSPENDED: Duration = Duration::from_secs(3);
+
+/// A clock that is perhaps wrong has so much time to be synchronised. Then it counts: perhaps no network ever comes.
+const SYNCHRONISING: Duration = Duration::from_secs(3600);
+
+/// A clock that is perhaps wrong: what begins now could have a wrong date, and begin again when the clock is set.
+#[derive(Debug, Default)]
+struct Doubt {
+    since: Option<Instant>,
+}
+
+impl Doubt {
+    /// Answers whether nothing begins.
+    fn waits(&mut self, is_doubtful: bool) -> bool {
+        if !is_doubtful {
+            self.since = None;
+            return false;
+        }
+        let is_new = self.since.is_none();
+        let waits = self.since.get_or_insert_with(Instant::now).elapsed() < SYNCHRONISING;
+        if is_new {
+            tracing::warn!(
+                "the clock is not synchronised, and is perhaps wrong: backups wait up to an hour for it before they begin by their times"
+            );
+        }
+        waits
+    }
+}
 
 /// Notices that the machine was suspended.
 #[derive(Debug)]
@@ -53,17 +80,19 @@ pub(crate) type Beginning = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Follows the times; `begin` begins a backup that is due, unless it runs.
 pub(crate) async fn follow(
     manager: DriveManager,
-    clock: Clock,
+    (clock, keeper): (Clock, ClockKeeper),
     begin_due: impl Fn(DriveId, String) -> Beginning + Send,
     mut pulse: Heartbeat,
 ) -> anyhow::Error {
     let mut changed = manager.reviewed();
-    let mut suspends = Suspends::new(&clock);
+    let (mut suspends, mut doubt) = (Suspends::new(&clock), Doubt::default());
     loop {
         changed.mark_unchanged();
         let grace = suspends.grace(&clock);
-        let DueNow { begin, next } = manager.due_now();
-        if grace.is_none() {
+        let DueNow { begin, next, is_behind } = manager.due_now();
+        let waits = doubt.waits(pulse.during(keeper.is_doubtful(is_behind)).await);
+        manager.believe_clock(!waits);
+        if grace.is_none() && !waits {
             for (drive, backup) in begin {
                 pulse.during(begin_due(drive, backup)).await;
             }

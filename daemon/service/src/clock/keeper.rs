@@ -110,6 +110,15 @@ impl ClockKeeper {
         }
     }
 
+    /// Whether the clock is perhaps wrong: it is not synchronised, and is behind records or not trusted. Writes nothing. It takes as long
+    /// as [`Self::stop`].
+    pub(crate) async fn is_doubtful(&self, is_behind: bool) -> bool {
+        if !is_behind && self.stop_with(None).is_none() || self.clock.is_synchronised() {
+            return false;
+        }
+        with_answer(self.clock.read(), self.ask().await).synchronised != Some(true)
+    }
+
     /// Asks that program, if the kernel refuses to say, and writes the record.
     pub async fn look_now(&self) {
         if let Some(answer) = self.ask().await {

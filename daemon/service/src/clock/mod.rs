@@ -92,6 +92,11 @@ impl Clock {
         (self.read)()
     }
 
+    /// Whether the kernel says that wall time is synchronised.
+    pub(crate) fn is_synchronised(&self) -> bool {
+        self.read().synchronised == Some(true)
+    }
+
     /// Wall time, in microseconds since 1970: the times of jobs and of the records of drives.
     pub fn micros(&self) -> u64 {
         (self.micros)()

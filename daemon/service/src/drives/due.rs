@@ -11,7 +11,7 @@ use super::volumes::VolumeEntry;
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
 use crate::policy::Action;
-use crate::schedule::{Attempts, Calendar, Due};
+use crate::schedule::{Attempts, Calendar, Due, is_from_future};
 
 /// The attempts that did not succeed since the service started. By the enrolment, and the name of the backup.
 pub(super) type AllAttempts = BTreeMap<Uuid, BTreeMap<String, Attempts>>;
@@ -23,12 +23,19 @@ pub(crate) struct DueNow {
     pub begin: Vec<(DriveId, String)>,
     /// When something changes by itself next, in seconds since 1970.
     pub next: Option<i64>,
+    /// Whether a backup with times has a good run in the future: the clock was wrong then, or is now.
+    pub is_behind: bool,
 }
 
 impl DriveTable {
     /// Wall time, in seconds since 1970.
     pub(super) fn now(&self) -> i64 {
         i64::try_from(self.clock.micros() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// Whether the clock may be behind: the last good run of this backup there is dated in the future.
+    fn is_behind(&self, rule: &BackupRule, enrolment: &Enrolment, now: i64) -> bool {
+        last_good(rule, enrolment).is_some_and(|last| is_from_future(last, now))
     }
 
     /// A backup on one of its drives, by its times.
@@ -53,9 +60,13 @@ impl DriveTable {
     pub(super) fn due_at_plug(&self, id: &DriveId) -> Vec<String> {
         let Some(enrolment) = self.enrolment(id) else { return Vec::new() };
         let now = self.now();
-        let is_due = |rule: &&BackupRule| {
-            goes(&self.config, rule, enrolment) && (rule.schedule.is_on_plug() || self.due(rule, enrolment, now).is_due)
+        let has_come = |rule: &BackupRule| {
+            // What waits for the clock begins by its times later.
+            let waits = !self.believes_clock && self.is_behind(rule, enrolment, now) && !self.clock.is_synchronised();
+            self.due(rule, enrolment, now).is_due && !waits
         };
+        let is_due =
+            |rule: &&BackupRule| goes(&self.config, rule, enrolment) && (rule.schedule.is_on_plug() || has_come(rule));
         self.config.backups.iter().filter(is_due).map(|rule| rule.name.as_str().to_owned()).collect()
     }
 
@@ -68,6 +79,7 @@ impl DriveTable {
             moments.extend(rule.schedule.next(now, &self.calendar(rule)));
             for enrolment in self.enrolments.iter().filter(|enrolment| goes(&self.config, rule, enrolment)) {
                 let due = self.due(rule, enrolment, now);
+                found.is_behind |= self.is_behind(rule, enrolment, now);
                 let id = DriveId::from(enrolment.id);
                 if due.begins_at(now) {
                     let is_there = self.volumes.get(&enrolment.id).is_some_and(VolumeEntry::is_there);
@@ -129,6 +141,11 @@ impl DriveManager {
         table.due_now(table.now())
     }
 
+    /// Whether backups with good runs in the future begin by their times.
+    pub(crate) fn believe_clock(&self, believed: bool) {
+        self.lock().believes_clock = believed;
+    }
+
     /// A moment has come at which backups become due: what is shown of them changes, and what a plug begins.
     pub(crate) fn look_at_times(&self) {
         self.review();
@@ -139,9 +156,11 @@ impl DriveManager {
         self.note_attempt(id, backup, Attempts::cancelled);
     }
 
-    /// The backup has succeeded.
-    pub(crate) fn backup_succeeded(&self, id: &DriveId, backup: &str) {
-        self.note_attempt(id, backup, Attempts::succeeded);
+    /// A backup that was started at this time, in seconds since 1970, has succeeded.
+    pub(crate) fn backup_succeeded(&self, id: &DriveId, backup: &str, started: i64) {
+        self.note_attempt(id, backup, |attempts, _now| attempts.succeeded(started));
+        // An instant that passed during it is due now.
+        self.look_at_times();
     }
 
     fn note_attempt(&self, id: &DriveId, backup: &str, note: impl FnOnce(&mut Attempts, i64)) {
@@ -151,7 +170,7 @@ impl DriveManager {
     }
 }
 
-/// When the last good run of a backup to this drive began, in seconds since 1970. It is asked for at every look, so the rest of
+/// The time of the data of the last good run of a backup to this drive, in seconds since 1970. It is asked for at every look, so the rest of
 /// the record is not parsed.
 pub(super) fn last_good(rule: &BackupRule, enrolment: &Enrolment) -> Option<i64> {
     let name = rule.name.as_str();

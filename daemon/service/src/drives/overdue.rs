@@ -42,6 +42,18 @@ struct Backup {
     /// When it was last reported as overdue; None while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reported: Option<i64>,
+    /// From when it counted then: a later good run ends it. Another configuration, which backs up nothing, does so silently.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<i64>,
+}
+
+/// A configured backup, at a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Looked {
+    name: String,
+    is_overdue: bool,
+    /// Since when there was no good run.
+    from: i64,
 }
 
 /// What is to be reported of a backup.
@@ -78,22 +90,24 @@ impl Watched {
     }
 
     /// Takes in which of the configured backups are overdue. Answers what is to be reported.
-    fn after(&self, overdue: &[(String, bool)], now: i64) -> (Self, Vec<(String, Report)>) {
+    fn after(&self, all: &[Looked], now: i64) -> (Self, Vec<(String, Report)>) {
         let mut next = Self::default();
         let mut reports = Vec::new();
-        for (name, is_overdue) in overdue {
-            let before = self.backups.get(name).copied().unwrap_or(Backup { since: now, reported: None });
+        for Looked { name, is_overdue, from } in all {
+            let new = Backup { since: now, reported: None, from: None };
+            let before = self.backups.get(name).copied().unwrap_or(new);
             // A clock that was set back does not silence it.
             let is_again = |last: i64| now.saturating_sub(last) >= AGAIN || last > now.saturating_add(DAY);
             let (reported, report) = match (is_overdue, before.reported) {
                 (true, None) => (Some(now), Some(Report::Overdue)),
                 (true, Some(last)) if is_again(last) => (Some(now), Some(Report::Overdue)),
                 (true, Some(last)) => (Some(last), None),
-                (false, Some(_)) => (None, Some(Report::Recovered)),
-                (false, None) => (None, None),
+                (false, Some(_)) if before.from.is_none_or(|before| before < *from) => (None, Some(Report::Recovered)),
+                (false, _) => (None, None),
             };
+            let from = reported.map(|_| if before.reported == reported { before.from.unwrap_or(*from) } else { *from });
             reports.extend(report.map(|report| (name.clone(), report)));
-            next.backups.insert(name.clone(), Backup { since: before.since.min(now), reported });
+            next.backups.insert(name.clone(), Backup { since: before.since.min(now), reported, from });
         }
         (next, reports)
     }
@@ -130,10 +144,7 @@ impl DriveTable {
     pub(super) fn is_overdue_on(&self, rule: &BackupRule, enrolment: &Enrolment, now: i64) -> bool {
         match rule.overdue_for {
             OverdueFor::Best => self.is_overdue(rule, now),
-            OverdueFor::Each => {
-                let Expected { last_good, since } = self.expected(rule, enrolment, now);
-                is_over(limit(rule), last_good.unwrap_or(since), now)
-            }
+            OverdueFor::Each => is_over(limit(rule), self.expected(rule, enrolment, now).from(), now),
         }
     }
 
@@ -152,7 +163,7 @@ impl DriveTable {
     fn expected(&self, rule: &BackupRule, enrolment: &Enrolment, now: i64) -> Expected {
         let enrolled = i64::try_from(enrolment.enrolled / 1_000_000).unwrap_or(i64::MAX);
         let since = self.watched.since(rule.name.as_str(), now).max(enrolled).min(now);
-        Expected { last_good: due::last_good(rule, enrolment), since }
+        Expected::new(due::last_good(rule, enrolment), since, now)
     }
 }
 
@@ -175,9 +186,13 @@ impl DriveManager {
                     (rule, is_overdue, from)
                 })
                 .collect();
-            let overdue: Vec<(String, bool)> =
-                all.iter().map(|(rule, is_overdue, _)| (rule.name.as_str().to_owned(), *is_overdue)).collect();
-            let (next, reports) = table.watched.after(&overdue, now);
+            let looked = |(rule, is_overdue, from): &(&BackupRule, bool, i64)| Looked {
+                name: rule.name.as_str().to_owned(),
+                is_overdue: *is_overdue,
+                from: *from,
+            };
+            let looked: Vec<Looked> = all.iter().map(looked).collect();
+            let (next, reports) = table.watched.after(&looked, now);
             if next == table.watched {
                 return;
             }
@@ -245,12 +260,14 @@ mod tests {
     #[test]
     fn a_crossing_is_reported_once_then_weekly_and_its_end_once() {
         let mut watched = Watched::default();
-        let mut reports = |is_overdue, now| {
-            let (next, reports) = watched.after(&[("home".to_owned(), is_overdue)], now);
+        let mut reports_of = |is_overdue, from, now| {
+            let (next, reports) = watched.after(&[Looked { name: "home".to_owned(), is_overdue, from }], now);
             // The next service reads what this one wrote.
             watched = parse(&serde_json::to_vec(&next).expect("written")).expect("read");
             reports.into_iter().map(|(_, report)| report).collect::<Vec<_>>()
         };
+        // A good run ends it.
+        let mut reports = |is_overdue, now| reports_of(is_overdue, if is_overdue { 0 } else { now }, now);
         assert_eq!(reports(false, 100), []);
         assert_eq!(reports(true, 200), [Report::Overdue]);
         assert_eq!(reports(true, 201), []);
@@ -261,6 +278,7 @@ mod tests {
         assert_eq!(reports(false, 301 + AGAIN), []);
         assert_eq!(reports(true, 400 + AGAIN), [Report::Overdue]);
         assert_eq!(reports(true, 500), [Report::Overdue], "the clock was set back by a week");
+        assert_eq!(reports_of(false, 0, 501), [], "it is disabled, or may take longer: nothing was backed up");
         assert_eq!(watched.since("home", 0), 100);
         assert!(watched.after(&[], 600).0.backups.is_empty(), "it is not configured any more");
     }

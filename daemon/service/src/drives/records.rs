@@ -85,6 +85,7 @@ impl DriveManager {
         as_recorded: bool,
     ) -> Result<(), Error> {
         let now = self.0.clock.micros();
+        let time = rows::micros(learned.shared.time).unwrap_or_default().min(now);
         if let Some(enrolled) = id.enrolment() {
             self.lock().not_done.clear(enrolled, &backup);
             self.entry(id, |entry| {
@@ -101,7 +102,9 @@ impl DriveManager {
             enrolment.shared.insert(backup.clone(), value(&known)?);
             enrolment.pins.remove(&backup);
             enrolment.given_up.remove(&backup);
-            enrolment.last_backup = now;
+            enrolment.last_backup = time;
+            // The run may have begun long ago.
+            enrolment.last_seen = enrolment.last_seen.max(now);
             if as_recorded {
                 enrolment.replaced.remove(&backup);
             }
@@ -225,7 +228,8 @@ mod tests {
     use crate::hooks::Hooks;
 
     fn learned() -> RecordUpdate {
-        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
+        let shared =
+            SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1_795_378_400 };
         RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() }
     }
 
@@ -250,7 +254,7 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO, "it waited for the drive");
         drop(guard);
         let (written, _) = EnrolmentStore::open(state.path()).and_then(|register| register.list()).expect("listed");
-        assert_eq!(written[0].last_backup, 1_795_378_500_000_000);
+        assert_eq!(written[0].last_backup, 1_795_378_400_000_000, "when the snapshot was made");
         assert!(written[0].shared.contains_key("home"), "{written:?}");
         assert_eq!(manager.lock().enrolments, written);
     }

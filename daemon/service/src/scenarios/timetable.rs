@@ -1,12 +1,13 @@
 //! Backups that begin by their times, on drives that stay attached.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
 use super::*;
 use crate::config::{DestinationPlace, DestinationRule};
+use crate::device::simulated::Step;
 use crate::types::BackupStatus;
 
 /// The clocks of the machine. It can be suspended, and its wall clock be set.
@@ -17,6 +18,7 @@ struct Clocks {
     /// Seconds that the wall clock is ahead.
     ahead: AtomicI64,
     is_set: watch::Sender<()>,
+    is_unsynchronised: AtomicBool,
     boot_id: Uuid,
 }
 
@@ -33,6 +35,7 @@ impl Clocks {
             suspended,
             ahead,
             is_set: watch::Sender::new(()),
+            is_unsynchronised: AtomicBool::new(false),
             boot_id: Uuid::new_v4(),
         })
     }
@@ -47,7 +50,8 @@ impl Clocks {
         let awake = Instant::now().saturating_duration_since(self.begun).as_secs();
         let boot = awake.saturating_add(self.suspended.load(Ordering::Relaxed));
         let wall = START.saturating_add_unsigned(boot).saturating_add(self.ahead.load(Ordering::Relaxed));
-        Reading { wall, boot, boot_id: self.boot_id, synchronised: Some(true) }
+        let synchronised = Some(!self.is_unsynchronised.load(Ordering::Relaxed));
+        Reading { wall, boot, boot_id: self.boot_id, synchronised }
     }
 
     /// The machine is suspended for so long.
@@ -198,6 +202,69 @@ fn a_resumed_machine_has_two_minutes_before_a_missed_time_runs() {
         assert_eq!((fixture.written().len(), row(&fixture).await.due), (1, true));
         sleep(Duration::from_secs(30)).await;
         assert_eq!(fixture.written().len(), 2);
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_time_that_passes_during_a_run_has_its_own() {
+    run(async {
+        let (fixture, _clocks, drive, _id) = attached(&["daily 14:00"], OnFinish::Unmount).await;
+        fixture.set_work(Work::Takes(25 * HOUR));
+        sleep(Duration::from_secs(3 * HOUR)).await;
+        fixture.set_work(Work::Takes(5));
+        sleep(Duration::from_secs(23 * HOUR)).await;
+        assert_eq!(fixture.written().len(), 1, "it runs from 14:00");
+        sleep(Duration::from_secs(2 * HOUR)).await;
+        assert_eq!(fixture.written().len(), 3, "it has ended at 15:00, and that of 14:00 followed");
+        let (at, shown) = ((START as u64 + 27 * HOUR) * 1_000_000, row(&fixture).await.last_good);
+        assert!(shown.is_some_and(|good| (at..at + 60_000_000).contains(&good)), "{shown:?}");
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_clock_that_is_behind_has_an_hour_to_be_synchronised() {
+    run(async {
+        let (fixture, clocks, drive, _id) = attached(&["daily 14:00"], OnFinish::Unmount).await;
+        let years = 3 * 365 * 24 * 3600;
+        // The battery of the clock is empty.
+        clocks.is_unsynchronised.store(true, Ordering::Relaxed);
+        clocks.set(-years);
+        sleep(Duration::from_secs(50 * MINUTE)).await;
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        fixture.devices.plug(&drive);
+        sleep(Duration::from_secs(MINUTE)).await;
+        assert_eq!(fixture.written().len(), 1, "also at a plug");
+        clocks.is_unsynchronised.store(false, Ordering::Relaxed);
+        clocks.set(years);
+        sleep(Duration::from_secs(30 * MINUTE)).await;
+        assert_eq!(fixture.written().len(), 1, "nothing was due");
+        clocks.is_unsynchronised.store(true, Ordering::Relaxed);
+        clocks.set(-years);
+        sleep(Duration::from_secs(70 * MINUTE)).await;
+        assert_eq!(fixture.written().len(), 2, "it is never synchronised");
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_removal_that_succeeds_later_is_one() {
+    run(async {
+        let (fixture, _clocks, drive, id) = attached(&["hourly"], OnFinish::Keep).await;
+        fixture.devices.set_stays_on(&drive);
+        fixture.devices.refuse(&drive, Step::Unmount, "its directory is used by sh (7)", 1000);
+        let job = fixture.service.safely_remove(id.clone(), 1000).await;
+        sleep(Duration::from_secs(MINUTE)).await;
+        drop(job);
+        assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
+        fixture.devices.unblock();
+        fixture.devices.change_mounts();
+        sleep(Duration::from_secs(MINUTE)).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        sleep(Duration::from_secs(5 * HOUR)).await;
+        assert_eq!((fixture.written().len(), fixture.state(&id)), (1, Some(DriveState::Safe)), "a person pulls it");
         fixture.check_at_rest(&[drive]);
     });
 }

@@ -42,18 +42,20 @@ impl Attempts {
         self.0 = vec![now; RETRIES.len() + 1];
     }
 
-    /// One succeeded. The record of the destination has it; where it lacks it, the backup does not run again and again.
-    pub(crate) fn succeeded(&mut self, now: i64) {
-        self.cancelled(now);
+    /// One that was started at `started` succeeded. The record of the destination has it; where it lacks it, the backup does not run
+    /// again and again. The instants that passed during it are not tried yet.
+    pub(crate) fn succeeded(&mut self, started: i64) {
+        self.cancelled(started);
     }
 
     /// When it is tried, for an instant. None: not before the next instant.
-    fn next(&self, instant: i64) -> Option<i64> {
-        // Those of earlier instants do not count.
-        let count = self.0.iter().filter(|&&end| end >= instant).count();
-        let Some(last) = count.checked_sub(1) else { return Some(instant) };
-        let pause = RETRIES.get(last)?;
-        self.0.last()?.checked_add_unsigned(pause.as_secs())
+    fn next(&self, instant: i64, now: i64) -> Option<i64> {
+        // Those of earlier instants do not count, nor those of a wrong clock.
+        let counts = |end: &&i64| **end >= instant && !is_from_future(**end, now);
+        let ends: Vec<i64> = self.0.iter().filter(counts).copied().collect();
+        let Some(last) = ends.last() else { return Some(instant) };
+        let pause = RETRIES.get(ends.len().checked_sub(1)?)?;
+        last.checked_add_unsigned(pause.as_secs())
     }
 }
 
@@ -67,10 +69,10 @@ impl Due {
         now: i64,
     ) -> Self {
         let Some(newest) = schedule.newest(now, calendar) else { return Self { is_due: false, begins: None } };
-        let last_good = last_good.filter(|last| *last <= now.saturating_add(WRONG_CLOCK));
+        let last_good = last_good.filter(|last| !is_from_future(*last, now));
         let is_due = last_good.is_none_or(|last| last < newest);
         let next = schedule.next(now, calendar);
-        let tried = attempts.next(newest).filter(|_| is_due);
+        let tried = attempts.next(newest, now).filter(|_| is_due);
         Self { is_due, begins: tried.into_iter().chain(next).min() }
     }
 
@@ -78,6 +80,11 @@ impl Due {
     pub(crate) fn begins_at(self, now: i64) -> bool {
         self.is_due && self.begins.is_some_and(|begins| begins <= now)
     }
+}
+
+/// Whether a good run has a time that is not believed: the clock was wrong then, or is now.
+pub(crate) fn is_from_future(last_good: i64, now: i64) -> bool {
+    last_good > now.saturating_add(WRONG_CLOCK)
 }
 
 /// On which destinations a backup must not be overdue.
@@ -101,10 +108,21 @@ pub(crate) fn overdue_after(configured: Option<Duration>, schedule: &Schedule) -
 /// A backup on one of its destinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expected {
-    /// When the last good run began; None: there was none.
-    pub last_good: Option<i64>,
-    /// Since when one is expected.
-    pub since: i64,
+    last_good: Option<i64>,
+    since: i64,
+}
+
+impl Expected {
+    /// `last_good` is the time of the data of the last good run, `since` the time from which one is expected. A good run that a wrong
+    /// clock dated in the future does not count: it would hide for years that there is no other.
+    pub(crate) fn new(last_good: Option<i64>, since: i64, now: i64) -> Self {
+        Self { last_good: last_good.filter(|last| !is_from_future(*last, now)), since }
+    }
+
+    /// From when it counts on this destination alone.
+    pub(crate) fn from(self) -> i64 {
+        self.last_good.unwrap_or(self.since)
+    }
 }
 
 /// From when the good runs of a backup count that decide whether it is overdue. None without destinations.
@@ -115,11 +133,11 @@ pub(crate) fn counted_from(of: OverdueFor, on: &[Expected]) -> Option<i64> {
             let best = on.iter().filter_map(|expected| expected.last_good).max();
             best.or_else(|| on.iter().map(|expected| expected.since).min())
         }
-        OverdueFor::Each => on.iter().map(|expected| expected.last_good.unwrap_or(expected.since)).min(),
+        OverdueFor::Each => on.iter().map(|expected| expected.from()).min(),
     }
 }
 
-/// Whether so much time has passed. A good run that a wrong clock dated in the future is not believed for ever.
+/// Whether so much time has passed.
 pub(crate) fn is_over(limit: Option<Duration>, from: i64, now: i64) -> bool {
     limit.is_some_and(|limit| from.saturating_add_unsigned(limit.as_secs()) < now)
 }
@@ -198,7 +216,7 @@ mod tests {
 
     #[test]
     fn overdue_is_counted_on_the_best_destination_or_on_each() {
-        let on = |last_good, since| Expected { last_good, since };
+        let on = |last_good, since| Expected::new(last_good, since, 1000);
         let from = |of, on: &[Expected]| counted_from(of, on);
         let both = [on(Some(100), 0), on(Some(500), 0)];
         assert_eq!((from(OverdueFor::Best, &both), from(OverdueFor::Each, &both)), (Some(500), Some(100)));
@@ -207,5 +225,10 @@ mod tests {
         let none = [on(None, 900), on(None, 700)];
         assert_eq!((from(OverdueFor::Best, &none), from(OverdueFor::Each, &none)), (Some(700), Some(700)));
         assert_eq!(from(OverdueFor::Each, &[]), None);
+        let (future, next_day) = (1001 + WRONG_CLOCK, 1000 + WRONG_CLOCK);
+        let wrong = [on(Some(100), 0), on(Some(future), 50)];
+        assert_eq!((from(OverdueFor::Best, &wrong), from(OverdueFor::Each, &wrong)), (Some(100), Some(50)));
+        assert_eq!(from(OverdueFor::Best, &[on(Some(future), 50)]), Some(50), "a wrong clock hides nothing");
+        assert_eq!(from(OverdueFor::Best, &[on(Some(next_day), 50)]), Some(next_day));
     }
 }

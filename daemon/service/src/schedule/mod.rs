@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::civil::{Time, Weekday};
 
 pub use due::OverdueFor;
-pub(crate) use due::{Attempts, Due, Expected, counted_from, is_over, overdue_after};
+pub(crate) use due::{Attempts, Due, Expected, counted_from, is_from_future, is_over, overdue_after};
 pub(crate) use times::Calendar;
 
 /// When a backup starts: the union of its entries. At least one.

@@ -103,7 +103,9 @@ impl Run<'_> {
             sources: owner.sources.clone(),
             lost: lost(&task.shared, &theirs),
         };
-        let sent = |here: &Snapshot, there| SharedSnapshot { here: here.state(), there, time: task.time.now() };
+        // What changes from here on is in the next run, whenever this one ends.
+        let begun = task.time.now();
+        let sent = |here: &Snapshot, there| SharedSnapshot { here: here.state(), there, time: begun };
         let notes = |left_out: &LeftOut| {
             if source.is_continued {
                 (self.report)(BackupEvent::Continued);
@@ -124,7 +126,7 @@ impl Run<'_> {
             let mut names = theirs.iter().filter_map(|snapshot| snapshot.name.as_deref());
             names.any(|other| other == name || run_of_nested(&task.name, other) == Some(name))
         };
-        let now = second_of_next(&task.name, task.time.now(), theirs.iter().chain(&mine));
+        let now = second_of_next(&task.name, begun, theirs.iter().chain(&mine));
         let pending = if source.is_read_only {
             PendingRun::of_source(&source, &task.name, now, taken)?
         } else {

@@ -20,7 +20,7 @@ pub struct SharedSnapshot {
     pub here: SubvolumeState,
     /// On the drive. In a record of version 1 `rtransid` is 0, because it was not recorded.
     pub there: SubvolumeState,
-    /// When it was sent, or found to be up to date: seconds since 1970.
+    /// When it was made, or found to be up to date: seconds since 1970. A transfer may end much later.
     pub time: i64,
 }
 

@@ -124,7 +124,10 @@ impl Scheduler {
             && let (Some(drive), Some(backup)) = (&job.about.drive, &job.about.backup)
         {
             match *result {
-                JobResult::Succeeded => drives.backup_succeeded(&drive.id, backup),
+                JobResult::Succeeded => {
+                    let started = i64::try_from(job.started / 1_000_000).unwrap_or(i64::MAX);
+                    drives.backup_succeeded(&drive.id, backup, started);
+                }
                 JobResult::Cancelled | JobResult::Failed => drives.backup_cancelled(&drive.id, backup),
             }
         }
