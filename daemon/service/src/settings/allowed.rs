@@ -83,7 +83,7 @@ pub(super) fn check<'c>(
 /// With a table, and with a value in its place, all that is in it is removed.
 fn check_removed(key: &str) -> Result<(), NotAllowed> {
     let is_in = |fixed: &&str| fixed.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-    FILE_ONLY.into_iter().find(is_in).map_or(Ok(()), |fixed| check_key(fixed))
+    FILE_ONLY.into_iter().find(is_in).map_or(Ok(()), check_key)
 }
 
 fn full(table: &str, key: &str) -> String {
