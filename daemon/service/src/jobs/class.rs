@@ -14,6 +14,9 @@
 //! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user. The reader of a file
 //! can make it wait too. Jobs with files do not wait for other jobs on the drive: a person who opens a file does not wait for a backup.
 
+/// How many jobs with files one user other than root may have open: all of them run at once.
+const MOST_OF_FILES: usize = 8;
+
 /// The class of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum JobClass {
@@ -92,6 +95,7 @@ impl JobClass {
         if self == Self::Remove {
             return None;
         }
+        let of_user = if self == Self::UserFiles { of_user.min(MOST_OF_FILES) } else { of_user };
         let (mut of_class, mut own) = (0_usize, 0_usize);
         for (_, asker) in open.filter(|(class, _)| *class == self) {
             of_class = of_class.saturating_add(1);

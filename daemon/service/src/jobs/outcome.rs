@@ -19,7 +19,7 @@ pub(super) enum EndReason {
     Unmounted,
     /// Its drive was unplugged.
     Unplugged,
-    /// Its drive was made safe to unplug before it began.
+    /// Its drive was made safe to unplug before it began; or it is a job with files, for which that does not wait.
     Removed,
     /// Its stream exceeded a limit.
     Stream(StreamExcess),

@@ -57,6 +57,22 @@ fn a_file_is_read_while_a_backup_runs() {
 }
 
 #[test]
+fn a_removal_ends_the_reading_of_a_file() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        fixture.set_work(Work::Waits);
+        let reading = read(&fixture, &id).await;
+        sleep(Duration::from_secs(1)).await;
+        fixture.service.safely_remove(id.clone(), 0).await.expect("accepted");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!((reading.job.borrow().state, fixture.state(&id)), (JobState::Cancelled, Some(DriveState::Safe)));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
 fn a_user_gets_no_file_of_a_snapshot_without_a_record() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);

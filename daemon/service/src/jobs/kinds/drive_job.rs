@@ -31,6 +31,8 @@ pub(super) trait DriveTask: Send {
     const NEED: Need = Need::Write;
     /// Whether it also reads drives that are not enrolled.
     const READS_FOREIGN: bool = false;
+    /// Whether a request to make the drive safe ends it. Such a job takes no target, so that the request does not wait for it.
+    const ENDS_BY_REMOVAL: bool = false;
 
     /// Its drive.
     fn drive(&self) -> &DriveId;
@@ -61,6 +63,7 @@ pub(super) async fn run<T: DriveTask>(
         Err(ending) => return runner.end_without_worker(ending).await,
     };
     let gone = unplugged(&lease, runner.to_scheduler());
+    let removed = removed::<T>(&lease, runner.to_scheduler());
     let work = async {
         let done = task.work(&mut runner, &context, &lease).await;
         if done.as_ref().map_or_else(Ending::is_of_drive, |(outcome, _)| outcome.ending.is_of_drive()) {
@@ -71,6 +74,7 @@ pub(super) async fn run<T: DriveTask>(
     let done = tokio::select! {
         done = work => done,
         never = gone => match never {},
+        never = removed => match never {},
     };
     let outcome = match done {
         Ok((outcome, place)) if outcome.is_stuck() => {
@@ -155,6 +159,15 @@ async fn end_use(reservation: DriveReservation, runner: &mut Runner) {
 async fn unplugged(lease: &Lease, scheduler: ToScheduler) -> Infallible {
     lease.gone().await;
     scheduler.tell(RunnerEvent::Unplugged).await;
+    pending().await
+}
+
+/// Waits until the drive is being made safe, and has the scheduler end the job where that does not wait for it.
+async fn removed<T: DriveTask>(lease: &Lease, scheduler: ToScheduler) -> Infallible {
+    if T::ENDS_BY_REMOVAL {
+        lease.removal().await;
+        scheduler.tell(RunnerEvent::Removed).await;
+    }
     pending().await
 }
 

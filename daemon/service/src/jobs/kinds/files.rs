@@ -1,7 +1,7 @@
 //! Reads or restores files in a snapshot: one on a drive, or one beside the source of a backup.
 //!
 //! Such a job takes no [target](crate::jobs::queue::JobTarget): a person who opens a file does not wait for a backup to the same
-//! drive. The lease keeps the drive mounted meanwhile.
+//! drive. The lease keeps the drive mounted meanwhile. A request to make the drive safe ends the job.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -203,6 +203,7 @@ impl JobRequest for DriveFiles {
 
 impl DriveTask for DriveFiles {
     const NEED: Need = Need::Read;
+    const ENDS_BY_REMOVAL: bool = true;
 
     fn drive(&self) -> &DriveId {
         &self.drive.id

@@ -46,6 +46,8 @@ pub(super) enum RunnerEvent {
     Stalled,
     /// Its drive was unplugged.
     Unplugged,
+    /// Its drive is being made safe to unplug, which does not wait for it.
+    Removed,
     /// Its stream exceeded a limit.
     Exceeded(StreamExcess),
     /// A public note.
