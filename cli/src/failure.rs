@@ -142,9 +142,10 @@ pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
         ErrorName::UnsupportedStream => Some("send with an older protocol (btrfs send --proto) or update butterdock"),
         ErrorName::Cancelled => Some("start the job again if you need it"),
         ErrorName::WrongPassphrase => Some("try again: the drive is as it was"),
-        ErrorName::NotAllowed => Some("edit the file as root; `butterdockd check-config` checks it"),
+        ErrorName::Held => Some("`butterdock snapshots release` releases it"),
+        ErrorName::Shared => Some("delete it with --force"),
         ErrorName::StaleRevision => Some("`butterdock settings` shows them as they are now; try again"),
-        ErrorName::Failed => None,
+        ErrorName::NotAllowed | ErrorName::Failed => None,
     }
 }
 

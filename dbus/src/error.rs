@@ -64,10 +64,14 @@ error_names! {
     DeviceGone,
     /// Cancelled by a user or by service shutdown.
     Cancelled,
-    /// Only the file may change this setting; the message names the file.
+    /// The service does not do this, for example change a setting that only the file may; the message says how it is done.
     NotAllowed,
     /// The settings were changed since they were read.
     StaleRevision,
+    /// A person holds the snapshot: release it first.
+    Held,
+    /// The snapshot is the parent of a next increment: it is deleted only with the option `force`.
+    Shared,
     /// Anything else; the message says what.
     Failed,
 }
@@ -205,7 +209,7 @@ mod tests {
 
     #[test]
     fn all_names_round_trip() {
-        assert_eq!(ErrorName::ALL.len(), 17);
+        assert_eq!(ErrorName::ALL.len(), 19);
         for name in ErrorName::ALL {
             assert_eq!(name.as_str().parse(), Ok(*name));
             assert_eq!(name.as_str(), format!("{ERROR_PREFIX}{}", name.short()));

@@ -79,6 +79,8 @@ word! {
         Read = "read",
         /// It restores files from a snapshot.
         RestoreFiles = "restore-files",
+        /// It deletes snapshots that a person chose.
+        Delete = "delete",
     }
     other
         /// A kind of a later version.

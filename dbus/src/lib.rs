@@ -44,6 +44,7 @@
 
 pub mod authority;
 mod backup;
+mod deletion;
 mod destination;
 mod drive;
 mod error;
@@ -62,6 +63,7 @@ mod volume;
 mod word;
 
 pub use backup::{BackupProperties, RunOptions};
+pub use deletion::{DELETED_MAX, DeleteOptions, DeletionEstimate, LostIncrement, REASON_MAX};
 pub use destination::{
     BackupOptions, DestinationKind, DestinationProperties, DestinationState, RestoreOptions, SnapshotOrigin,
     SnapshotRow, SnapshotsOfMachine, UnpinOptions,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use zbus::{Fd, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
 use crate::authority::Permission;
+use crate::deletion::DeletionEstimate;
 use crate::destination::{DestinationKind, DestinationState, SnapshotRow, SnapshotsOfMachine};
 use crate::drive::{DriveHealth, DriveState, MountRow, StreamRow};
 use crate::error::Error;
@@ -343,6 +344,31 @@ pub trait Destination {
         options: HashMap<&str, Variant<'_>>,
     ) -> Result<OwnedObjectPath, Error>;
 
+    /// What deleting the snapshots with these UUIDs frees and costs; deletes nothing. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn estimate_deletion(
+        &self,
+        snapshots: &[&str],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<DeletionEstimate, Error>;
+
+    /// Deletes the snapshots with these UUIDs in the background; returns the job. The options are
+    /// [`DeleteOptions`](crate::DeleteOptions).
+    #[zbus(allow_interactive_auth)]
+    fn delete_snapshots(
+        &self,
+        snapshots: &[&str],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Holds the snapshot with this UUID, for a reason. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn hold_snapshot(&self, snapshot: &str, reason: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Releases the snapshot with this UUID. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn release_snapshot(&self, snapshot: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
     /// Unenrols the drive, attached or away; its data stays. There are no options yet.
     #[zbus(allow_interactive_auth)]
     fn forget(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
@@ -447,6 +473,31 @@ pub trait Backup {
         paths: &[&[u8]],
         options: HashMap<&str, Variant<'_>>,
     ) -> Result<OwnedObjectPath, Error>;
+
+    /// What deleting the snapshots with these UUIDs frees and costs; deletes nothing. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn estimate_deletion(
+        &self,
+        snapshots: &[&str],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<DeletionEstimate, Error>;
+
+    /// Deletes the snapshots with these UUIDs in the background; returns the job. The options are
+    /// [`DeleteOptions`](crate::DeleteOptions).
+    #[zbus(allow_interactive_auth)]
+    fn delete_snapshots(
+        &self,
+        snapshots: &[&str],
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Holds the snapshot with this UUID, for a reason. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn hold_snapshot(&self, snapshot: &str, reason: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Releases the snapshot with this UUID. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn release_snapshot(&self, snapshot: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
     /// The configured name.
     #[zbus(property(emits_changed_signal = "const"))]

@@ -160,6 +160,7 @@ fn success_text(job: &Job) -> String {
         JobKind::Read => format!("read {read} on {target} in {took}"),
         JobKind::RestoreFiles => format!("restored {read} in {took}; it is durable"),
         JobKind::Remove => format!("{target} is safe to unplug"),
+        JobKind::Delete => format!("{} on {target} in {took}; their space is free", escaped(&job.now.note)),
         JobKind::Other(_) => format!("{} {target} is done after {took}", escaped(job.now.kind.as_str())),
     }
 }

@@ -90,6 +90,17 @@ impl Service {
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
+    /// The same, if there is such a backup.
+    pub(crate) async fn known_backup(&self, name: &str) -> Result<BackupProxy<'_>, Failure> {
+        let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
+        let path = path::backup_path(name);
+        if manager.get_managed_objects().await?.keys().all(|known| known.as_str() != path.as_str()) {
+            let next = "`butterdock backups` lists the backups";
+            return Err(Failure::usage(format!("there is no backup {}", name.escape_debug()), next));
+        }
+        self.backup(name).await
+    }
+
     /// The drive at this path.
     pub(crate) async fn drive(&self, path: &str) -> Result<DriveProxy<'_>, Failure> {
         let builder = DriveProxy::builder(&self.bus).path(path.to_owned());

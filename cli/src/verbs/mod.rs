@@ -3,6 +3,7 @@
 mod backups;
 mod drives;
 mod files;
+mod held_snapshots;
 mod jobs;
 mod settings;
 mod snapshots;
@@ -34,9 +35,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Watch { job }) => Box::pin(watch::run(service, out, job.as_deref())),
         Some(Verb::Cancel { job }) => Box::pin(jobs::cancel(service, out, job)),
         Some(Verb::History(wanted)) => Box::pin(jobs::history(service, out, wanted)),
-        Some(Verb::Snapshots { volume, drive }) => {
-            Box::pin(snapshots::list(service, out, volume.as_deref(), drive.as_deref()))
-        }
+        Some(Verb::Snapshots(wanted)) => Box::pin(held_snapshots::run(service, out, wanted)),
         Some(Verb::Files(verb)) => Box::pin(files::run(service, out, verb)),
         Some(Verb::Restore(wanted)) => Box::pin(snapshots::restore(service, out, wanted)),
         Some(Verb::Drives) => Box::pin(drives::list(service, out)),

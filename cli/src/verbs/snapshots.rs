@@ -8,7 +8,7 @@ use butterdock_dbus::{RestoreOptions, SnapshotOrigin, SnapshotRow, SubvolumeRow}
 use serde::Serialize;
 
 use super::{files, watch};
-use crate::args::Restore;
+use crate::args::{Restore, Snapshots};
 use crate::failure::Failure;
 use crate::render::{Output, SnapshotObject, SubvolumeObject, Table, escaped, escaped_name, time};
 use crate::service::{Destination, Service};
@@ -25,16 +25,19 @@ struct OfDrive<'a> {
     snapshots: Vec<SnapshotObject<'a>>,
 }
 
-/// Lists the subvolumes of a volume, or the snapshots on a drive; clap requires one of the two.
-pub(crate) async fn list(
-    service: &Service,
-    out: Output,
-    volume: Option<&str>,
-    drive: Option<&str>,
-) -> Result<ExitCode, Failure> {
-    match volume {
-        Some(volume) => list_of_volume(service, out, volume).await,
-        None => list_of_drive(service, out, drive.unwrap_or_default()).await,
+#[derive(Serialize)]
+struct OfSource<'a> {
+    source: &'a str,
+    snapshots: Vec<SnapshotObject<'a>>,
+}
+
+/// Lists the subvolumes of a volume, or the snapshots on a drive or beside a source.
+pub(crate) async fn list(service: &Service, out: Output, wanted: &Snapshots) -> Result<ExitCode, Failure> {
+    match (&wanted.volume, &wanted.source, &wanted.drive) {
+        (Some(volume), ..) => list_of_volume(service, out, volume).await,
+        (None, Some(backup), _) => list_of_source(service, out, backup).await,
+        // clap requires one of the three.
+        (None, None, drive) => list_of_drive(service, out, drive.as_deref().unwrap_or_default()).await,
     }
 }
 
@@ -57,11 +60,26 @@ async fn list_of_drive(service: &Service, out: Output, wanted: &str) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+/// Lists the snapshots beside the source of a backup.
+async fn list_of_source(service: &Service, out: Output, backup: &str) -> Result<ExitCode, Failure> {
+    let rows = service.known_backup(backup).await?.list_snapshots(HashMap::new()).await?;
+    let answer = OfSource { source: backup, snapshots: rows.iter().map(SnapshotObject::new).collect() };
+    out.answer(&answer, || match rows.as_slice() {
+        [] => format!("no snapshots beside the source of {}\n", escaped(backup)),
+        rows => table(rows),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
 fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
     if rows.is_empty() {
         return format!("no snapshots on the drive {}\n", escaped(id));
     }
-    let mut table = Table::new(&["SNAPSHOT", "BACKUP", "ORIGIN", "MADE", "UUID", "PINNED"]);
+    table(rows) + &left_over(id, rows) + &incomplete(rows)
+}
+
+fn table(rows: &[SnapshotRow]) -> String {
+    let mut table = Table::new(&["SNAPSHOT", "BACKUP", "ORIGIN", "MADE", "UUID", "PINNED", "HELD"]);
     for row in rows {
         let indent = if row.run.is_some() { "  " } else { "" };
         table.row([
@@ -71,9 +89,10 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
             row.created.map(time).unwrap_or_default(),
             escaped(&row.uuid),
             if row.pinned.unwrap_or_default() { "yes" } else { "" }.to_owned(),
+            held(row),
         ]);
     }
-    table.render() + &left_over(id, rows) + &incomplete(rows)
+    table.render()
 }
 
 /// What a backup that was interrupted left.
@@ -96,14 +115,23 @@ fn left_over(id: &str, rows: &[SnapshotRow]) -> String {
         return String::new();
     }
     let mut text = format!(
-        "left over, because the backup is not configured any more or has another source now; never deleted by the service. To \
-         delete one as root, run `butterdock mount {}`, and then `btrfs subvolume delete` with the mount point and this path:\n",
+        "left over, because the backup is not configured any more or has another source now; no rule deletes them, `butterdock \
+         snapshots delete --drive {}` does:\n",
         escaped(id)
     );
     for path in paths {
         text.push_str(&format!("  {}\n", escaped_name(path)));
     }
     text
+}
+
+/// Why a person holds it; empty if nobody does.
+fn held(row: &SnapshotRow) -> String {
+    match row.held_reason.as_deref() {
+        _ if row.held != Some(true) => String::new(),
+        None | Some("") => "yes".to_owned(),
+        Some(reason) => escaped(reason),
+    }
 }
 
 /// The machine that made it; empty if unknown.
@@ -160,8 +188,8 @@ pub(super) fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a Sna
     match found.as_slice() {
         [row] => Ok(row),
         [] => Err(Failure::usage(
-            format!("there is no snapshot {} on the drive", escaped_name(wanted)),
-            "`butterdock snapshots --drive DRIVE` lists them; name one by its name or its UUID",
+            format!("there is no snapshot {} there", escaped_name(wanted)),
+            "`butterdock snapshots` with --drive or --source lists them; name one by its name or its UUID",
         )),
         several => {
             let uuids = several.iter().map(|row| row.uuid.as_str()).collect::<Vec<_>>().join(", ");

@@ -13,7 +13,7 @@ use crate::run::Fixture;
 
 /// Runs it on a terminal on which this is typed after the question; returns what the terminal showed as well. With
 /// `hidden` it is typed when the terminal does not show it any more.
-fn typed(fixture: &Fixture, words: &[&str], text: &str, hidden: bool) -> (Option<i32>, String) {
+pub(crate) fn typed(fixture: &Fixture, words: &[&str], text: &str, hidden: bool) -> (Option<i32>, String) {
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).expect("a terminal");
     // A passphrase is read from the terminal of the session.
@@ -334,7 +334,7 @@ fn a_snapshot_is_restored_by_its_name_or_its_uuid() {
     let fixture = Fixture::new();
     let shown = fixture.run(&["snapshots", "--drive", "Attic"]).out;
     assert!(shown.contains("tuesday") && shown.contains("bb11"), "{shown}");
-    for part in ["left over", "butterdock mount 3f2a", "btrfs subvolume delete", "\n  butterdock/home/tuesday\n"] {
+    for part in ["left over", "butterdock snapshots delete --drive 3f2a", "\n  butterdock/home/tuesday\n"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(shown.contains("this machine") && shown.contains("machine 1a2b3c4d"), "{shown}");

@@ -6,6 +6,7 @@ mod answers;
 mod drives;
 mod endings;
 mod fake;
+mod held_snapshots;
 mod pages;
 mod python;
 mod readme;

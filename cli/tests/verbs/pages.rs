@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 31] = [
     "status",
     "receive",
     "jobs",
@@ -20,6 +20,9 @@ const VERBS: [&str; 28] = [
     "history",
     "volumes",
     "snapshots",
+    "snapshots delete",
+    "snapshots hold",
+    "snapshots release",
     "drives",
     "enrol",
     "forget",
@@ -131,7 +134,12 @@ fn the_page_documents_every_json_key() {
     found.extend(fixture.json(&["settings"]).as_object().expect("an object").keys().cloned());
     keys(&fixture.json(&["backup", "set", "home", "protect=2d"]), &mut found);
     keys(&fixture.json(&["snapshots", "tank"]), &mut found);
-    for words in [&["snapshots", "--drive", "3f2a"][..], &["import", "3f2a", "--list"], &["forget", "3f2a"]] {
+    for words in [
+        &["snapshots", "--drive", "3f2a"][..],
+        &["snapshots", "hold", "--drive", "3f2a", "tuesday"],
+        &["import", "3f2a", "--list"],
+        &["forget", "3f2a"],
+    ] {
         keys(&fixture.json(words), &mut found);
     }
     for key in found {

@@ -201,11 +201,33 @@ pub fn sync(fd: impl AsFd) -> Result<()> {
 /// `ENODEV` if no device has a path, `ESTALE` if the path led to another filesystem, `EPERM`, `ENOENT` and other
 /// errors of `mount(2)`, `ENOTTY` if `fd` is not on btrfs.
 pub fn open_top(fd: impl AsFd) -> Result<OwnedFd> {
+    open_top_with(fd, Access::Read)
+}
+
+/// The same, writable, of a filesystem that is mounted writable through `fd`.
+///
+/// # Errors
+/// As for [`open_top`]; `EROFS` if the filesystem or the mount of `fd` is read-only.
+pub fn open_top_writable(fd: impl AsFd) -> Result<OwnedFd> {
+    if is_read_only(&fd)? {
+        return Err(Error { call: "fsmount", errno: Errno::EROFS });
+    }
+    open_top_with(fd, Access::Write)
+}
+
+/// What a mount is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+fn open_top_with(fd: impl AsFd, access: Access) -> Result<OwnedFd> {
     let fd = fd.as_fd();
     let wanted = info(fd)?;
     let mut failure = Error { call: "BTRFS_IOC_DEV_INFO", errno: Errno::ENODEV };
     for source in device_paths(fd, &wanted)? {
-        match mount_top(&source) {
+        match mount_top(&source, access) {
             Ok(top) if info(&top)?.fsid == wanted.fsid => return Ok(top),
             Ok(_) => failure = Error { call: "fsmount", errno: Errno::ESTALE },
             Err(error) => failure = error,
@@ -230,13 +252,19 @@ fn device_paths(fd: BorrowedFd<'_>, filesystem: &FilesystemInfo) -> Result<Vec<C
     Ok(paths)
 }
 
-fn mount_top(source: &CString) -> Result<OwnedFd> {
+fn mount_top(source: &CString, access: Access) -> Result<OwnedFd> {
     let context = retry("fsopen", || fsopen(c"btrfs", FsOpenFlags::FSOPEN_CLOEXEC))?;
     retry("fsconfig", || fsconfig_set_string(&context, c"source", source))?;
     retry("fsconfig", || fsconfig_set_string(&context, c"subvolid", c"5"))?;
-    retry("fsconfig", || fsconfig_set_flag(&context, c"ro"))?;
+    if access == Access::Read {
+        retry("fsconfig", || fsconfig_set_flag(&context, c"ro"))?;
+    }
     retry("fsconfig", || fsconfig_create(&context))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+    let read_only = match access {
+        Access::Read => MountAttrFlags::MOUNT_ATTR_RDONLY,
+        Access::Write => MountAttrFlags::empty(),
+    };
+    let attributes = read_only
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC

@@ -146,6 +146,24 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| Kernel.sync_folder(folder))
 }
 
+/// Gives a record another name, durably, if it exists and the other name is free. An existing record stays in place of it.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() {
+        return match remove(from) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+    }
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => to.parent().map_or(Ok(()), |folder| Kernel.sync_folder(folder)),
+    }
+}
+
 /// Removes the temporary files that a killed process left in a folder of records.
 ///
 /// # Errors

@@ -508,6 +508,7 @@ mod tests {
             from: MadeBy::ThisMachine,
             pinned: false,
             left_over: false,
+            held: None,
             path: Vec::new(),
             nested: None,
         }

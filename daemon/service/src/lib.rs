@@ -35,6 +35,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 mod configured;
+mod deletion_orders;
 pub mod destination_list;
 mod destinations;
 mod device;
@@ -50,12 +51,15 @@ mod mounts;
 mod own_files;
 mod policy;
 mod queries;
+mod renames;
+mod renaming;
 mod requests;
 #[cfg(test)]
 mod scenarios;
 pub mod schedule;
 mod service;
 pub mod settings;
+mod snapshots;
 pub mod source_locks;
 mod stream_input;
 mod supervisor;
@@ -66,6 +70,7 @@ pub mod untrusted_fd;
 pub mod volumes;
 mod worker;
 
+pub use backups::{LONGEST_REASON as REASON_MAX, MOST_DELETED as DELETED_MAX};
 pub use butterdock_worker::files::{Conflict, FileKind, FileRow};
 pub use explain::explain;
 pub use files::{FileList, FileVersion, RestoreFilesRequest, SnapshotsAt};
@@ -73,6 +78,7 @@ pub use own_files::Rights;
 pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};
 pub use service::Service;
+pub use snapshots::{DeletionEstimate, LostIncrement, SnapshotPlace};
 pub use types::{
     Attempt, AttemptEnd, BackupDestination, BackupOptions, BackupProperties, BackupStatus, Condition, DestinationId,
     DestinationKind, DestinationProperties, DestinationState, DriveHealth, DriveProblem, DriveProblemCode,

@@ -122,6 +122,7 @@ mod tests {
             from: MadeBy::ThisMachine,
             pinned: false,
             left_over: false,
+            held: None,
             path: b"butterdock/home/home.20260101T000000Z".to_vec(),
             nested: None,
         }

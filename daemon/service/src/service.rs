@@ -13,12 +13,14 @@ use crate::blocking::{BlockingQueue, local};
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, ConfigFiles, VolumeRule, load, unread_file};
+use crate::deletion_orders::DeletionOrders;
 use crate::destination_list::DestinationList;
 use crate::device::{Devices, SystemDevices};
 use crate::drives::{AwaitedBackup, DriveId, DriveManager, PlugEvent, Plugged, Unbegun};
 use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
+use crate::renames::{Rename, Renames};
 use crate::supervisor::{Heartbeat, Supervisor};
 use crate::timetable::{self, Beginning};
 use crate::types::{Attempt, AttemptEnd, BackupOptions, BackupProperties, Error, ErrorCode, JobState, Trigger};
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) manager: DriveManager,
     destinations: DestinationList,
     pub(crate) clock: ClockKeeper,
+    pub(crate) deletions: DeletionOrders,
+    pub(crate) renames: Renames,
     hooks: Hooks,
     supervisor: Supervisor,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
@@ -106,6 +110,9 @@ impl Service {
         let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
         let mut history = open_history(&config, &clock).await?;
         let interrupted = history.interrupted();
+        let deletions = open_deletions(&config).await?;
+        let renames = open_renames(&config).await?;
+        let config = renames.enter(config);
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
@@ -127,6 +134,7 @@ impl Service {
             manager.recall_attempt(&drive, &backup, attempt);
         }
         manager.write_all_noted().await;
+        settle_renames(&renames, &config, (&jobs, &manager, &deletions)).await;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = MountedVolumes::of(&volumes);
@@ -144,6 +152,8 @@ impl Service {
             manager,
             destinations,
             clock,
+            deletions,
+            renames,
             hooks,
             supervisor,
             volumes,
@@ -164,6 +174,8 @@ impl Service {
         service.0.supervisor.start("follows plugs", |pulse| follow_plugs(plugs, plugged, pulse));
         let timed = service.clone();
         service.0.supervisor.start("follows the times of backups", |pulse| follow_times(timed, times, pulse));
+        let deletions = service.clone();
+        service.0.supervisor.start("follows deletions", |pulse| follow_deletions(deletions, pulse));
         let retries = service.clone();
         service.0.supervisor.start("follows sources", |heartbeat| follow_sources(retries, heartbeat));
         Ok(service)
@@ -251,6 +263,7 @@ impl Service {
         let text = |error: anyhow::Error| format!("the service keeps its current configuration: {error:#}");
         let loaded = local(move || load(&sources)).await;
         let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
+        let config = self.0.renames.enter(config);
         if config.state != current.state || config.run != current.run {
             tracing::warn!("another state or run directory needs a restart of the service");
         }
@@ -259,8 +272,9 @@ impl Service {
         let volume = |rule: &VolumeRule| same(rule).map_or_else(|| Volume::new(rule.clone()), Arc::clone);
         let configured: Vec<_> = config.volumes.iter().map(volume).collect();
         look_at_all(&configured).await;
-        // The jobs first: a caller that sees a new volume can have a job on it.
+        // The jobs first: a caller that sees a new volume can have a job on it. No job of a former name begins from now on.
         jobs.configured(&config).await;
+        settle_renames(&self.0.renames, &config, (jobs, manager, &self.0.deletions)).await;
         hooks.configured(config.drives.on_event.clone());
         manager.configured(&config);
         manager.set_volumes(&config).await;
@@ -274,6 +288,7 @@ impl Service {
     /// Ends every job and unmounts every drive that is not in use. Workers that hang are left to the end of the process.
     pub async fn stop(&self) {
         self.0.manager.keep_drives();
+        self.0.deletions.set_ending();
         self.0.jobs.stop().await;
         self.0.manager.stop().await;
     }
@@ -448,6 +463,23 @@ async fn follow_source_space(service: Service, mut pulse: Heartbeat) -> anyhow::
     }
 }
 
+/// Begins deletions again that the end of the service or an unplug interrupted.
+async fn follow_deletions(service: Service, mut pulse: Heartbeat) -> anyhow::Error {
+    let (mut drives, mut waiting) = (service.0.manager.reviewed(), service.0.deletions.changed());
+    loop {
+        pulse.during(service.begin_deletions()).await;
+        let next = async {
+            tokio::select! {
+                changed = drives.changed() => changed.is_ok(),
+                changed = waiting.changed() => changed.is_ok(),
+            }
+        };
+        if !pulse.during(next).await {
+            return anyhow!("its channel is closed");
+        }
+    }
+}
+
 /// Reads the clocks from time to time.
 async fn follow_clocks(clock: ClockKeeper, mut pulse: Heartbeat) -> anyhow::Error {
     let tick = async || {
@@ -467,6 +499,45 @@ async fn open_history(config: &Config, clock: &Clock) -> Result<History> {
     opened.with_context(|| {
         format!("cannot open the history in {shown}, which must be writable and of this service alone")
     })
+}
+
+async fn open_deletions(config: &Config) -> Result<DeletionOrders> {
+    let state = config.state.clone();
+    let shown = state.display().to_string();
+    let opened = local(move || DeletionOrders::open(&state)).await?;
+    opened.with_context(|| format!("cannot read the recorded deletions in {shown}, which must be writable"))
+}
+
+async fn open_renames(config: &Config) -> Result<Renames> {
+    let state = config.state.clone();
+    let shown = state.display().to_string();
+    let opened = local(move || Renames::open(&state)).await?;
+    opened.with_context(|| format!("cannot read the recorded renames in {shown}, which must be writable"))
+}
+
+/// Applies the renames that the configuration has made. Each can be done again; one that fails is tried again at the next start.
+async fn settle_renames(
+    renames: &Renames,
+    config: &Config,
+    (jobs, manager, deletions): (&Jobs, &DriveManager, &DeletionOrders),
+) {
+    for Rename { from, to } in renames.made(config) {
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!("the records of the backup \"{from}\" could not all be renamed to \"{to}\": {error}");
+        };
+        if let Err(error) = jobs.rename_backup(&from, &to).await {
+            failed(&error);
+        }
+        if let Err(error) = manager.rename_backup(&from, &to).await {
+            failed(&error);
+        }
+        let (orders, before, now) = (deletions.clone(), from.clone(), to.clone());
+        match local(move || orders.rename(&before, &now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failed(&error),
+            Err(lost) => failed(&lost),
+        }
+    }
 }
 
 async fn open_clock(config: &Config, clock: Clock) -> Result<ClockKeeper> {

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use butterdock_dbus::names::interface::BACKUP;
 use butterdock_dbus::path::{backup_path, destination_id};
-use butterdock_dbus::{Error, ErrorName, FileRow, FileVersionRow, Options, Problem, RunOptions, SnapshotRow};
-use butterdock_service::{BackupDestination, BackupProperties, DestinationId, PlacedProblem, SnapshotsAt};
+use butterdock_dbus::{
+    DeletionEstimate, Error, ErrorName, FileRow, FileVersionRow, Options, Problem, RunOptions, SnapshotRow,
+};
+use butterdock_service::{
+    BackupDestination, BackupProperties, DestinationId, PlacedProblem, SnapshotPlace, SnapshotsAt,
+};
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
@@ -17,6 +21,7 @@ use super::files::FilesCall;
 use super::mapping::{ForCaller as _, placed_problem};
 use super::object_publisher::PublishedObject;
 use super::server::BusServer;
+use super::snapshots::Snapshots;
 
 /// A backup on the bus.
 #[derive(Debug)]
@@ -72,6 +77,13 @@ impl PublishedObject for BackupObject {
 impl BackupObject {
     fn now(&self) -> watch::Ref<'_, BackupProperties> {
         self.backup.borrow()
+    }
+
+    /// The snapshots beside its source, for this method.
+    fn snapshots(&self, method: &'static str) -> Snapshots<'_> {
+        let name = self.now().name.clone();
+        let question = self.of_source(method);
+        Snapshots { server: &self.server, place: SnapshotPlace::Source(name), question }
     }
 
     /// A call that starts jobs on these destinations.
@@ -170,6 +182,45 @@ impl BackupObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         self.files("RestoreFiles", &options, &header).restore(snapshot, paths).await
+    }
+
+    #[zbus(out_args("estimate"))]
+    async fn estimate_deletion(
+        &self,
+        snapshots: Vec<String>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<DeletionEstimate, Error> {
+        self.snapshots("EstimateDeletion").estimate(&snapshots, &options, &header).await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn delete_snapshots(
+        &self,
+        snapshots: Vec<String>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.snapshots("DeleteSnapshots").delete(&snapshots, &options, &header).await
+    }
+
+    async fn hold_snapshot(
+        &self,
+        snapshot: String,
+        reason: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.snapshots("HoldSnapshot").hold(&snapshot, &reason, &options, &header).await
+    }
+
+    async fn release_snapshot(
+        &self,
+        snapshot: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.snapshots("ReleaseSnapshot").release(&snapshot, &options, &header).await
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use butterdock_dbus::names::interface::DESTINATION;
 use butterdock_dbus::path::{destination_path, drive_path};
 use butterdock_dbus::{
-    BackupOptions, Error, FileRow, FileVersionRow, Options, Problem, RestoreOptions, SnapshotRow, SnapshotsOfMachine,
-    UnpinOptions, no_options,
+    BackupOptions, DeletionEstimate, Error, FileRow, FileVersionRow, Options, Problem, RestoreOptions, SnapshotRow,
+    SnapshotsOfMachine, UnpinOptions, no_options,
 };
 use butterdock_service::drives::DriveId;
 use butterdock_service::jobs::JobHandle;
-use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service, SnapshotsAt};
+use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service, SnapshotPlace, SnapshotsAt};
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
@@ -20,6 +20,7 @@ use super::files::FilesCall;
 use super::mapping::{self, ForCaller as _, destination_kind, destination_state};
 use super::object_publisher::PublishedObject;
 use super::server::BusServer;
+use super::snapshots::Snapshots;
 
 /// A destination on the bus: on the object of an enrolled drive, or on its own.
 #[derive(Debug)]
@@ -99,6 +100,12 @@ impl DestinationObject {
     fn files<'c>(&'c self, method: &'static str, options: &'c Options, header: &'c Header<'c>) -> FilesCall<'c> {
         let at = SnapshotsAt::Destination(self.id());
         FilesCall { server: &self.server, at, question: self.question(method), options, header }
+    }
+
+    /// The snapshots on it, for this method.
+    fn snapshots(&self, method: &'static str) -> Snapshots<'_> {
+        let (place, question) = (SnapshotPlace::Destination(self.id()), self.question(method));
+        Snapshots { server: &self.server, place, question }
     }
 
     /// The path of an accepted job.
@@ -211,6 +218,45 @@ impl DestinationObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         self.files("RestoreFiles", &options, &header).restore(snapshot, paths).await
+    }
+
+    #[zbus(out_args("estimate"))]
+    async fn estimate_deletion(
+        &self,
+        snapshots: Vec<String>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<DeletionEstimate, Error> {
+        self.snapshots("EstimateDeletion").estimate(&snapshots, &options, &header).await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn delete_snapshots(
+        &self,
+        snapshots: Vec<String>,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.snapshots("DeleteSnapshots").delete(&snapshots, &options, &header).await
+    }
+
+    async fn hold_snapshot(
+        &self,
+        snapshot: String,
+        reason: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.snapshots("HoldSnapshot").hold(&snapshot, &reason, &options, &header).await
+    }
+
+    async fn release_snapshot(
+        &self,
+        snapshot: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.snapshots("ReleaseSnapshot").release(&snapshot, &options, &header).await
     }
 
     async fn forget(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use butterdock_dbus::{
     self as contract, Error, ErrorName, FileRow, FileVersionRow, FileVersionsOptions, ListFilesOptions,
     ListSnapshotsOptions, OpenFileOptions, Options, RestoreFilesOptions, SnapshotRow,
 };
-use butterdock_service::{Conflict, RestoreFilesRequest, Rights, SnapshotOnDrive, SnapshotsAt};
+use butterdock_service::{Conflict, RestoreFilesRequest, Rights, SnapshotOnDrive, SnapshotPlace, SnapshotsAt};
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath};
 
@@ -35,7 +35,11 @@ impl FilesCall<'_> {
             return Ok(snapshot_rows(service.list_own_snapshots(&self.at, &rights).await.for_caller()?));
         }
         self.server.authority.allow(self.header, &self.question.clone().with(self.options)).await?;
-        Ok(snapshot_rows(service.snapshots_at(&self.at).await.for_caller()?))
+        let place = match self.at {
+            SnapshotsAt::Destination(id) => SnapshotPlace::Destination(id),
+            SnapshotsAt::Source(backup) => SnapshotPlace::Source(backup),
+        };
+        Ok(snapshot_rows(service.list_snapshots_at(&place).await.for_caller()?))
     }
 
     /// `ListFiles`.

@@ -55,6 +55,8 @@ pub(super) const fn error_name(code: ErrorCode) -> contract::ErrorName {
         ErrorCode::Cancelled => contract::ErrorName::Cancelled,
         ErrorCode::NotAllowed => contract::ErrorName::NotAllowed,
         ErrorCode::StaleRevision => contract::ErrorName::StaleRevision,
+        ErrorCode::Held => contract::ErrorName::Held,
+        ErrorCode::Shared => contract::ErrorName::Shared,
         ErrorCode::Failed => contract::ErrorName::Failed,
     }
 }
@@ -69,6 +71,7 @@ pub(super) const fn job_kind(kind: JobKind) -> contract::JobKind {
         JobKind::Import => contract::JobKind::Import,
         JobKind::Read => contract::JobKind::Read,
         JobKind::RestoreFiles => contract::JobKind::RestoreFiles,
+        JobKind::Delete => contract::JobKind::Delete,
     }
 }
 
@@ -344,7 +347,7 @@ pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
     SnapshotRow {
         name: snapshot.name,
         uuid: text(snapshot.uuid.0),
-        created: snapshot.made.and_then(|time| u64::try_from(time).ok()?.checked_mul(1_000_000)),
+        created: snapshot.made.and_then(micros),
         backup: snapshot.backup,
         origin: origin.map(|origin| origin.to_string()),
         machine,
@@ -352,6 +355,9 @@ pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
         parent_uuid: snapshot.parent_uuid.map(|uuid| text(uuid.0)),
         pinned: Some(snapshot.pinned),
         left_over: Some(snapshot.left_over),
+        held: Some(snapshot.held.is_some()),
+        held_since: snapshot.held.as_ref().map(|hold| hold.since).filter(|since| *since > 0).and_then(micros),
+        held_reason: snapshot.held.map(|hold| hold.reason),
         path: Some(snapshot.path),
         run: snapshot.nested.as_ref().and_then(|nested| nested.run).map(|uuid| text(uuid.0)),
         nested_path: snapshot.nested.map(|nested| nested.path),
@@ -393,6 +399,11 @@ pub(super) fn file_version_row(version: FileVersion) -> contract::FileVersionRow
         size,
         modified,
     }
+}
+
+/// Seconds since 1970 as microseconds.
+fn micros(seconds: i64) -> Option<u64> {
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000)
 }
 
 pub(super) fn mount_row(place: Option<PathBuf>) -> MountRow {
@@ -456,7 +467,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [JobKind; 8] = [
+    const KINDS: [JobKind; 9] = [
         JobKind::Receive,
         JobKind::Backup,
         JobKind::Restore,
@@ -465,6 +476,7 @@ mod tests {
         JobKind::Import,
         JobKind::Read,
         JobKind::RestoreFiles,
+        JobKind::Delete,
     ];
     const STATES: [JobState; 6] = [
         JobState::Queued,

@@ -33,6 +33,7 @@ mod polkit;
 mod publisher;
 mod server;
 mod settings;
+mod snapshots;
 mod socket;
 mod systemd;
 mod volume;

@@ -14,8 +14,8 @@ use super::descriptors::{DescriptorError, one_directory, stream_and_directory, t
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
 use crate::backups::{
-    self, BackupDirectories, ESTIMATE_TIMEOUT, NestedSnapshot, NestedSubvolumes, Restore, SharedSnapshot, Task,
-    active_in, prune_source,
+    self, BackupDirectories, Deletion, ESTIMATE_TIMEOUT, Identity, NestedSnapshot, NestedSubvolumes, Restore,
+    SharedSnapshot, Task, active_in, prune_source,
 };
 use crate::files::FilesJob;
 use crate::streams::{self, Files, Import};
@@ -34,7 +34,9 @@ pub(crate) enum Job {
     /// Run a backup, with streams of this version.
     Backup { directories: BackupDirectories, task: Box<Task>, version: u32 },
     /// Prune the folder for snapshots beside the source.
-    Prune { folder: OwnedFd, task: Box<Task> },
+    Prune { folder: OwnedFd, top: Option<Arc<OwnedFd>>, task: Box<Task> },
+    /// Delete snapshots of the filesystem of `place`, or only measure them.
+    Delete { place: OwnedFd, top: Option<Arc<OwnedFd>>, snapshots: Vec<Identity>, measure: bool },
     /// Restore a snapshot into the destination, with a stream of this version.
     Restore {
         snapshot: OwnedFd,
@@ -110,7 +112,12 @@ impl Job {
                     version: send::version().min(NEWEST),
                 })
             }
-            Order::Prune(task) => Ok(Self::Prune { folder: one_directory(descriptors)?, task: Box::new(task) }),
+            Order::Prune(task) => {
+                Ok(Self::Prune { folder: one_directory(descriptors)?, top: None, task: Box::new(task) })
+            }
+            Order::Delete { snapshots, measure } => {
+                Ok(Self::Delete { place: one_directory(descriptors)?, top: None, snapshots, measure })
+            }
             Order::Restore { name, writer_threads, shared } => {
                 let [snapshot, folder, destination] = three_directories(descriptors)?;
                 // A confined worker cannot open them.
@@ -166,7 +173,8 @@ impl Job {
             Self::Backup { directories, task, version } => {
                 Self::Backup { directories: BackupDirectories { destination, top, ..directories }, task, version }
             }
-            Self::Prune { task, .. } => Self::Prune { folder: destination, task },
+            Self::Prune { task, .. } => Self::Prune { folder: destination, top, task },
+            Self::Delete { snapshots, measure, .. } => Self::Delete { place: destination, top, snapshots, measure },
             Self::Restore { snapshot, nested, options, version, shared, .. } => {
                 let options = Box::new(Options { top, ..*options });
                 Self::Restore { snapshot, nested, destination, options, version, shared }
@@ -199,6 +207,7 @@ impl Job {
                 Needs { from, ..writes(destination.as_fd()) }
             }
             Self::Prune { folder, .. } => writes(folder.as_fd()),
+            Self::Delete { place, .. } => writes(place.as_fd()),
             Self::Files(job) => {
                 let from = job.snapshots().into_iter().map(ReadFrom::Snapshot).collect();
                 Needs { destination: job.target(), filesystem: false, from, caller: job.caller() }
@@ -222,12 +231,22 @@ impl Job {
                 let error = back_up(directories, task, *version, control, reports);
                 Report::Ended { counts: control.progress().counts, error }
             }
-            Self::Prune { folder, task } => {
+            Self::Prune { folder, top, task } => {
+                let top = top.as_deref().map(std::os::fd::AsFd::as_fd);
                 let report = |event| reports.queue(Report::Backup(event));
-                if let Some(text) = prune_source(task, folder.as_fd(), &report) {
+                if let Some(text) = prune_source(task, folder.as_fd(), top, &report) {
                     reports.warning(&text);
                 }
                 Report::Ended { counts: Counts::default(), error: None }
+            }
+            Self::Delete { place, top, snapshots, measure } => {
+                let report = |event| reports.queue(Report::Deletion(event));
+                // Without the top each snapshot counts as held, unless its folder is this one.
+                let top = top.as_deref().unwrap_or(place).as_fd();
+                let deletion = Deletion { place: place.as_fd(), top, snapshots, control, report: &report };
+                let done = if *measure { deletion.measure() } else { deletion.run() };
+                let error = done.err().map(|error| WorkerError::of_backup(&error));
+                Report::Ended { counts: Counts::default(), error }
             }
             Self::Restore { snapshot, nested, destination, options, version, shared } => {
                 let report = |event| reports.queue(Report::Backup(event));

@@ -42,6 +42,6 @@ pub use priority::{IoPriority, Priority, raise_open_files};
 pub use protocol::Subject;
 pub use run::{Stop, run};
 pub use worker_error::{
-    UNCONFIRMED, public_of_backup, public_of_files, public_of_import, public_of_restore, public_of_transfer,
-    public_sentence,
+    UNCONFIRMED, public_of_backup, public_of_deletion, public_of_files, public_of_import, public_of_restore,
+    public_of_transfer, public_sentence,
 };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hex;
 use super::priority::Priority;
-use crate::backups::{BackupEvent, SharedSnapshot, Task};
+use crate::backups::{BackupEvent, DeletionEvent, Identity, SharedSnapshot, Task};
 use crate::{files, streams, verify};
 
 pub use crate::worker_error::WorkerError;
@@ -58,6 +58,13 @@ pub enum Order {
     Backup(Task),
     /// Prune the snapshots beside the source. Descriptor: the folder for its snapshots.
     Prune(Task),
+    /// Delete snapshots that a person chose, or only find out what that frees. Descriptor: a directory of their filesystem.
+    Delete {
+        /// Their uuids.
+        snapshots: Vec<Identity>,
+        /// Delete nothing.
+        measure: bool,
+    },
     /// Send a snapshot on a drive, with those of the subvolumes below its source, into a directory. Descriptors: the snapshot, the
     /// folder on the drive that has it, the directory.
     Restore {
@@ -145,6 +152,8 @@ pub enum Report {
     },
     /// An event of a backup.
     Backup(BackupEvent),
+    /// An event of a deletion.
+    Deletion(DeletionEvent),
     /// An event of a verification.
     Verify(verify::VerifyEvent),
     /// An event of an import or a list of stream files.
@@ -206,6 +215,8 @@ pub enum Subject {
     Stream,
     /// Snapshots that are sent or deleted.
     Snapshots,
+    /// Snapshots that a person deletes.
+    Deletion,
     /// A drive that is verified.
     Drive,
     /// Stream files.
@@ -222,6 +233,7 @@ impl Order {
         match self {
             Self::Receive { .. } => Subject::Stream,
             Self::Backup(_) | Self::Prune(_) | Self::Restore { .. } => Subject::Snapshots,
+            Self::Delete { .. } => Subject::Deletion,
             Self::Verify => Subject::Drive,
             Self::Import { .. } | Self::Streams => Subject::StreamFiles,
             Self::Files(order) if order.is_sweep() => Subject::Leftovers,
@@ -241,6 +253,7 @@ impl Subject {
                 matches!(self, Self::Stream | Self::Snapshots | Self::StreamFiles)
             }
             Report::Backup(_) => self == Self::Snapshots,
+            Report::Deletion(_) => self == Self::Deletion,
             Report::Verify(_) => self == Self::Drive,
             Report::Streams(_) => self == Self::StreamFiles,
             Report::Files(_) => self == Self::Files,
@@ -283,13 +296,16 @@ mod tests {
     fn orders_round_trip() {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
+        let snapshots = vec![Identity([0xff; 16]); crate::backups::MOST_DELETED];
+        let text = round_trip(&Order::Delete { snapshots, measure: true });
+        assert!(text.len() < MAX_MESSAGE - 1000, "{}", text.len());
         let import =
             Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, writer_threads: None };
         let time = crate::backups::TaskTime { stopped: true, settled_drive: u64::MAX, ..Default::default() };
-        let task = Task { protect: 7, time, ..Task::of(b"home", crate::backups::Identity([1; 16])) };
+        let task = Task { protect: 7, time, ..Task::of(b"home", Identity([1; 16])) };
         let caller = crate::caller::Caller { uid: 1000, groups: vec![4, 1000], source: b"/home".to_vec() };
         let list = files::FilesTask::List {
-            snapshot: crate::backups::Identity([3; 16]),
+            snapshot: Identity([3; 16]),
             path: files::FilePath(b"a\n\xff".to_vec()),
             after: Some(files::FilePath(b"b".to_vec())),
             limit: 7,
@@ -380,6 +396,9 @@ mod tests {
     fn reports_about_other_subjects_are_not_admitted() {
         let found = Report::Verify(verify::VerifyEvent::Total { bytes: 1 });
         let files = Report::Streams(streams::StreamFileEvent::Total { bytes: 1 });
+        let deleted = Report::Deletion(DeletionEvent::Total { bytes: 1 });
+        let deletion = Order::Delete { snapshots: Vec::new(), measure: false }.subject();
+        assert!(deletion.admits(&deleted) && !deletion.admits(&files) && !Order::Verify.subject().admits(&deleted));
         assert!(Order::Verify.subject().admits(&found) && Order::Streams.subject().admits(&files));
         assert!(!Order::Verify.subject().admits(&files) && !Order::Streams.subject().admits(&found));
         assert!(!Order::Sweep.subject().admits(&files));

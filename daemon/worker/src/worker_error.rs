@@ -190,6 +190,24 @@ fn at(command: Option<u64>, byte: Option<u64>) -> String {
     }
 }
 
+/// The sentence for all users about a failed deletion of snapshots.
+pub fn public_of_deletion(kind: ErrorKind) -> String {
+    let (what, next) = match kind {
+        ErrorKind::ReadOnly => ("the filesystem is read-only", "make it writable (dmesg has the reason)"),
+        ErrorKind::DeviceGone => ("the device does not respond", "check it and its cable (dmesg)"),
+        ErrorKind::NoSpace => ("the filesystem has no room for the change", "free some space on it"),
+        ErrorKind::Busy => ("another program uses the filesystem", "wait until a balance there has ended"),
+        ErrorKind::InvalidStream
+        | ErrorKind::TruncatedStream
+        | ErrorKind::UnsupportedStream
+        | ErrorKind::ParentMissing
+        | ErrorKind::Exists
+        | ErrorKind::Cancelled
+        | ErrorKind::Failed => ("the kernel refused it", "see dmesg and the journal"),
+    };
+    format!("a snapshot could not be deleted: {what}; {next}, then delete the rest again")
+}
+
 /// The sentence for an error after a subvolume got its name.
 pub const UNCONFIRMED: &str = "the subvolume has its name, but the drive did not confirm that it is complete; check the drive and \
                                its cable (dmesg), mount it again, and check with butterdock snapshots that the subvolume exists \

@@ -36,6 +36,8 @@ pub enum Action {
     Restore,
     /// List, read and restore the files in snapshots of this machine that the user may read; the kernel decides that.
     RestoreOwn,
+    /// Delete snapshots, hold them, and release them.
+    DeleteSnapshots,
     /// List the stream files on a drive and receive them into a volume.
     Import,
     /// Reload the configuration, trust the clock, accept another source for a backup, give up the snapshots that sources keep
@@ -195,6 +197,14 @@ pub const ACTIONS: &[ActionRow] = &[
         active: Allow::Yes,
     },
     ActionRow {
+        action: Action::DeleteSnapshots,
+        description: "Delete snapshots, or hold and release them",
+        message: "Authentication is required to delete, hold or release snapshots",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::AdminKeep,
+    },
+    ActionRow {
         action: Action::Import,
         description: "List the streams on a drive and receive them",
         message: "Authentication is required to import streams from the drive $(drive)",
@@ -233,6 +243,7 @@ impl Action {
             Self::Verify => "org.butterdock.Butterdock1.verify",
             Self::Restore => "org.butterdock.Butterdock1.restore",
             Self::RestoreOwn => "org.butterdock.Butterdock1.restore-own",
+            Self::DeleteSnapshots => "org.butterdock.Butterdock1.delete-snapshots",
             Self::Import => "org.butterdock.Butterdock1.import",
             Self::Manage => "org.butterdock.Butterdock1.manage",
         }

@@ -172,6 +172,12 @@ pub struct SnapshotRow {
     /// Whether this machine made it, but no configured backup prunes it: the backup is not configured any more, or has another
     /// source now.
     pub left_over: Option<bool>,
+    /// Whether a person holds it: no rule and no shortage of space deletes it.
+    pub held: Option<bool>,
+    /// The reason of the hold; empty without one.
+    pub held_reason: Option<String>,
+    /// Since when it is held, in microseconds since 1970. Missing if the hold cannot be read.
+    pub held_since: Option<u64>,
     /// Its path from the top of the destination: bytes.
     pub path: Option<Vec<u8>>,
     /// For the snapshot of a subvolume below a source: the path of the subvolume from the root of the source, as bytes.

@@ -11,6 +11,7 @@ mod damaged_enrolments;
 mod drives;
 mod files;
 mod full_drives;
+mod held_snapshots;
 mod hooks;
 mod import;
 mod journal;

@@ -10,10 +10,10 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
 use butterdock_dbus::{
-    BackupOptions, BackupRow, DriveHealth, EnrolEncryptedOptions, EnrolOptions, Error, ErrorName, HISTORY_PAGE,
-    HistoryEntry, ImportOptions, ListBackupsOptions, ListHistoryOptions, MountRow, Options, Problem, ProblemParams,
-    ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions, Settings, SnapshotRow,
-    SnapshotsOfMachine, StreamRow, SubvolumeRow, UnpinOptions, Warning, no_options,
+    BackupOptions, BackupRow, DeleteOptions, DeletionEstimate, DriveHealth, EnrolEncryptedOptions, EnrolOptions, Error,
+    ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions, ListBackupsOptions, ListHistoryOptions, MountRow, Options,
+    Problem, ProblemParams, ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions,
+    Settings, SnapshotRow, SnapshotsOfMachine, StreamRow, SubvolumeRow, UnpinOptions, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -42,6 +42,7 @@ const WITH_OPTIONS: &[&str] = &[
     "Run",
     "Restore",
     "Import",
+    "DeleteSnapshots",
 ];
 
 /// The volumes; an enrolled drive, and one that is away; one that is not enrolled, has no serial number and shares its label with
@@ -153,20 +154,7 @@ impl Service {
             (MANAGER, "ListHistory") => self.listed_history(call, &options),
             (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
             (MANAGER, "GetSettings") => answer(call, &(settings(), "1a2b")),
-            (MANAGER, "SetBackup") => {
-                let SetOptions { revision, create, .. } = SetOptions::from_options(&options)?;
-                let (name, _, _): (String, Options, Options) = given.deserialize().expect("as in the XML");
-                match (name.as_str(), create, revision.as_deref()) {
-                    ("home", Some(true), _) => Err(Error::new(ErrorName::Exists, "there is a backup \"home\" already")),
-                    (_, _, Some("old")) => Err(Error::new(ErrorName::StaleRevision, "the file was changed")),
-                    _ => {
-                        let english = "no enrolled drive is called \"Blue\"".to_owned();
-                        let params = ProblemParams::default();
-                        let warning = Problem { code: "destination-unknown".to_owned(), params, english };
-                        answer(call, &("3c4d", vec![warning]))
-                    }
-                }
-            }
+            (MANAGER, "SetBackup") => Self::set_backup(call, &options),
             (MANAGER, "RemoveBackup") => RemoveOptions::from_options(&options).and_then(|_| answer(call, &"5e6f")),
             (DESTINATION, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
             (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
@@ -216,7 +204,14 @@ impl Service {
                 let path = (object == "9a22").then(|| b"/media/anna/My disk\x1b[2J".to_vec());
                 answer(call, &vec![MountRow { path }])
             }
-            (DESTINATION, "ListSnapshots") => answer(call, &snapshots()),
+            (DESTINATION | BACKUP, "ListSnapshots") => answer(call, &snapshots()),
+            (DESTINATION | BACKUP, "EstimateDeletion") => {
+                let (uuids, _): (Vec<String>, Options) = given.deserialize().expect("as in the XML");
+                let bytes = Some(uuids.len() as u64 * (5 << 20));
+                answer(call, &DeletionEstimate { bytes, ..DeletionEstimate::default() })
+            }
+            (DESTINATION, "DeleteSnapshots") => self.deletion(call, object, &options).await,
+            (DESTINATION | BACKUP, "HoldSnapshot" | "ReleaseSnapshot") => answer(call, &()),
             (DRIVE, "ListStreams") => {
                 let name = b"mon\x1b[2J\xff.send".to_vec();
                 answer(call, &vec![StreamRow { name, size: 7, subvolume: b"mon".to_vec(), ..StreamRow::default() }])
@@ -234,6 +229,30 @@ impl Service {
             (JOB, "Cancel") => self.cancel(path, call).await,
             (JOB, "GetErrorDetails") => self.details(path, call).await,
             (interface, member) => panic!("no answer to {interface}.{member}"),
+        }
+    }
+
+    async fn deletion(self: &Arc<Self>, call: &Message, object: &str, options: &Options) -> Answer {
+        let force = DeleteOptions::from_options(options)?.force;
+        let (uuids, _): (Vec<String>, Options) = call.body().deserialize().expect("as in the XML");
+        if !force && uuids.iter().any(|uuid| uuid.starts_with("bb")) {
+            return Err(Error::new(ErrorName::Held, "the snapshot is held; release it first"));
+        }
+        self.on_drive(call, object, "delete", "", Vec::new()).await
+    }
+
+    fn set_backup(call: &Message, options: &Options) -> Answer {
+        let SetOptions { revision, create, .. } = SetOptions::from_options(options)?;
+        let (name, _, _): (String, Options, Options) = call.body().deserialize().expect("as in the XML");
+        match (name.as_str(), create, revision.as_deref()) {
+            ("home", Some(true), _) => Err(Error::new(ErrorName::Exists, "there is a backup \"home\" already")),
+            (_, _, Some("old")) => Err(Error::new(ErrorName::StaleRevision, "the file was changed")),
+            _ => {
+                let english = "no enrolled drive is called \"Blue\"".to_owned();
+                let params = ProblemParams::default();
+                let warning = Problem { code: "destination-unknown".to_owned(), params, english };
+                answer(call, &("3c4d", vec![warning]))
+            }
         }
     }
 
@@ -371,6 +390,9 @@ fn snapshots() -> Vec<SnapshotRow> {
     let others = SnapshotRow {
         origin: Some("other-machine".to_owned()),
         machine: Some("1a2b3c4d-0000-8000-8000-000000000000".to_owned()),
+        held: Some(true),
+        held_reason: Some("before the move".to_owned()),
+        held_since: Some(STARTED),
         ..row("monday", "bb11", false)
     };
     vec![ours, row("monday", "aa11", false), others]

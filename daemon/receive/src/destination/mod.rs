@@ -2,13 +2,14 @@
 //!
 //! A subvolume is created under a hidden name ([`hidden`]): in the staging directory ([`staging`]), or in the destination
 //! itself where only root can enter that ([`access`]). It begins as a snapshot of its parent if it has one ([`parents`],
-//! [`candidate`]). Others may get a place in it ([`nested`]). It is published when it is durable and the filesystem lost nothing ([`health`]), with a record beside it
-//! ([`record`]). The next run sweeps what a crashed run left here ([`Destination::sweep`]).
+//! [`candidate`]). Others may get a place in it ([`nested`]). It is published when it is durable and the filesystem lost nothing
+//! ([`health`]), with a record beside it ([`record`]), where a person can put a hold on it ([`hold`]). The next run sweeps what a crashed run left here ([`Destination::sweep`]).
 
 mod access;
 mod candidate;
 mod health;
 mod hidden;
+mod hold;
 mod nested;
 mod parents;
 mod record;
@@ -29,6 +30,7 @@ pub use access::can_others_reach;
 pub(crate) use health::{Health, check_extents};
 pub use hidden::with_workspace;
 pub(crate) use hidden::{HiddenSubvolume, PublishedState, publish};
+pub use hold::{Hold, Holds, LONGEST_REASON};
 pub use nested::NestedSubvolume;
 pub(crate) use parents::Parents;
 pub use record::{LONGEST_BACKUP, LONGEST_NESTED, NestedOrigin, Origin, Record, SubvolumeState};

@@ -156,14 +156,7 @@ impl Record {
         }
         let text = serde_json::to_vec(&Stored::from(self)).map_err(|_error| Error::new(Cause::Value("a record")))?;
         let records = Staging::open_or_make(directory)?.make_records()?;
-        let (name, temporary) = (name_of(self.state.uuid)?, temporary_of(self.state.uuid)?);
-        let writing = doing("write the record of the subvolume");
-        let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-        let file = file::openat_new(&records, &temporary, how, Mode::S_IRUSR | Mode::S_IWUSR).map_err(&writing)?;
-        file::write_at(&file, 0, &[IoSlice::new(&text)]).map_err(&writing)?;
-        file::sync(&file).map_err(&writing)?;
-        names::rename(&records, &temporary, &records, &name).map_err(&writing)?;
-        file::sync(&records).map_err(&writing)
+        write_named(&records, self.state.uuid, &text)
     }
 
     /// Removes the record of the subvolume `uuid` from `directory`, if there is one.
@@ -214,26 +207,52 @@ fn records(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-fn read_named(records: &OwnedFd, name: &CStr) -> Result<Option<Record>, Error> {
+/// Writes the file that is named by a uuid. When this returns, it is on the device.
+pub(super) fn write_named(records: &OwnedFd, uuid: [u8; 16], text: &[u8]) -> Result<(), Error> {
+    let (name, temporary) = (name_of(uuid)?, temporary_of(uuid)?);
+    let writing = doing("write the record of the subvolume");
+    let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+    let file = file::openat_new(records, &temporary, how, Mode::S_IRUSR | Mode::S_IWUSR).map_err(&writing)?;
+    file::write_at(&file, 0, &[IoSlice::new(text)]).map_err(&writing)?;
+    file::sync(&file).map_err(&writing)?;
+    names::rename(records, &temporary, records, &name).map_err(&writing)?;
+    file::sync(records).map_err(&writing)
+}
+
+/// The content of a file of root's with this name; none if there is no such file.
+///
+/// # Errors
+/// [`Cause::Record`] for another kind of file, a file of another user, or one longer than a record; [`Cause::Call`].
+pub(super) fn content_of(records: &OwnedFd, name: &CStr) -> Result<Option<Vec<u8>>, Error> {
     let reading = doing("read the record of a subvolume");
     let fd = match file::openat_new(records, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty()) {
         Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(None),
         opened => opened.map_err(&reading)?,
     };
-    let damaged = || Error::new(Cause::Record(name.to_bytes().to_vec()));
     let stat = file::stat(&fd).map_err(&reading)?;
     if !stat.is_file() || stat.uid != 0 || stat.size > LONGEST {
-        return Err(damaged());
+        return Err(damaged(name));
     }
     let mut text = Vec::new();
     File::from(fd).take(LONGEST).read_to_end(&mut text).map_err(|error| Error::new(Cause::Read(error)))?;
+    Ok(Some(text))
+}
+
+/// The error for a file that is no record.
+pub(super) fn damaged(name: &CStr) -> Error {
+    Error::new(Cause::Record(name.to_bytes().to_vec()))
+}
+
+fn read_named(records: &OwnedFd, name: &CStr) -> Result<Option<Record>, Error> {
+    let Some(text) = content_of(records, name)? else { return Ok(None) };
+    let damaged = || damaged(name);
     let stored: Stored = serde_json::from_slice(&text).map_err(|_error| damaged())?;
     let record = Record::try_from(stored).map_err(|()| damaged())?;
     // butterdock writes a record under no other name.
     if uuid_of(name.to_bytes()) == Some(record.state.uuid) { Ok(Some(record)) } else { Err(damaged()) }
 }
 
-fn remove_named(records: impl AsFd, name: &CStr) -> Result<(), Error> {
+pub(super) fn remove_named(records: impl AsFd, name: &CStr) -> Result<(), Error> {
     match names::unlink(records, name) {
         Err(Fault { errno: Errno::ENOENT, .. }) => Ok(()),
         other => other.map_err(doing("remove the record of a subvolume")),
@@ -253,7 +272,7 @@ struct Stored {
 
 const VERSION: u32 = 1;
 /// The longest record, in bytes: JSON may take six bytes for one byte of a backup's name, and two for one of a path.
-const LONGEST: u64 = 12 << 10;
+pub(super) const LONGEST: u64 = 12 << 10;
 
 impl From<&Record> for Stored {
     fn from(record: &Record) -> Self {
@@ -271,11 +290,11 @@ impl TryFrom<Stored> for Record {
     }
 }
 
-fn name_of(uuid: [u8; 16]) -> Result<CString, Error> {
+pub(super) fn name_of(uuid: [u8; 16]) -> Result<CString, Error> {
     CString::new(hex::digits(&uuid)).map_err(|_nul| Error::new(Cause::Value("a uuid")))
 }
 
-fn temporary_of(uuid: [u8; 16]) -> Result<CString, Error> {
+pub(super) fn temporary_of(uuid: [u8; 16]) -> Result<CString, Error> {
     CString::new(format!("{}.new", hex::digits(&uuid))).map_err(|_nul| Error::new(Cause::Value("a uuid")))
 }
 
@@ -284,17 +303,17 @@ fn uuid_of(name: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// The sixteen bytes of a uuid as lower-case hexadecimal digits, for `#[serde(with = …)]`.
-mod hex {
+pub(super) mod hex {
     use std::borrow::Cow;
 
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(uuid: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::destination) fn serialize<S: Serializer>(uuid: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&digits(uuid))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
+    pub(in crate::destination) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
         let text = Cow::<'de, str>::deserialize(from)?;
         read(&text).ok_or_else(|| D::Error::custom("not the 32 hexadecimal digits of a uuid"))
     }

@@ -1,12 +1,13 @@
 //! The staging directory: `.butterdock-staging` in a destination, which only root can enter.
 //!
-//! It holds the records of received subvolumes, and subvolumes while they are received. It stays for the next run.
+//! It has the records of received subvolumes, the holds of snapshots ([`Hold`](super::Hold)), and subvolumes while they are
+//! received. It stays for the next run.
 //!
 //! The owner of the destination may rename it, or create another file with its name, so each opening checks it. That root
 //! wrote its content does not prove that butterdock did: a stream may have a directory of this name, owned by root and with
 //! mode 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named by the
 //! uuid of the subvolume that has the staging directory. The kernel chooses that uuid when the subvolume is created, so
-//! neither a stream nor a copy can have it.
+//! neither a stream nor a copy can have it. The same applies to the holds.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +21,7 @@ use crate::error::{Cause, Error, doing};
 pub const STAGING: &CStr = c".butterdock-staging";
 
 const RECORDS: &CStr = c"records";
+const HOLDS: &CStr = c"holds";
 const PRIVATE: u32 = 0o700;
 /// The permissions of the group and of others.
 const OTHERS: u32 = 0o077;
@@ -55,8 +57,7 @@ impl Staging {
     /// # Errors
     /// As for [`Self::open_or_make`].
     pub fn make_records(&self) -> Result<OwnedFd, Error> {
-        let records = open_or_make(self.fd.as_fd(), RECORDS)?;
-        open_or_make(records.as_fd(), &self.subvolume_uuid()?)
+        self.make(RECORDS)
     }
 
     /// Opens the directory of the records; none if this subvolume has no records.
@@ -64,8 +65,27 @@ impl Staging {
     /// # Errors
     /// As for [`Self::open_existing`].
     pub fn records(&self) -> Result<Option<OwnedFd>, Error> {
-        match open_existing(self.fd.as_fd(), RECORDS)? {
-            Some(records) => open_existing(records.as_fd(), &self.subvolume_uuid()?),
+        self.existing(RECORDS)
+    }
+
+    /// The same for the directory of the holds, which is created.
+    pub(super) fn make_holds(&self) -> Result<OwnedFd, Error> {
+        self.make(HOLDS)
+    }
+
+    /// The same for the directory of the holds, if it exists.
+    pub(super) fn holds(&self) -> Result<Option<OwnedFd>, Error> {
+        self.existing(HOLDS)
+    }
+
+    fn make(&self, name: &CStr) -> Result<OwnedFd, Error> {
+        let all = open_or_make(self.fd.as_fd(), name)?;
+        open_or_make(all.as_fd(), &self.subvolume_uuid()?)
+    }
+
+    fn existing(&self, name: &CStr) -> Result<Option<OwnedFd>, Error> {
+        match open_existing(self.fd.as_fd(), name)? {
+            Some(all) => open_existing(all.as_fd(), &self.subvolume_uuid()?),
             None => Ok(None),
         }
     }

@@ -43,6 +43,8 @@ pub(super) struct Backup {
 pub struct BackupRule {
     /// Its unique name, with which the names of its snapshots begin.
     pub name: BackupName,
+    /// The names that it had before, from the service's record: its snapshots may still have them.
+    pub former: Vec<String>,
     /// The subvolume; absolute.
     pub source: PathBuf,
     /// The folder for its snapshots, on the same filesystem; created if missing.
@@ -141,6 +143,7 @@ impl Backup {
             keep_shared_for: keep_shared_for.map_or(HALF_A_YEAR, |keep| keep.0),
             source_reserve,
             keep: keep.keep(),
+            former: Vec::new(),
             name,
             source,
             drives: to.0,

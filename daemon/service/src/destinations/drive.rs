@@ -45,8 +45,8 @@ impl Destination for DriveDestination {
     }
 
     fn receive(&mut self, backup: &BackupFolder<'_>) -> Result<(), String> {
-        let BackupFolder { path, backup, machine, is_remembered } = *backup;
-        let path = choose_folder(self.top.as_fd(), path, backup, machine, is_remembered).map_err(|fault| {
+        let BackupFolder { path, backup, former, machine, is_remembered } = *backup;
+        let path = choose_folder(self.top.as_fd(), path, backup, machine, former, is_remembered).map_err(|fault| {
             format!("cannot list the snapshots on the drive: {fault}; check the drive and its cable (dmesg)")
         })?;
         let folder = make_beneath(self.top.as_fd(), &path).map_err(|error| {

@@ -8,6 +8,7 @@
 //! estimate, transfers, and deletes what the retention rule does not keep.
 
 mod drive;
+mod source_folder;
 mod volume;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::types::Error;
 use crate::worker::{Order, WorkerFds};
 
 pub(crate) use drive::{DriveDestination, DriveRecords};
+pub(crate) use source_folder::SourceFolder;
 pub(crate) use volume::VolumeDestination;
 
 /// An open place that receives subvolumes. Each method blocks while its filesystem does: call it on a thread of its own.
@@ -81,6 +83,8 @@ pub(crate) struct BackupFolder<'b> {
     /// As configured.
     pub(crate) path: &'b Path,
     pub(crate) backup: &'b str,
+    /// The names that the backup had before.
+    pub(crate) former: &'b [String],
     /// This machine: the folder of another is not used.
     pub(crate) machine: Identity,
     /// Whether this machine has made the backup there before.

@@ -19,7 +19,7 @@ fn both(folder: &Path) -> [Box<dyn Destination>; 2] {
 }
 
 fn backup(path: &Path) -> BackupFolder<'_> {
-    BackupFolder { path, backup: "home", machine: Identity([5; 16]), is_remembered: true }
+    BackupFolder { path, backup: "home", former: &[], machine: Identity([5; 16]), is_remembered: true }
 }
 
 fn inode(directory: impl AsFd) -> u64 {
@@ -82,7 +82,7 @@ fn privileged_the_snapshots_on_a_destination_are_listed() {
     butterdock_fixtures::snapshot::create(&volume.join("source")).expect("a subvolume");
     butterdock_fixtures::snapshot::freeze(&volume.join("source"), &volume.join("snapshot")).expect("a snapshot");
     let remembered =
-        Backups { machine: Identity([5; 16]), known: Vec::new(), marks: Vec::new(), configured: Vec::new() };
+        Backups { machine: Identity([5; 16]), known: vec![], marks: vec![], configured: vec![], former: vec![] };
     for destination in both(&volume.join(".")) {
         let names: Vec<_> =
             destination.list(&remembered).expect("listed").into_iter().map(|snapshot| snapshot.name).collect();

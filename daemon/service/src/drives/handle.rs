@@ -249,15 +249,20 @@ impl DriveManager {
         let machine = self.machine();
         let table = self.lock();
         let configured = table.config.backups.iter().map(|rule| rule.name.as_str().to_owned()).collect();
+        let renamed = |rule: &BackupRule| {
+            let now = rule.name.as_str().to_owned();
+            rule.former.iter().map(|former| (former.clone(), now.clone())).collect::<Vec<_>>()
+        };
+        let former = table.config.backups.iter().flat_map(renamed).collect();
         let Some(enrolment) = table.enrolment(id) else {
-            return Backups { machine, known: Vec::new(), marks: Vec::new(), configured };
+            return Backups { machine, known: Vec::new(), marks: Vec::new(), configured, former };
         };
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
         let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
         let known: Vec<(String, SharedRecord)> = known.collect();
         let needed = known.iter().filter(|(name, _)| kept_shared::is_needed_on(&table, enrolment, name));
         let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
-        Backups { machine, known, marks, configured }
+        Backups { machine, known, marks, configured, former }
     }
 
     /// Makes it safe to unplug: ends listings and estimates on it, then unmounts it, locks it and switches it off. Answers with

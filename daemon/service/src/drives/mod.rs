@@ -26,6 +26,7 @@
 mod awaited;
 mod container;
 mod damage;
+mod deleted;
 mod drive_lock;
 mod due;
 mod enrolling;
@@ -45,6 +46,7 @@ mod overdue;
 mod problem;
 mod records;
 mod release;
+mod renamed;
 mod replaced;
 mod reservation;
 mod review;
@@ -65,6 +67,7 @@ use crate::types::DestinationId;
 
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
+pub(crate) use deleted::{DeletedOn, LostParent};
 pub(crate) use due::DueNow;
 pub use handle::DriveManager;
 pub(crate) use kept_shared::NeedingDrive;

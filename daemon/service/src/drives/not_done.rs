@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::handle::DriveManager;
+use super::renamed::move_key;
 use super::{DriveId, rows};
 use crate::enrolment::Enrolment;
 use crate::hooks::{Event, Kind};
@@ -33,6 +34,11 @@ impl NotDone {
         if let Some(backups) = self.0.get_mut(&drive) {
             backups.remove(backup);
         }
+    }
+
+    /// A backup has another name.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        self.0.values_mut().for_each(|backups| move_key(backups, from, to));
     }
 
     /// The drive is no longer enrolled.

@@ -79,6 +79,7 @@ mod tests {
             from,
             pinned: false,
             left_over: false,
+            held: None,
             path,
             nested: None,
         }

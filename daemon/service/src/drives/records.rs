@@ -208,7 +208,7 @@ impl DriveManager {
     }
 }
 
-fn value(known: &impl serde::Serialize) -> Result<serde_json::Value, Error> {
+pub(super) fn value(known: &impl serde::Serialize) -> Result<serde_json::Value, Error> {
     serde_json::to_value(known).map_err(|error| failed(error.to_string()))
 }
 

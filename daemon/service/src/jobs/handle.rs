@@ -15,6 +15,7 @@ use super::queue::JobTarget;
 use super::record::Record;
 use super::report;
 use super::runner::RunnerEvent;
+use crate::blocking::local;
 use crate::config::{Config, VolumeName};
 use crate::source_locks::SourceLocks;
 use crate::types::{Error, ErrorCode, JobState, Trigger};
@@ -95,6 +96,34 @@ impl Jobs {
     /// A page of the jobs that ended, the newest first.
     pub fn history_page(&self, query: &HistoryQuery) -> Vec<Record> {
         query.page(self.writer.ended())
+    }
+
+    /// Whether a backup of this name has an unfinished job.
+    pub(crate) fn is_unfinished(&self, backup: &str) -> bool {
+        let is_it = |handle: &JobHandle| {
+            let job = handle.job.borrow();
+            !job.has_ended() && job.about.backup.as_deref() == Some(backup)
+        };
+        self.live().iter().any(is_it)
+    }
+
+    /// Whether something is recorded of the source of a backup of this name. Blocks.
+    pub(crate) fn has_source_of(&self, backup: &str) -> bool {
+        self.queries.sources.has(backup)
+    }
+
+    /// What is recorded of a backup is that of another name from now on. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// A record cannot be renamed; the next start tries again.
+    pub(crate) async fn rename_backup(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.writer.rename(from, to);
+        let (queries, from, to) = (self.queries.clone(), from.to_owned(), to.to_owned());
+        let renamed = local(move || {
+            queries.sources.rename(&from, &to)?;
+            queries.retention.seen.rename(&from, &to)
+        });
+        renamed.await.unwrap_or_else(|lost| Err(std::io::Error::other(lost)))
     }
 
     /// Sets the present mounts.

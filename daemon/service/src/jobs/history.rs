@@ -84,6 +84,18 @@ impl History {
         Ok(())
     }
 
+    /// A backup has another name: so have its jobs.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        for (_, id) in &self.ended {
+            if let Some(mut record) = read(&self.file(*id))
+                && record.rename(from, to)
+            {
+                durable::write(&self.file(*id), &serde_json::to_vec(&record)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The jobs that had ended when it was opened, the newest first; once.
     pub(super) fn recalled(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.recalled)

@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 enum Ask {
     Write(Box<Record>),
     Keep(usize),
+    /// The first name of a backup becomes the second.
+    Rename(String, String),
     /// Answered when everything before it is on disk.
     Settle(oneshot::Sender<()>),
 }
@@ -67,6 +69,13 @@ impl HistoryWriter {
         self.ended.list()
     }
 
+    /// A backup has another name: so have its jobs.
+    pub(super) fn rename(&self, from: &str, to: &str) {
+        if self.ended.rename(from, to) {
+            self.ask(Ask::Rename(from.to_owned(), to.to_owned()));
+        }
+    }
+
     /// Returns when everything is on disk.
     pub(super) async fn settle(&self) {
         let (reply, answer) = oneshot::channel();
@@ -105,6 +114,11 @@ fn answer(history: &mut History, ask: Ask) {
             }
         }
         Ask::Keep(keep) => history.keep(keep),
+        Ask::Rename(from, to) => {
+            if let Err(error) = history.rename(&from, &to) {
+                tracing::warn!("cannot write the new name of a backup into its history: {error}");
+            }
+        }
         // The caller may have disconnected.
         Ask::Settle(reply) => drop(reply.send(())),
     }
@@ -138,6 +152,12 @@ impl HistoryCache {
         let mut kept = self.lock();
         kept.records.push_back(Record { details: None, ..record });
         kept.prune();
+    }
+
+    /// A backup has another name. Returns whether it has jobs.
+    pub(super) fn rename(&self, from: &str, to: &str) -> bool {
+        let renamed = |record: &mut Record| record.rename(from, to);
+        self.lock().records.iter_mut().map(renamed).filter(|renamed| *renamed).count() > 0
     }
 
     /// Sets the number of records to keep.

@@ -95,9 +95,12 @@ impl About {
             DestinationKind::Volume => DestinationId(drive.label.clone()),
         };
         match self.kind {
-            JobKind::Backup | JobKind::Restore | JobKind::Verify | JobKind::Read | JobKind::RestoreFiles => {
-                Some((id, drive.kind))
-            }
+            JobKind::Backup
+            | JobKind::Restore
+            | JobKind::Verify
+            | JobKind::Delete
+            | JobKind::Read
+            | JobKind::RestoreFiles => Some((id, drive.kind)),
             JobKind::Receive | JobKind::Remove | JobKind::Import => None,
         }
     }

@@ -28,6 +28,7 @@ mod report;
 mod retention;
 mod runner;
 mod scheduler;
+mod snapshots;
 mod source_check;
 mod source_space;
 mod source_store;
@@ -40,14 +41,16 @@ pub(crate) use history::History;
 pub use history_query::HistoryQuery;
 pub use job::{About, AboutDrive, Job, JobError, Total};
 pub(crate) use kinds::{
-    BackupJob, DriveFiles, FilesWork, IntoVolumeJob, ON_SYSTEM, ReceiveJob, RemoveJob, RestoredSnapshot, SourceFiles,
-    StreamFiles, Target, VerifyJob, no_such_volume,
+    BackupJob, Chosen, DeleteBesideSource, DeleteJob, DriveFiles, FilesWork, IntoVolumeJob, ON_SYSTEM, ReceiveJob,
+    Refusal, RemoveJob, RestoredSnapshot, SourceFiles, StreamFiles, Target, VerifyJob, no_such_volume, refusal_of_run,
+    runs,
 };
 pub(crate) use kinds::{on_source, open_snapshots_folder};
 pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;
+pub(crate) use snapshots::{Measured, held};
 pub(crate) use source_space::{HeldSpace, SourceSpace};
 #[cfg(test)]
 pub(crate) use source_store::Look;

@@ -105,6 +105,15 @@ impl Record {
         }
     }
 
+    /// If it is a job of the backup `from`, it is one of `to` from now on. Returns whether it is.
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> bool {
+        let is_of_it = self.backup.as_deref() == Some(from);
+        if is_of_it {
+            self.backup = Some(to.to_owned());
+        }
+        is_of_it
+    }
+
     /// The kind of its error; `Failed` if it has none, or one that this version does not know.
     pub(crate) fn error_code(&self) -> ErrorCode {
         let is_it = |code: &ErrorCode| self.error_name.as_ref().is_some_and(|name| *name == name_of(*code));

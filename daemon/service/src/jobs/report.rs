@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::job::Event;
 use super::job::{Job, JobError, Total};
-use crate::backups::{BackupEvent, from_future, nested_in_run, nested_restored};
+use crate::backups::{BackupEvent, DeletionEvent, from_future, nested_in_run, nested_restored};
 use crate::worker::Report;
 use butterdock_worker::files::FileEvent;
 use butterdock_worker::{streams, verify};
@@ -51,6 +51,7 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64)
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
         Report::Backup(event) => backup(job, event),
         Report::Streams(event) => imported(job, event),
+        Report::Deletion(event) => deleted(job, pace, event, now),
         Report::Verify(event) => verified(job, pace, event, now),
         Report::Unapplied { inodes, flags, compressions } => {
             let more = Unapplied { inodes: *inodes, flags: *flags, compressions: *compressions };
@@ -172,6 +173,15 @@ fn imported(job: &mut Job, event: &streams::StreamFileEvent) -> bool {
             say(job, format!("the volume has {known} of {files} files already"))
         }
         streams::StreamFileEvent::File(_) => false,
+    }
+}
+
+/// Applies the reports of a deletion.
+fn deleted(job: &mut Job, pace: &mut Pace, event: &DeletionEvent, now: u64) -> bool {
+    match event {
+        DeletionEvent::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
+        DeletionEvent::Freed { bytes } => progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() }, now),
+        DeletionEvent::Size { .. } | DeletionEvent::Deleted { .. } | DeletionEvent::Kept { .. } => false,
     }
 }
 

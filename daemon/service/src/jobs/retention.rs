@@ -21,7 +21,7 @@ use crate::durable::{self, Loaded};
 #[derive(Debug, Clone)]
 pub(super) struct Retention {
     pub(super) clock: ClockKeeper,
-    seen: SeenStore,
+    pub(super) seen: SeenStore,
 }
 
 /// The two filesystems of a backup.
@@ -145,6 +145,23 @@ impl SeenStore {
         durable::write(&file, &serde_json::to_vec(&after)?)?;
         for folder in [Some(self.folder.as_path()), file.parent()].into_iter().flatten() {
             bound(folder, &file)?;
+        }
+        Ok(())
+    }
+
+    /// What is recorded of a backup, on all filesystems, is that of another name from now on.
+    ///
+    /// # Errors
+    /// A record cannot be renamed.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let filesystems = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            filesystems => filesystems?,
+        };
+        for filesystem in filesystems {
+            let folder = filesystem?.path();
+            durable::rename(&folder.join(from), &folder.join(to))?;
         }
         Ok(())
     }

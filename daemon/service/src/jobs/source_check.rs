@@ -101,6 +101,7 @@ impl Jobs {
         let Some(alone) = share.release() else { return };
         let sides = Sides::of_source(&folder);
         let task = Task::pruning(name.as_bytes(), manager.machine(), source);
+        let task = Task { former: rule.former.clone(), ..task };
         let task = Task { pins: manager.pins(name), given_up: manager.given_up(name), measure: true, ..task };
         let (time, _) = self.queries.retention.time(&rule, sides).await;
         let task = Task { time, keep: rule.keep, protect: rule.protect.as_secs(), source_pruning, ..task };

@@ -126,6 +126,21 @@ impl SourceStore {
         durable::write(&self.file(rule), &serde_json::to_vec(&known)?)
     }
 
+    /// Whether a source is recorded of a backup of this name.
+    pub(super) fn has(&self, backup: &str) -> bool {
+        self.folder.join(backup).exists()
+    }
+
+    /// What is recorded of a backup is that of another name from now on.
+    ///
+    /// # Errors
+    /// The record cannot be renamed; it stays.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.spaces.forget(from);
+        durable::rename(&self.folder.join(from), &self.folder.join(to))
+    }
+
     fn file(&self, rule: &BackupRule) -> PathBuf {
         self.folder.join(rule.name.as_str())
     }
@@ -141,6 +156,7 @@ mod tests {
     fn rule(name: &str) -> BackupRule {
         BackupRule {
             name: name.to_owned().try_into().expect("a name"),
+            former: Vec::new(),
             source: format!("/{name}").into(),
             snapshots: format!("/{name}/.butterdock").into(),
             drives: vec!["blue".to_owned()],

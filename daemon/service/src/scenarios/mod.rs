@@ -13,6 +13,7 @@ mod not_done;
 mod plugs;
 mod random;
 mod releases;
+mod renames;
 mod service;
 mod sources;
 mod timetable;
@@ -100,6 +101,7 @@ fn folder() -> Arc<TempDir> {
 fn rule(name: &str, drives: &[&str]) -> BackupRule {
     BackupRule {
         name: name.to_owned().try_into().expect("a name"),
+        former: Vec::new(),
         source: format!("/{name}").into(),
         snapshots: format!("/{name}/.butterdock").into(),
         drives: drives.iter().map(|&drive| drive.to_owned()).collect(),
@@ -432,6 +434,7 @@ impl Player {
             | Order::Files(_)
             | Order::Receive { .. }
             | Order::Prune(_)
+            | Order::Delete { .. }
             | Order::Restore { .. }
             | Order::Import { .. }
             | Order::Streams

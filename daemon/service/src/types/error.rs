@@ -37,17 +37,21 @@ pub enum ErrorCode {
     DeviceGone,
     /// Cancelled by a user or by the end of the service.
     Cancelled,
-    /// A setting that only the file may change.
+    /// The service does not do this, for example change what only the file may; the message says how it is done.
     NotAllowed,
     /// The settings were changed since they were read.
     StaleRevision,
+    /// A person holds the snapshot.
+    Held,
+    /// The snapshot is the parent of the next increment.
+    Shared,
     /// Anything else; the message says what.
     Failed,
 }
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Busy,
         Self::NotFound,
         Self::Exists,
@@ -64,6 +68,8 @@ impl ErrorCode {
         Self::Cancelled,
         Self::NotAllowed,
         Self::StaleRevision,
+        Self::Held,
+        Self::Shared,
         Self::Failed,
     ];
 
@@ -86,6 +92,8 @@ impl ErrorCode {
             Self::Cancelled => "Cancelled",
             Self::NotAllowed => "NotAllowed",
             Self::StaleRevision => "StaleRevision",
+            Self::Held => "Held",
+            Self::Shared => "Shared",
             Self::Failed => "Failed",
         }
     }

@@ -102,6 +102,8 @@ pub enum JobKind {
     Read,
     /// It restores files from a snapshot.
     RestoreFiles,
+    /// It deletes snapshots that a person chose.
+    Delete,
 }
 
 impl JobKind {
@@ -116,6 +118,7 @@ impl JobKind {
             Self::Import => "import",
             Self::Read => "read",
             Self::RestoreFiles => "restore-files",
+            Self::Delete => "delete",
         }
     }
 }

@@ -7,8 +7,8 @@ mod spawner;
 
 pub(crate) use butterdock_worker::protocol::{Order, Report, WorkerError};
 pub(crate) use butterdock_worker::{
-    IoPriority, Priority, Subject, UNCONFIRMED, public_of_backup, public_of_files, public_of_import, public_of_restore,
-    public_of_transfer, public_sentence,
+    IoPriority, Priority, Subject, UNCONFIRMED, public_of_backup, public_of_deletion, public_of_files,
+    public_of_import, public_of_restore, public_of_transfer, public_sentence,
 };
 pub(crate) use handle::Worker;
 #[cfg(test)]

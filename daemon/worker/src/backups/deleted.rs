@@ -36,6 +36,11 @@ impl<'f> DeletedSubvolumes<'f> {
         Self { folder, ids, deadline: Instant::now() + TIMEOUT }
     }
 
+    /// Those whose space is not free yet.
+    pub(super) fn ids(&self) -> &[u64] {
+        &self.ids
+    }
+
     /// Whether the space of all is free.
     pub(super) fn is_free(&self) -> bool {
         self.ids.is_empty()

@@ -6,22 +6,23 @@
 //!
 //! The service calls these functions on a thread of its own, because they block as long as the drive does.
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use butterdock_btrfs::{Errno as FaultErrno, Error as Fault, file, roots, subvolume};
-use butterdock_receive::Origin;
+use butterdock_receive::{Hold, Origin};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode as FileMode;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 
+use super::folders::{Folders, look_up_holds};
 use super::listed_runs::{NestedOnDrive, add_runs, by_run};
 use super::name;
-use super::owner::{look_up, recorded};
+use super::owner::look_up;
+use super::renamed::take_folder;
 use super::shared_record::{PairUuids, SharedRecord, SharedSnapshot};
 use super::snapshot::{Identity, Snapshot, list};
 
@@ -31,7 +32,7 @@ pub fn default_folder(backup: &str) -> PathBuf {
 }
 
 /// The folder for a backup on the drive whose top is `root`. A configured folder is used as it is. A backup whose snapshots there
-/// are `remembered` keeps its folder.
+/// are `remembered` keeps its folder. The folder of one of its `former` names gets its name.
 ///
 /// # Errors
 /// The snapshots in the folder cannot be listed.
@@ -40,14 +41,27 @@ pub fn choose_folder(
     configured: &Path,
     backup: &str,
     machine: Identity,
+    former: &[String],
     remembered: bool,
 ) -> Result<PathBuf, Fault> {
     if configured != default_folder(backup) {
         return Ok(configured.to_owned());
     }
-    let own = default_folder(&format!("{backup}@{}", digits(machine)));
+    let own_of = |backup: &str| default_folder(&format!("{backup}@{}", digits(machine)));
+    let own = own_of(backup);
     if beneath(root, &own).is_ok() {
         return Ok(own);
+    }
+    for before in former {
+        let taken =
+            [(own_of(before), own.as_path()), (default_folder(before), configured), (default_folder(before), &own)];
+        for (old, new) in taken {
+            if beneath(root, new).is_err()
+                && let Some(folder) = take_folder(root, &old, new, machine)?
+            {
+                return Ok(folder);
+            }
+        }
     }
     if remembered {
         return Ok(configured.to_owned());
@@ -136,6 +150,8 @@ pub struct SnapshotOnDrive {
     /// This machine made it, but the retention rule of no backup includes it: the backup is not configured any more, or has
     /// another source now.
     pub left_over: bool,
+    /// A person holds it: no rule deletes it.
+    pub held: Option<Hold>,
     /// Its path from the top of the drive, or from the directory of the volume, as bytes.
     pub path: Vec<u8>,
     /// It is the snapshot of a subvolume below the source.
@@ -164,9 +180,17 @@ pub struct Backups {
     pub marks: Vec<PairUuids>,
     /// The names of the configured backups.
     pub configured: Vec<String>,
+    /// The former names of configured backups, each with the present one.
+    pub former: Vec<(String, String)>,
 }
 
 impl Backups {
+    /// The present name of the backup of this machine that a record names.
+    fn present_name(&self, recorded: &str) -> String {
+        let renamed = self.former.iter().find(|(former, _)| former == recorded);
+        renamed.map_or_else(|| recorded.to_owned(), |(_, now)| now.clone())
+    }
+
     /// Whether no retention rule includes a snapshot with this origin, which this machine made.
     fn is_left_over(&self, origin: Option<&Origin>, backup: &str) -> bool {
         if !self.configured.iter().any(|name| name == backup) {
@@ -196,16 +220,21 @@ pub fn list_snapshots(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<Sna
     }
     found.sort_by_key(|(_, snapshot)| std::cmp::Reverse((snapshot.made, snapshot.id)));
     found.truncate(MOST);
-    let mut folders = Folders { root, open: HashMap::new() };
-    let (mut rows, runs): (Vec<SnapshotOnDrive>, Vec<Option<Identity>>) =
-        found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).unzip();
+    let mut folders = Folders::below(root);
+    let describe = |(path, mut snapshot): (Vec<u8>, Snapshot)| {
+        folders.look_up(&path, &mut snapshot);
+        let nested = snapshot.origin.as_ref().and_then(|origin| origin.nested.as_ref());
+        let run = nested.map(|nested| Identity(nested.run));
+        (describe(&path, snapshot, backups), run)
+    };
+    let (mut rows, runs): (Vec<SnapshotOnDrive>, Vec<Option<Identity>>) = found.into_iter().map(describe).unzip();
     add_runs(&mut rows, &runs);
     Ok(by_run(rows))
 }
 
 /// Where a directory is on its filesystem: its path from the top-level subvolume, with a slash at its end; empty for the top of a
 /// drive. A volume of this machine may be any directory.
-fn place_of(root: BorrowedFd<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) fn place_of(root: BorrowedFd<'_>) -> Result<Vec<u8>, Fault> {
     let id = subvolume::info(root)?.id;
     let mut path = roots::path_of(root, id)?.unwrap_or_default();
     if !path.is_empty() {
@@ -216,57 +245,23 @@ fn place_of(root: BorrowedFd<'_>) -> Result<Vec<u8>, Fault> {
 }
 
 /// The path of a subvolume from the directory `root` at `place`; `None` if it is not below that, or was deleted.
-fn path_below(root: BorrowedFd<'_>, place: &[u8], id: u64) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) fn path_below(root: BorrowedFd<'_>, place: &[u8], id: u64) -> Result<Option<Vec<u8>>, Fault> {
     let path = roots::path_of(root, id)?;
     Ok(path.and_then(|path| path.strip_prefix(place).filter(|path| !path.is_empty()).map(<[u8]>::to_vec)))
 }
 
 /// The largest list, because an answer must fit into a D-Bus message.
 const MOST: usize = 10_000;
-/// The largest number of folders that are open at the same time.
-const FOLDERS: usize = 64;
-
-/// The folders of the snapshots; each has the records of its snapshots.
-struct Folders<'r> {
-    root: BorrowedFd<'r>,
-    open: HashMap<Vec<u8>, Option<OwnedFd>>,
-}
-
-impl Folders<'_> {
-    /// The snapshot; and the uuid of the run in its record, if it is the snapshot of a subvolume below a source.
-    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> (SnapshotOnDrive, Option<Identity>) {
-        let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
-            Some(at) => (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default()),
-            None => (&b"."[..], path),
-        };
-        let record = self.folder(folder).and_then(|folder| recorded(folder, &snapshot.state()));
-        let origin = record.and_then(|record| record.origin);
-        let run = origin.as_ref().and_then(|origin| origin.nested.as_ref()).map(|nested| Identity(nested.run));
-        (describe(path, Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups), run)
-    }
-
-    fn folder(&mut self, path: &[u8]) -> Option<BorrowedFd<'_>> {
-        if self.open.len() >= FOLDERS && !self.open.contains_key(path) {
-            self.open.clear();
-        }
-        let root = self.root;
-        let opened = self.open.entry(path.to_vec()).or_insert_with(|| {
-            let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            let path = CString::new(path).ok()?;
-            file::open_beneath(root, &path, flags, FileMode::empty()).ok()
-        });
-        opened.as_ref().map(OwnedFd::as_fd)
-    }
-}
 
 pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
     let remembers = |known: &SharedRecord| {
         let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
         known.shared.iter().any(is_it)
     };
+    let snapshot_backup = snapshot.origin.as_ref().map(|origin| origin.backup.clone());
     let (from, backup) = match &snapshot.origin {
         Some(origin) if Identity(origin.machine) == backups.machine => {
-            (MadeBy::ThisMachine, Some(origin.backup.clone()))
+            (MadeBy::ThisMachine, Some(backups.present_name(&origin.backup)))
         }
         Some(origin) => (MadeBy::OtherMachine(Identity(origin.machine)), Some(origin.backup.clone())),
         None => match backups.known.iter().find(|(_, known)| remembers(known)) {
@@ -277,9 +272,10 @@ pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> Sn
     let of_us = backup.as_deref().filter(|_| from == MadeBy::ThisMachine);
     let left_over = of_us.is_some_and(|backup| backups.is_left_over(snapshot.origin.as_ref(), backup));
     let pinned = backups.marks.iter().any(|mark| mark.pins(&snapshot));
-    let Snapshot { uuid, received_uuid, parent_uuid, name, origin, .. } = snapshot;
+    let Snapshot { uuid, received_uuid, parent_uuid, name, origin, held, .. } = snapshot;
     let name = name.unwrap_or_default();
-    let made = backup.as_ref().and_then(|backup| {
+    // The name begins with the name that the backup had.
+    let made = snapshot_backup.iter().chain(&backup).find_map(|backup| {
         let backup = backup.as_bytes();
         name::parse(backup, name::run_of_nested(backup, &name).unwrap_or(&name))
     });
@@ -297,6 +293,7 @@ pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> Sn
         from,
         pinned,
         left_over,
+        held,
         path,
         nested,
     }
@@ -317,7 +314,9 @@ pub struct OpenSnapshot {
 /// The folder cannot be read.
 pub fn list_source_snapshots(folder: BorrowedFd<'_>, backup: &str) -> Result<Vec<SnapshotOnDrive>, Fault> {
     let mut found = Vec::new();
-    for snapshot in list(folder, &[])? {
+    let mut there = list(folder, &[])?;
+    look_up_holds(folder, &mut there)?;
+    for snapshot in there {
         let Some(name) = snapshot.name else { continue };
         let Some(made) = name::parse(backup.as_bytes(), &name) else { continue };
         found.push(SnapshotOnDrive {
@@ -332,6 +331,7 @@ pub fn list_source_snapshots(folder: BorrowedFd<'_>, backup: &str) -> Result<Vec
             from: MadeBy::ThisMachine,
             pinned: false,
             left_over: false,
+            held: snapshot.held,
             nested: None,
         });
     }
@@ -405,6 +405,7 @@ mod tests {
             marks: shared.iter().map(SharedSnapshot::mark).collect(),
             known: known(shared).to_vec(),
             configured: vec!["etc".to_owned(), "home".to_owned()],
+            former: Vec::new(),
         };
         let one = describe(b"x", received.clone(), &backups(vec![shared]));
         assert_eq!((one.backup.as_deref(), one.made, one.pinned), (Some("home"), Some(1_000_000), true));
@@ -438,12 +439,23 @@ mod tests {
         };
         let left_over = |configured: &str, sources: Vec<Identity>, origin| {
             let known = vec![("home".to_owned(), SharedRecord { sources, ..SharedRecord::default() })];
-            let backups = Backups { machine: id(5), known, marks: Vec::new(), configured: vec![configured.to_owned()] };
+            let (configured, former) = (vec![configured.to_owned()], Vec::new());
+            let backups = Backups { machine: id(5), known, marks: Vec::new(), configured, former };
             describe(b"x", Snapshot { origin: Some(origin), ..Snapshot::default() }, &backups).left_over
         };
         assert!(!left_over("home", vec![id(1), id(2)], of(5, 2)), "a source that was rolled back");
         assert!(left_over("home", vec![id(1)], of(5, 2)), "the backup has a new source");
         assert!(left_over("daheim", vec![id(1)], of(5, 1)), "the backup has another name");
+        let renamed = Backups {
+            machine: id(5),
+            known: Vec::new(),
+            marks: Vec::new(),
+            configured: vec!["daheim".to_owned()],
+            former: vec![("home".to_owned(), "daheim".to_owned())],
+        };
+        let name = Some(name::make(b"home", 1_000_000));
+        let row = describe(b"x", Snapshot { origin: Some(of(5, 1)), name, ..Snapshot::default() }, &renamed);
+        assert_eq!((row.left_over, row.backup.as_deref(), row.made), (false, Some("daheim"), Some(1_000_000)));
         assert!(!left_over("home", Vec::new(), of(5, 1)), "nothing is recorded");
         assert!(!left_over("daheim", vec![id(1)], of(6, 1)), "it is another machine's");
     }

@@ -169,6 +169,9 @@ pub enum BackupCause {
         metadata: bool,
         /// Whether old snapshots were deleted before.
         pruning: Pruning,
+        /// How many of its snapshots a person holds.
+        #[serde(default)]
+        held: u32,
     },
     /// The drive's filesystem refused to write for another reason than its space.
     Destination(SpaceCause),
@@ -211,7 +214,7 @@ pub enum Pruning {
 impl fmt::Display for BackupCause {
     /// What happened and what to do next, without names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (needed, free, metadata, pruning) = match self {
+        let (needed, free, metadata, pruning, held) = match self {
             Self::SourceRefused(problem) => return write!(f, "the source is {}", problem.description()),
             Self::FolderElsewhere => {
                 return f.write_str(
@@ -261,8 +264,8 @@ impl fmt::Display for BackupCause {
                 );
             }
             Self::Destination(space) => return write!(f, "{space}; {}", space.advice()),
-            Self::NoRoom { needed, free, metadata, pruning } => {
-                (needed.div_ceil(1 << 20), free >> 20, metadata, pruning)
+            Self::NoRoom { needed, free, metadata, pruning, held } => {
+                (needed.div_ceil(1 << 20), free >> 20, metadata, pruning, held)
             }
         };
         let (what, next) = match pruning {
@@ -292,7 +295,14 @@ impl fmt::Display for BackupCause {
             write!(f, "more MiB are needed than the {free} that are free")?;
         }
         let of = if *metadata { ", for metadata (names, attributes and small files)" } else { "" };
-        write!(f, "{of}; {next}")
+        write!(f, "{of}; {next}")?;
+        match held {
+            0 => Ok(()),
+            1 => f.write_str("; 1 snapshot there is held: butterdock snapshots release lets the rule delete it"),
+            held => {
+                write!(f, "; {held} snapshots there are held: butterdock snapshots release lets the rule delete them")
+            }
+        }
     }
 }
 
@@ -338,8 +348,13 @@ mod tests {
 
     #[test]
     fn the_error_has_the_needed_and_the_free_space() {
-        let room =
-            |metadata, needed| BackupCause::NoRoom { needed, free: (3 << 20) - 1, metadata, pruning: Pruning::Done };
+        let room = |metadata, needed| BackupCause::NoRoom {
+            needed,
+            free: (3 << 20) - 1,
+            metadata,
+            pruning: Pruning::Done,
+            held: 0,
+        };
         let data = room(false, (5 << 20) + 1).to_string();
         assert!(data.contains("about 6 MiB are needed and 2 MiB are free; "), "{data}");
         let metadata = room(true, (5 << 20) + 1).to_string();
@@ -362,8 +377,13 @@ mod tests {
         ];
         let rooms = [Pruning::NotYet, Pruning::Done, Pruning::Stopped, Pruning::Useless];
         let places = [BackupCause::FolderElsewhere, BackupCause::DriveNotBtrfs, BackupCause::SameFilesystem];
-        let rooms =
-            rooms.map(|pruning| BackupCause::NoRoom { needed: u64::MAX, free: u64::MAX, metadata: true, pruning });
+        let rooms = rooms.map(|pruning| BackupCause::NoRoom {
+            needed: u64::MAX,
+            free: u64::MAX,
+            metadata: true,
+            pruning,
+            held: 2,
+        });
         let refused = [
             SpaceCause::Data,
             SpaceCause::Metadata,

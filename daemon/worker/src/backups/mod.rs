@@ -19,8 +19,12 @@
 //! retention         which snapshots stay, and why (pure)
 //! prune             deletes the others
 //! deleted           waits for the space of deleted subvolumes
-//! held              how much space the snapshots beside the source hold
+//! folders           the folders of snapshots, and the holds in them
+//! held              how much space snapshots hold: what deleting them frees
+//! renamed           takes the snapshots of a renamed backup along
+//! deletion          deletes the snapshots that a person chose
 //! first_seen        when each snapshot was first seen (pure); the daemon keeps it
+//! beside_source     the list of the snapshots beside a source
 //! drive             the folder of a backup on a drive, and the list of the snapshots on a drive
 //! listed_runs       the runs in that list (pure)
 //! restore           sends a snapshot from a drive into a volume
@@ -38,6 +42,7 @@
 //! it was first seen; beside a source that is running full only the newest and the pinned ones. Nothing is deleted while the
 //! clock is not trusted ([`crate::clock`]), except what an administrator gives up, and what a killed worker left of a run. The
 //! snapshots of a run are kept and deleted together ([`runs`]).
+//! A snapshot that a person holds ([`butterdock_receive::Hold`]) is deleted by none of these, and by no shortage of space.
 //!
 //! # The folder for snapshots
 //! The best folder is a subvolume inside the source, as snapper has it: then making and deleting snapshots does not change
@@ -48,11 +53,14 @@
 //! snapshots in a former one can be parents, and stay under the retention rule. A snapshot that root moved elsewhere can be a
 //! parent too, but it is not pruned: it was moved to be kept.
 
+mod beside_source;
 mod damaged_file;
 mod deleted;
+mod deletion;
 mod drive;
 mod error;
 mod first_seen;
+mod folders;
 mod held;
 mod lineage;
 mod listed_runs;
@@ -61,6 +69,7 @@ mod nested;
 mod owner;
 mod pending_snapshot;
 mod prune;
+mod renamed;
 mod restore;
 mod retention;
 mod run;
@@ -78,6 +87,10 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
+pub use beside_source::list_beside;
+pub use butterdock_receive::{Hold, LONGEST_REASON};
+pub(crate) use deletion::Deletion;
+pub use deletion::{DeletionEvent, KeptBecause, MOST_DELETED};
 pub use drive::{
     Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, beneath, choose_folder, default_folder, list_snapshots,
     list_source_snapshots, make_beneath, open_snapshot,
@@ -85,6 +98,7 @@ pub use drive::{
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};
+pub use folders::set_hold;
 pub use lineage::{Lineage, SnapshotFolder, lineage_of};
 pub use listed_runs::NestedOnDrive;
 pub use name::{LONGEST as LONGEST_NAME, is_snapshot_name};
@@ -96,7 +110,7 @@ pub(crate) use restore::{NestedSnapshot, Restore};
 pub use retention::RetentionRule;
 pub(crate) use run::{BackupDirectories, Run};
 pub use shared_record::{
-    MOST_PINS, PairUuids, RecordUpdate, RecordV1, SharedRecord, SharedSnapshot, for_order, remember,
+    MOST_PINS, MOST_SOURCES, PairUuids, RecordUpdate, RecordV1, SharedRecord, SharedSnapshot, for_order, remember,
 };
 pub use shared_snapshots::FullReason;
 pub use snapshot::Identity;

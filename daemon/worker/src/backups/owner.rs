@@ -23,6 +23,8 @@ pub(crate) struct Owner {
     pub machine: Identity,
     /// The name of the backup.
     pub backup: Vec<u8>,
+    /// The names that it had before.
+    pub former: Vec<String>,
     /// The uuids of the source (first), of the subvolumes that it replaced, and of superseded sources.
     pub sources: Vec<Identity>,
 }
@@ -48,7 +50,12 @@ impl Owner {
 
     /// The backup of a task whose lineage is complete.
     pub(crate) fn beside_source(task: &Task) -> Self {
-        Self { machine: task.machine, backup: task.name.clone(), sources: task.lineage.owned() }
+        Self {
+            machine: task.machine,
+            backup: task.name.clone(),
+            former: task.former.clone(),
+            sources: task.lineage.owned(),
+        }
     }
 
     /// Whether this backup made and sent the snapshot, and it is unchanged.
@@ -76,7 +83,20 @@ impl Owner {
 
     /// Whether a record names this backup.
     pub(crate) fn is_named_by(&self, origin: &Origin) -> bool {
-        Identity(origin.machine) == self.machine && origin.backup.as_bytes() == self.backup
+        let is_called = origin.backup.as_bytes() == self.backup || self.former.contains(&origin.backup);
+        Identity(origin.machine) == self.machine && is_called
+    }
+
+    /// The time in the name of a snapshot of this backup, under its name or a former one.
+    pub(super) fn time_in(&self, name: &[u8]) -> Option<i64> {
+        let former = || self.former.iter().find_map(|former| name::parse(former.as_bytes(), name));
+        name::parse(&self.backup, name).or_else(former)
+    }
+
+    /// The name of the run in the name of a snapshot of a subvolume below the source, under the backup's name or a former one.
+    pub(super) fn run_in<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let former = || self.former.iter().find_map(|former| name::run_of_nested(former.as_bytes(), name));
+        name::run_of_nested(&self.backup, name).or_else(former)
     }
 }
 
@@ -113,7 +133,7 @@ pub(super) fn adopt(
         let state = snapshot.state();
         let proves = |known: &&SharedSnapshot| is_unchanged(snapshot, &known.there, &known.here);
         let recorded = task.shared.iter().find(proves).map(|known| known.mark().here);
-        let is_sent = || task.adopt && is_sent(snapshot, task, owner, mine);
+        let is_sent = || task.adopt && is_sent(snapshot, owner, mine);
         let Some(sent) = recorded.or_else(|| is_sent().then_some(snapshot.received_uuid)) else { continue };
         let Some(origin) = owner.origin(sent) else { continue };
         // An existing record is never replaced.
@@ -133,8 +153,8 @@ pub(super) fn adopt(
 }
 
 /// Whether it was received from a snapshot beside the source that has not changed since then.
-fn is_sent(snapshot: &Snapshot, task: &Task, owner: &Owner, mine: &[Snapshot]) -> bool {
-    let named = snapshot.name.as_deref().is_some_and(|name| name::parse(&task.name, name).is_some());
+fn is_sent(snapshot: &Snapshot, owner: &Owner, mine: &[Snapshot]) -> bool {
+    let named = snapshot.name.as_deref().is_some_and(|name| owner.time_in(name).is_some());
     let was_sent = |mine: &Snapshot| {
         made_by_us(mine, Side::Source(owner)).is_some()
             && mine.uuid == snapshot.received_uuid
@@ -149,7 +169,7 @@ fn is_sent(snapshot: &Snapshot, task: &Task, owner: &Owner, mine: &[Snapshot]) -
 /// Every user can choose a name. So beside the source it must be in a folder for snapshots, and a snapshot of the source or of one
 /// that the source replaced, made at the time in its name; on the drive a record must name this backup.
 pub(super) fn made_by_us(snapshot: &Snapshot, side: Side<'_>) -> Option<i64> {
-    let time = name::parse(&side.owner().backup, snapshot.name.as_deref()?)?;
+    let time = side.owner().time_in(snapshot.name.as_deref()?)?;
     let made = match side {
         Side::Source(owner) => owner.sources.contains(&snapshot.parent_uuid) && snapshot.made.abs_diff(time) < APART,
         Side::Drive(owner) => owner.owns(snapshot),
@@ -188,7 +208,7 @@ mod tests {
     const SOURCE: Identity = Identity([2; 16]);
 
     fn owner() -> Owner {
-        Owner { machine: HERE, backup: b"home".to_vec(), sources: vec![SOURCE, Identity([3; 16])] }
+        Owner { machine: HERE, backup: b"home".to_vec(), former: Vec::new(), sources: vec![SOURCE, Identity([3; 16])] }
     }
 
     fn of(machine: u8, source: u8, backup: &str) -> Snapshot {
@@ -216,6 +236,16 @@ mod tests {
         ] {
             assert_eq!(owner().owns(&snapshot), ours, "{snapshot:?}");
         }
+    }
+
+    #[test]
+    fn a_renamed_backup_owns_its_snapshots_under_the_former_name() {
+        let renamed = Owner { backup: b"daheim".to_vec(), former: vec!["home".to_owned()], ..owner() };
+        let of_it = Snapshot { name: Some(name::make(b"home", 7)), ..of(1, 2, "home") };
+        assert_eq!(made_by_us(&of_it, Side::Drive(&renamed)), Some(7));
+        assert_eq!(made_by_us(&of_it, Side::Drive(&Owner { former: Vec::new(), ..renamed.clone() })), None);
+        let others = [of(9, 2, "home"), of(1, 9, "home"), of(1, 2, "etc")];
+        assert!(others.iter().all(|other| !renamed.owns(other)));
     }
 
     #[test]
@@ -250,7 +280,7 @@ mod tests {
         let uuid = Identity([1; 16]);
         let name = name::make(b"home", 1_000_000);
         let ours = Snapshot { parent_uuid: uuid, made: 1_000_001, name: Some(name), ..Snapshot::default() };
-        let owner = Owner { machine: uuid, backup: b"home".to_vec(), sources: vec![uuid] };
+        let owner = Owner { machine: uuid, backup: b"home".to_vec(), former: Vec::new(), sources: vec![uuid] };
         let side = Side::Source(&owner);
         assert_eq!(made_by_us(&ours, side), Some(1_000_000));
         for other in [

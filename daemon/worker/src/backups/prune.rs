@@ -9,6 +9,7 @@ use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, roots};
 
 use super::deleted::DeletedSubvolumes;
 use super::first_seen::{MOST as MOST_SEEN, Seen};
+use super::folders::{look_up_former_holds, look_up_holds};
 use super::held::{Held, held};
 use super::name;
 use super::owner::{Owner, Side, look_up, made_by_us};
@@ -20,14 +21,17 @@ use super::task::{BackupEvent, SourcePruning, Task};
 
 /// Prunes the folder for snapshots beside the source, and the former ones. The task has the pins of all drives, including this
 /// backup's, and the lineage of the source. Returns a warning after an error.
+///
+/// `top` is the top of the filesystem, where former folders are found.
 pub(crate) fn prune_source(
     task: &Task,
     folder: BorrowedFd<'_>,
+    top: Option<BorrowedFd<'_>>,
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
     let owner = Owner::beside_source(task);
     let failed = match task.source_pruning {
-        SourcePruning::Rule | SourcePruning::ToNewest => prune(task, Side::Source(&owner), folder, &[], report),
+        SourcePruning::Rule | SourcePruning::ToNewest => prune(task, Side::Source(&owner), (folder, top), &[], report),
         SourcePruning::Nothing => None,
     };
     if !task.measure {
@@ -43,12 +47,12 @@ pub(crate) fn prune_source(
     failed
 }
 
-/// Prunes one side. `needed` are pinned in addition to the task's pins. Returns a warning after an error: the backup has succeeded,
-/// and the next one tries again.
+/// Prunes one side: the open folder there, and on the source's side the former ones, below the top. `needed` are pinned in
+/// addition to the task's pins. Returns a warning after an error: the backup has succeeded, and the next one tries again.
 pub(super) fn prune(
     task: &Task,
     side: Side<'_>,
-    folder: BorrowedFd<'_>,
+    (folder, top): (BorrowedFd<'_>, Option<BorrowedFd<'_>>),
     needed: &[PairUuids],
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
@@ -59,7 +63,11 @@ pub(super) fn prune(
             there
         }),
     };
-    let failed = match listed {
+    let with_holds = |mut there: Vec<Snapshot>| {
+        look_up_former_holds(top, &mut there);
+        look_up_holds(folder, &mut there).map(|()| there)
+    };
+    let failed = match listed.and_then(with_holds) {
         Ok(there) => {
             // After the transfer, so that the new snapshot counts as seen too.
             report_seen(side, &there, report);
@@ -162,6 +170,7 @@ impl<'s> PrunePlan<'s> {
                 time: made.unwrap_or(top.made),
                 pinned: is_pinned(top),
                 ours: made.is_some(),
+                held: run.all().any(|one| one.held.is_some()),
                 settled: top.otransid <= settled,
                 given_up: !side.is_drive() && task.given_up.contains(&top.uuid),
                 damaged: run.all().any(is_damaged),
@@ -175,7 +184,10 @@ impl<'s> PrunePlan<'s> {
                     complete.push(run);
                 }
                 None => {
-                    remnants.extend(run.nested.into_iter().filter(|nested| !is_pinned(nested) && !is_shared(nested)))
+                    // A person may hold one that its run is missing from.
+                    let is_free =
+                        |nested: &&Snapshot| nested.held.is_none() && !is_pinned(nested) && !is_shared(nested);
+                    remnants.extend(run.nested.into_iter().filter(is_free));
                 }
             }
         }
@@ -323,7 +335,7 @@ mod tests {
 
     /// The uuids of what is deleted on the drive.
     fn deleted(task: &Task, all: &[Snapshot]) -> Vec<u8> {
-        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE], former: Vec::new() };
         let plan = PrunePlan::plan(task, Side::Drive(&owner), all, &[], 1_000_000);
         let runs = plan.decisions.iter().filter(|(_, reason)| reason.is_none()).flat_map(|(run, _)| run.all());
         let deleted = runs.chain(plan.remnants.iter().copied()).map(|snapshot| snapshot.uuid.0[0]);
@@ -355,7 +367,7 @@ mod tests {
         let [left, _] = run(1000, 10, 11);
         let all = [vec![left], run(2000, 20, 21).to_vec()].concat();
         assert_eq!(deleted(&task, &all), [11]);
-        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE], former: Vec::new() };
         let plan = PrunePlan::plan(&task, Side::Drive(&owner), &all, &[], 5000);
         assert!(plan.during(&name::make(b"home", 1000)).remnants.is_empty(), "its run is being made");
         let theirs: Vec<Snapshot> = all.iter().map(|one| Snapshot { origin: None, ..one.clone() }).collect();
@@ -364,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_renamed_snapshot_of_the_source_keeps_its_run() {
-        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE], former: Vec::new() };
         let nested = Snapshot { made: 1_000_000, ..Snapshot::default() };
         let one = |parent: Identity, name: &[u8], made: i64| {
             let place = Some(RootRef { parent_id: 5, dir_id: 256, name: name.to_vec() });
@@ -398,7 +410,7 @@ mod tests {
         let state = SubvolumeState { uuid: left.uuid.0, ..SubvolumeState::default() };
         let shared = SharedSnapshot { here: SubvolumeState::default(), there: state, time: 0 };
         let task = Task { shared: vec![shared], ..Task::of(b"home", MACHINE) };
-        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] };
+        let owner = Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE], former: Vec::new() };
         let all = [left];
         assert!(PrunePlan::plan(&task, Side::Drive(&owner), &all, &[], 5000).remnants.is_empty());
     }

@@ -2,9 +2,9 @@
 //!
 //! A rule such as `daily = 7` keeps the newest snapshot of each of the seven most recent days that have a snapshot. So a drive
 //! that was away for three months keeps its snapshots. Days, weeks (from Monday), months and years are those of UTC. A snapshot
-//! is kept if any rule keeps it. Five kinds are always kept: the newest, pinned ones, those younger than `protect`, those dated
-//! in the future, and those that butterdock did not make. The last two are not counted either: three snapshots from the future
-//! do not use up `last = 3`.
+//! is kept if any rule keeps it. Six kinds are always kept: held ones, the newest, pinned ones, those younger than `protect`,
+//! those dated in the future, and those that butterdock did not make. The last two are not counted either: three snapshots from
+//! the future do not use up `last = 3`. A held one is counted as if it were not held, so that a hold changes nothing for others.
 //!
 //! A snapshot in which a verify found damage takes no place of an undamaged one: the rules count the undamaged ones among
 //! themselves, and so the newest undamaged one is always kept. The damaged ones are judged among all, because most of their files
@@ -49,6 +49,8 @@ pub(super) struct Candidate {
     pub pinned: bool,
     /// This backup made it.
     pub ours: bool,
+    /// A person holds it.
+    pub held: bool,
     /// It was first seen at least `protect` ago.
     pub settled: bool,
     /// A drive needed it for its next increment, and it was given up.
@@ -83,6 +85,8 @@ pub(super) fn is_from_future(time: i64, now: i64) -> bool {
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     NotOurs,
+    /// A person holds it.
+    Held,
     Pinned,
     /// It is dated in the future; the rules do not count it.
     FromFuture,
@@ -112,6 +116,7 @@ pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
         let kept = if snapshot.damaged { &all } else { &undamaged };
         match *snapshot {
             Candidate { ours: false, .. } => Some(Reason::NotOurs),
+            Candidate { held: true, .. } => Some(Reason::Held),
             Candidate { pinned: true, damaged: false, .. } => Some(Reason::Pinned),
             Candidate { given_up: true, .. } => None,
             Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
@@ -203,7 +208,16 @@ mod tests {
     }
 
     fn ours(number: u64, time: i64) -> Candidate {
-        Candidate { id: id(number), time, pinned: false, ours: true, settled: true, given_up: false, damaged: false }
+        Candidate {
+            id: id(number),
+            time,
+            pinned: false,
+            ours: true,
+            held: false,
+            settled: true,
+            given_up: false,
+            damaged: false,
+        }
     }
 
     fn rule(keep: RetentionRule, protect: u64, now: i64) -> Rule {
@@ -343,13 +357,14 @@ mod tests {
 
     fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
         let is = prop::bool::weighted;
-        let one = (0..800 * DAY, is(0.1), is(0.9), is(0.2));
+        let one = (0..800 * DAY, is(0.1), is(0.9), is(0.2), is(0.1));
         prop::collection::vec(one, 0..60).prop_map(|all| {
-            let made = |(number, (time, pinned, ours, damaged))| Candidate {
+            let made = |(number, (time, pinned, ours, damaged, held))| Candidate {
                 id: id(number),
                 time: time / 600 * 600,
                 pinned,
                 ours,
+                held,
                 settled: true,
                 given_up: false,
                 damaged,
@@ -359,6 +374,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_hold_beats_every_rule_and_every_shortage(
+            keep in any_keep(),
+            snapshots in any_snapshots(),
+            given_up in prop::bool::ANY,
+            stopped in prop::bool::ANY,
+        ) {
+            // Also the rule of a source that is running full, and for what was given up.
+            let all: Vec<Candidate> = snapshots.iter().map(|one| Candidate { given_up, ..*one }).collect();
+            for keep in [keep, NOTHING] {
+                let rule = Rule { stopped, ..rule(keep, 0, 800 * DAY) };
+                for (snapshot, reason) in all.iter().zip(reasons(&rule, &all)) {
+                    prop_assert!(!snapshot.held || reason.is_some(), "{snapshot:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_hold_changes_nothing_for_other_snapshots(keep in any_keep(), snapshots in any_snapshots()) {
+            let released: Vec<Candidate> = snapshots.iter().map(|one| Candidate { held: false, ..*one }).collect();
+            let rule = rule(keep, 0, 800 * DAY);
+            let (with, without) = (reasons(&rule, &snapshots), reasons(&rule, &released));
+            for (snapshot, (with, without)) in snapshots.iter().zip(with.into_iter().zip(without)) {
+                prop_assert!(snapshot.held || with == without, "{snapshot:?}");
+            }
+        }
+
         #[test]
         fn pruning_twice_is_pruning_once(keep in any_keep(), protect in 0..10 * DAY as u64, snapshots in any_snapshots()) {
             let once = kept(&keep, protect, 800 * DAY, &snapshots);

@@ -8,12 +8,14 @@ use butterdock_btrfs::{Error as Fault, filesystem};
 use butterdock_receive::{Control, Observer, Publication};
 
 use super::error::{BackupCause, BackupError};
+use super::folders::look_up_holds;
 use super::lineage::Lineage;
 use super::name::run_of_nested;
 use super::nested::{LeftOut, NestedSubvolume, NestedSubvolumes};
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingNested, PendingRun, second_of_next, sweep};
 use super::prune::{PrunePlan, list_beside_source, prune, report_from_future, report_seen};
+use super::renamed::take_along;
 use super::shared_record::{RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, find_shared, is_unchanged, last, of_others};
 use super::snapshot::{Identity, Listing, Snapshot, list};
@@ -70,11 +72,16 @@ impl Run<'_> {
         (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
         if !source.is_read_only {
-            sweep(folder, &source, &task.name)?;
+            let names = task.former.iter().map(String::as_bytes);
+            std::iter::once(task.name.as_slice()).chain(names).try_for_each(|name| sweep(folder, &source, name))?;
         }
         let below = included.iter().map(Source::nested).collect::<Result<Vec<_>, _>>()?;
-        let (Listing { snapshots: mine, folders }, mut theirs) =
+        let (Listing { snapshots: mut mine, folders }, mut theirs) =
             (self.list_source(&source.lineage)?, self.list_drive()?);
+        if task.dry_run {
+            // Only the current folder: a backup cannot open the former ones, and this deletes nothing.
+            look_up_holds(folder, &mut mine).map_err(BackupError::source("find out which snapshots are held"))?;
+        }
         let owner = {
             let pairs = find_shared(&source.lineage, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
             Owner::of(task, &source.lineage, &pairs)
@@ -88,8 +95,7 @@ impl Run<'_> {
         }
         let (beside, on_drive) = (Side::Source(&owner), Side::Drive(&owner));
         if !task.dry_run {
-            report_seen(beside, &mine, self.report);
-            report_seen(on_drive, &theirs, self.report);
+            self.take_along(&owner, &mut mine, &mut theirs);
         }
         let shared = self.shared(&source, &mine, &theirs);
         let shared_below: Vec<_> = below.iter().map(|one| self.shared(one, &mine, &theirs)).collect();
@@ -156,10 +162,19 @@ impl Run<'_> {
         let Some(shared) = pairs.next_back() else { return Ok(()) };
         let (needed, learned) = (shared.mark(), learned(shared, pairs.collect()));
         (self.report)(BackupEvent::Pinned { learned });
-        if let Some(text) = prune(task, Side::Drive(&owner), self.destination(), &[needed], self.report) {
+        if let Some(text) = prune(task, Side::Drive(&owner), (self.destination(), None), &[needed], self.report) {
             self.observer.warning(&text);
         }
         Ok(())
+    }
+
+    /// Renames the snapshots of a renamed backup, and reports all.
+    fn take_along(&self, owner: &Owner, mine: &mut [Snapshot], theirs: &mut [Snapshot]) {
+        let (beside, on_drive) = (Side::Source(owner), Side::Drive(owner));
+        let failed = [take_along(self.destination(), on_drive, theirs), take_along(self.folder(), beside, mine)];
+        failed.iter().flatten().for_each(|text| self.observer.warning(text));
+        report_seen(beside, mine, self.report);
+        report_seen(on_drive, theirs, self.report);
     }
 
     /// What a subvolume of the run shares with the drive.
@@ -241,6 +256,8 @@ impl Run<'_> {
         let mut there =
             list(&self.directories.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
         look_up(self.destination(), &mut there);
+        look_up_holds(self.destination(), &mut there)
+            .map_err(BackupError::drive("find out which snapshots are held"))?;
         Ok(there)
     }
 
@@ -286,8 +303,12 @@ impl Run<'_> {
         if was_shared && matches!(why, FullReason::NoSnapshot | FullReason::NoneAlike) {
             return Ok(FullReason::SourceMadeWritable);
         }
-        // Both are what a source without the shared snapshot looks like.
-        if let (Some(given_up), FullReason::NoSnapshot | FullReason::NoneAlike) = (self.task.given_up_because, why) {
+        // All are what a source or a drive without the shared snapshot looks like.
+        if let (
+            Some(given_up),
+            FullReason::NoSnapshot | FullReason::NoneAlike | FullReason::NotRecorded | FullReason::EmptyDrive,
+        ) = (self.task.given_up_because, why)
+        {
             return Ok(FullReason::GivenUp(given_up));
         }
         let Some(uuid) = self.task.last else { return Ok(why) };

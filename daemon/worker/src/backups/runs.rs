@@ -23,7 +23,6 @@
 
 use std::collections::BTreeMap;
 
-use super::name;
 use super::owner::{Owner, Side};
 use super::snapshot::Snapshot;
 
@@ -39,17 +38,20 @@ pub(super) struct SnapshotRun<'s> {
 impl<'s> SnapshotRun<'s> {
     /// The runs of the named snapshots on one side, in their order.
     pub(super) fn of(side: Side<'_>, snapshots: &'s [Snapshot]) -> Vec<Self> {
-        let mut nested: BTreeMap<(&[u8], bool), Vec<&'s Snapshot>> = BTreeMap::new();
+        // By the time in the names: a rename of the backup may have reached only some of them.
+        let time_of = |run: &[u8]| side.owner().time_in(run);
+        let mut nested: BTreeMap<(Option<i64>, bool), Vec<&'s Snapshot>> = BTreeMap::new();
         let mut tops = Vec::new();
         for snapshot in snapshots.iter().filter(|snapshot| snapshot.name.is_some()) {
             match run_of_nested(snapshot, side) {
-                Some(run) => nested.entry((run, snapshot.former)).or_default().push(snapshot),
+                Some(run) => nested.entry((time_of(run), snapshot.former)).or_default().push(snapshot),
                 None => tops.push(snapshot),
             }
         }
         let mut runs: Vec<Self> = Vec::new();
         for top in tops {
-            let nested = top.name.as_deref().and_then(|name| nested.remove(&(name, top.former))).unwrap_or_default();
+            let time = top.name.as_deref().and_then(time_of);
+            let nested = time.and_then(|time| nested.remove(&(Some(time), top.former))).unwrap_or_default();
             runs.push(Self { top: Some(top), nested });
         }
         runs.extend(nested.into_values().map(|nested| Self { top: None, nested }));
@@ -68,7 +70,7 @@ impl<'s> SnapshotRun<'s> {
 /// only root can change, a snapshot of another subvolume than the source, and made at the time in its name.
 pub(super) fn run_of_nested<'s>(snapshot: &'s Snapshot, side: Side<'_>) -> Option<&'s [u8]> {
     let owner = side.owner();
-    let run = name::run_of_nested(&owner.backup, snapshot.name.as_deref()?)?;
+    let run = owner.run_in(snapshot.name.as_deref()?)?;
     let is_ours = match side {
         Side::Source(owner) => is_made_in(run, snapshot, owner) && !owner.sources.contains(&snapshot.parent_uuid),
         Side::Drive(owner) => {
@@ -80,7 +82,7 @@ pub(super) fn run_of_nested<'s>(snapshot: &'s Snapshot, side: Side<'_>) -> Optio
 
 /// Whether a snapshot of a subvolume was made when the run was.
 fn is_made_in(run: &[u8], snapshot: &Snapshot, owner: &Owner) -> bool {
-    let time = name::parse(&owner.backup, run);
+    let time = owner.time_in(run);
     snapshot.parent_uuid.known().is_some() && time.is_some_and(|time| snapshot.made.abs_diff(time) < APART)
 }
 
@@ -93,12 +95,13 @@ mod tests {
     use butterdock_receive::{NestedOrigin, Origin};
 
     use super::*;
+    use crate::backups::name;
     use crate::backups::snapshot::Identity;
 
     const SOURCE: Identity = Identity([2; 16]);
 
     fn owner() -> Owner {
-        Owner { machine: Identity([1; 16]), backup: b"home".to_vec(), sources: vec![SOURCE] }
+        Owner { machine: Identity([1; 16]), backup: b"home".to_vec(), sources: vec![SOURCE], former: Vec::new() }
     }
 
     fn snapshot(name: Vec<u8>, time: i64, parent: u8) -> Snapshot {

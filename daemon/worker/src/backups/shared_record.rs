@@ -84,7 +84,7 @@ pub(super) const MOST_IN_ORDER: usize = 200;
 /// The largest number of pins in an order, and so of drives of one backup.
 pub const MOST_PINS: usize = 40;
 /// The largest number of recorded sources.
-const MOST_SOURCES: usize = 16;
+pub const MOST_SOURCES: usize = 16;
 
 impl SharedSnapshot {
     /// Its uuids on both sides.

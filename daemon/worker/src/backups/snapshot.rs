@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use butterdock_btrfs::roots::{RootItem, RootRef};
 use butterdock_btrfs::{Error as Fault, contents, filesystem, subvolume};
-use butterdock_receive::{Origin, SubvolumeState};
+use butterdock_receive::{Hold, Origin, SubvolumeState};
 use serde::{Deserialize, Serialize};
 
 use super::lineage::SnapshotFolder;
@@ -39,6 +39,8 @@ pub(crate) struct Snapshot {
     pub former: bool,
     /// The origin in its record, after [`look_up`](super::owner::look_up).
     pub origin: Option<Origin>,
+    /// That a person holds it, after [`look_up`](super::folders::Folders::look_up_holds).
+    pub held: Option<Hold>,
 }
 
 impl Snapshot {
@@ -167,6 +169,7 @@ fn list_placed(folder: BorrowedFd<'_>, known: &[Identity]) -> Result<Vec<(Snapsh
             name: is_here.then(|| place.name.clone()),
             former: false,
             origin: None,
+            held: None,
         };
         found.push((snapshot, place));
     }

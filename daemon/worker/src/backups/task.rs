@@ -20,6 +20,9 @@ pub struct Task {
     /// The name of the backup, the prefix of the names of its snapshots.
     #[serde(with = "hex")]
     pub name: Vec<u8>,
+    /// The names that the backup had before, under which snapshots may still be on drives and beside the source.
+    #[serde(default)]
+    pub former: Vec<String>,
     /// What is recorded of the source: it must be the recorded one, or descend from it. Without a record any source is accepted
     /// and reported.
     #[serde(default)]
@@ -122,6 +125,7 @@ impl Task {
     pub fn pruning(name: &[u8], machine: Identity, lineage: Lineage) -> Self {
         Self {
             name: name.to_vec(),
+            former: Vec::new(),
             lineage,
             keep: RetentionRule::default(),
             protect: 0,

@@ -90,13 +90,13 @@ impl RunTransfer<'_> {
         match self.attempt(&mut arrived, &first) {
             Err(error) if error.ends_by_pruning() && !run.control.is_cancelled() => {
                 if self.is_too_large(&first) {
-                    return Err(self.with_figures(error, &first, Pruning::Useless));
+                    return Err(self.with_figures(error, &first, Pruning::Useless, &[]));
                 }
                 // What has arrived needs no space any more.
                 let estimated = if arrived.all.is_empty() { &first } else { &second };
                 let pruned = self.prune_drive()?;
                 let again = if pruned { self.attempt(&mut arrived, estimated) } else { Err(error) };
-                again.map_err(|error| self.with_figures(error, estimated, self.pruning()))?;
+                again.map_err(|error| self.with_figures(error, estimated, self.pruning(), &self.held_on_drive()))?;
             }
             result => result?,
         }
@@ -227,8 +227,21 @@ impl RunTransfer<'_> {
         Ok(any)
     }
 
-    /// Adds the needed and the free space to the error of a transfer that filled the drive.
-    fn with_figures(&self, error: BackupError, estimated: &OnceLock<Estimate>, pruning: Pruning) -> BackupError {
+    /// The names of this backup's snapshots on the drive that a person holds.
+    fn held_on_drive(&self) -> Vec<Vec<u8>> {
+        // Without a list the error has no names; the reason of the error is another one.
+        let theirs = self.run.list_drive().unwrap_or_default().into_iter();
+        theirs.filter(|one| one.held.is_some() && self.owner.owns(one)).filter_map(|one| one.name).collect()
+    }
+
+    /// Adds the needed and the free space to the error of a transfer that filled the drive, and which snapshots there are `held`.
+    fn with_figures(
+        &self,
+        error: BackupError,
+        estimated: &OnceLock<Estimate>,
+        pruning: Pruning,
+        held: &[Vec<u8>],
+    ) -> BackupError {
         match (error, space(self.run.destination())) {
             (BackupError::Receive(failure), Ok(space)) if failure.error.kind() == ErrorKind::NoSpace => {
                 // The estimate may fit, although the transfer did not: so the free space is that for a need that never fits.
@@ -245,20 +258,27 @@ impl RunTransfer<'_> {
                 };
                 let shortage = fits(&space, endless).err();
                 let shortage = shortage.unwrap_or(Shortage { needed, free: 0, metadata: false });
-                let cause = no_room_cause(Shortage { needed, ..shortage }, pruning);
+                let cause = no_room_cause(Shortage { needed, ..shortage }, pruning, held.len());
                 BackupError::Other(Explained {
                     kind: ErrorKind::NoSpace,
-                    sentence: format!("{cause} ({failure})"),
+                    sentence: format!("{cause}{} ({failure})", named(held)),
                     cause: Some(cause),
                 })
             }
             (
                 BackupError::Other(Explained {
-                    cause: Some(BackupCause::NoRoom { needed, free, metadata, pruning: _ }),
+                    cause: Some(BackupCause::NoRoom { needed, free, metadata, pruning: _, held: _ }),
                     ..
                 }),
                 _,
-            ) => no_room(Shortage { needed, free, metadata }, pruning),
+            ) => {
+                let cause = no_room_cause(Shortage { needed, free, metadata }, pruning, held.len());
+                BackupError::Other(Explained {
+                    kind: ErrorKind::NoSpace,
+                    sentence: format!("{cause}{}", named(held)),
+                    cause: Some(cause),
+                })
+            }
             (error, _) => error,
         }
     }
@@ -279,11 +299,24 @@ fn too_small_without_pruning(shortage: Shortage) -> BackupError {
 }
 
 fn no_room(shortage: Shortage, pruning: Pruning) -> BackupError {
-    BackupError::because(no_room_cause(shortage, pruning))
+    BackupError::because(no_room_cause(shortage, pruning, 0))
 }
 
-fn no_room_cause(Shortage { needed, free, metadata }: Shortage, pruning: Pruning) -> BackupCause {
-    BackupCause::NoRoom { needed, free, metadata, pruning }
+fn no_room_cause(Shortage { needed, free, metadata }: Shortage, pruning: Pruning, held: usize) -> BackupCause {
+    BackupCause::NoRoom { needed, free, metadata, pruning, held: u32::try_from(held).unwrap_or(u32::MAX) }
+}
+
+/// The names of held snapshots, for those who may know names.
+fn named(held: &[Vec<u8>]) -> String {
+    /// The largest number of names.
+    const MOST: usize = 20;
+    if held.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = held.iter().take(MOST).map(|name| name.escape_ascii().to_string()).collect();
+    let more = held.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(": {}{more}", names.join(", "))
 }
 
 /// Passes on the receiver's reports about one snapshot of a run, and shows the pending snapshots when the drive has all of them

@@ -3,6 +3,7 @@
 //! A new kind is such a module, its order in the worker's protocol, and the method that requests it.
 
 mod backup;
+mod delete;
 mod drive_job;
 mod files;
 mod import;
@@ -32,6 +33,7 @@ use crate::volumes::Volume;
 
 pub(crate) use backup::{BackupJob, ON_SYSTEM};
 pub(super) use backup::{Open, is_remembered, open as open_directories, openings, task};
+pub(crate) use delete::{Chosen, DeleteBesideSource, DeleteJob, Refusal, refusal_of_run, runs};
 pub(super) use files::files_error;
 pub(crate) use files::{DriveFiles, FilesWork, SourceFiles, Target, on_source, open_snapshots_folder};
 pub(crate) use import::StreamFiles;

@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, RunnerEvent};
-use crate::backups::{self, Identity, Lineage, Listings, RecordUpdate, SharedSnapshot};
+use crate::backups::{
+    self, DeletionEvent, Identity, KeptBecause, Lineage, Listings, MOST_DELETED, RecordUpdate, SharedSnapshot,
+};
 use crate::jobs::outcome::EndReason;
 use crate::jobs::source_space::HeldSpace;
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
@@ -63,6 +65,10 @@ pub(crate) struct WorkerResults {
     pub(in crate::jobs) listings: Listings,
     /// What the snapshots beside the source hold.
     pub(in crate::jobs) held: Option<HeldSpace>,
+    /// The snapshots that were deleted, or did not exist any more,
+    pub(in crate::jobs) deleted: Vec<Identity>,
+    /// and those that were not deleted.
+    pub(in crate::jobs) kept: Vec<(Identity, KeptBecause)>,
 }
 
 impl Followed {
@@ -118,6 +124,10 @@ impl Followed {
                 self.hear_verify(event);
                 false
             }
+            Report::Deletion(event) => {
+                self.hear_deletion(event);
+                false
+            }
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Streams(_)
@@ -140,6 +150,22 @@ impl WorkerResults {
 }
 
 impl Followed {
+    fn hear_deletion(&mut self, event: &DeletionEvent) {
+        let WorkerResults { deleted, kept, .. } = &mut self.heard;
+        match *event {
+            DeletionEvent::Deleted { uuid } | DeletionEvent::Kept { uuid, why: KeptBecause::Missing } => {
+                if deleted.len() < MOST_DELETED {
+                    deleted.push(uuid);
+                }
+            }
+            DeletionEvent::Kept { uuid, why } if kept.len() < MOST_DELETED => kept.push((uuid, why)),
+            DeletionEvent::Kept { .. }
+            | DeletionEvent::Total { .. }
+            | DeletionEvent::Size { .. }
+            | DeletionEvent::Freed { .. } => {}
+        }
+    }
+
     fn hear_verify(&mut self, event: &verify::VerifyEvent) {
         let WorkerResults { found, damaged_files, damaged_subvolumes, .. } = &mut self.heard;
         match event {
@@ -270,7 +296,7 @@ impl News {
             Report::Progress { counts, .. } if *counts != self.counts => {
                 *self = Self { last: now, counts: *counts, stalled: false };
             }
-            Report::Verify(_) => (self.last, self.stalled) = (now, false),
+            Report::Verify(_) | Report::Deletion(_) => (self.last, self.stalled) = (now, false),
             Report::Progress { .. }
             | Report::Phase(_)
             | Report::Confined { .. }

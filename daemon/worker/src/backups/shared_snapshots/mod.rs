@@ -203,7 +203,7 @@ impl fmt::Display for FullReason {
                 "the drive was away for longer than keep_shared_for, so the snapshot that the source shared with it was deleted",
             ),
             Self::GivenUp(GivenUp::Command) => {
-                f.write_str("butterdock unpin deleted the snapshot that the source shared with the drive")
+                f.write_str("the snapshot that the source shared with the drive was deleted by a command")
             }
             Self::SentByAnother => {
                 f.write_str("another backup already sent this snapshot to the drive, and both share no other one")

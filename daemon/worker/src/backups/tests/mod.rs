@@ -1,6 +1,7 @@
 //! Tests of several modules together: simulated years, two drives at the same time, and real volumes (`privileged_*`).
 
 mod interleaved;
+mod privileged_holds;
 mod privileged_retention;
 mod privileged_room;
 mod privileged_run_room;

@@ -92,7 +92,12 @@ impl World {
             version: 2,
             side: SenderSide::Source,
         };
-        let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.uuid] };
+        let owner = Owner {
+            machine: self.task.machine,
+            backup: b"home".to_vec(),
+            former: Vec::new(),
+            sources: vec![self.uuid],
+        };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
         let options =
             Options { name: Some(name.clone()), origin: owner.origin(pending.uuid), candidates, ..Options::default() };

@@ -18,17 +18,17 @@ use crate::backups::shared_record::PairUuids;
 use crate::backups::snapshot::Identity;
 use crate::backups::task::{BackupEvent, SourcePruning, Task, TaskTime};
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
-struct World {
-    volume: Volume,
-    task: Task,
-    now: i64,
+pub(super) struct World {
+    pub(super) volume: Volume,
+    pub(super) task: Task,
+    pub(super) now: i64,
     _sandbox: Sandbox,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let sandbox = Sandbox::new().expect("a sandbox");
         let volume = sandbox.volume("source", &Layout::sized(600, "")).expect("a volume");
         let open = |name: &str| File::open(volume.join(name)).expect("open");
@@ -41,19 +41,19 @@ impl World {
         Self { volume, task, now: TaskTime::default().now(), _sandbox: sandbox }
     }
 
-    fn file(&self, name: &str, mebibytes: u64) {
+    pub(super) fn file(&self, name: &str, mebibytes: u64) {
         let mut bytes = vec![0; usize::try_from(mebibytes * MIB).expect("small")];
         File::open("/dev/urandom").and_then(|mut noise| noise.read_exact(&mut bytes)).expect("read");
         fs::write(self.volume.join("live").join(name), bytes).expect("written");
     }
 
     /// Makes the snapshot of this number, and returns its uuid.
-    fn snapshot(&self, number: i64) -> Identity {
+    pub(super) fn snapshot(&self, number: i64) -> Identity {
         let name = String::from_utf8(name::make(b"home", self.now + number)).expect("text");
         self.snapshot_at("snapshots", &name)
     }
 
-    fn snapshot_at(&self, folder: &str, name: &str) -> Identity {
+    pub(super) fn snapshot_at(&self, folder: &str, name: &str) -> Identity {
         let open = |name: &str| File::open(self.volume.join(name)).expect("open");
         let at = std::ffi::CString::new(name).expect("a name");
         filesystem::sync(open("live")).expect("synced");
@@ -62,12 +62,13 @@ impl World {
     }
 
     /// Prunes, and returns the number of snapshots and what they hold.
-    fn prune(&self, task: &Task) -> (u64, u64) {
+    pub(super) fn prune(&self, task: &Task) -> (u64, u64) {
         let events = Mutex::new(Vec::new());
-        let folder = File::open(self.volume.join("snapshots")).expect("open");
+        let (folder, top) = (File::open(self.volume.join("snapshots")).expect("open"), File::open(self.volume.path()));
+        let top = top.expect("open");
         filesystem::sync(&folder).expect("synced");
         let report = |event| events.lock().expect("unpoisoned").push(event);
-        assert_eq!(prune_source(task, folder.as_fd(), &report), None);
+        assert_eq!(prune_source(task, folder.as_fd(), Some(top.as_fd()), &report), None);
         let events = events.into_inner().expect("unpoisoned");
         let held = |event: &BackupEvent| {
             let BackupEvent::Held { snapshots, bytes } = *event else { return None };
@@ -76,17 +77,18 @@ impl World {
         events.iter().find_map(held).expect("measured")
     }
 
-    fn left(&self) -> BTreeSet<Identity> {
+    pub(super) fn left(&self) -> BTreeSet<Identity> {
         let uuid =
             |entry: fs::DirEntry| subvolume::info(File::open(entry.path()).expect("open")).expect("its facts").uuid;
         fs::read_dir(self.volume.join("snapshots"))
             .expect("listed")
             .flatten()
+            .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
             .map(|entry| Identity(uuid(entry)))
             .collect()
     }
 
-    fn free(&self) -> u64 {
+    pub(super) fn free(&self) -> u64 {
         let space = rustix::fs::statvfs(self.volume.path()).expect("its space");
         space.f_bavail * space.f_frsize
     }

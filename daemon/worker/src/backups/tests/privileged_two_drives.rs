@@ -140,7 +140,7 @@ impl World {
             }
         }
         if let Some(exclusive) = share.release() {
-            assert_eq!(prune_source(&self.task(lineage, drive), self.folder().as_fd(), &|_| {}), None);
+            assert_eq!(prune_source(&self.task(lineage, drive), self.folder().as_fd(), None, &|_| {}), None);
             drop(exclusive);
         }
         parent

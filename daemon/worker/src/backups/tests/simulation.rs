@@ -78,7 +78,7 @@ impl World {
 
 /// The owner of the snapshots on the drives.
 pub(super) fn owner() -> Owner {
-    Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] }
+    Owner { machine: MACHINE, backup: b"home".to_vec(), former: Vec::new(), sources: vec![SOURCE] }
 }
 
 /// Its counterpart on a drive, with a record.

@@ -259,6 +259,7 @@ pub(in crate::jobs) fn task(
     let is_shared = |there: &Identity| shared.iter().any(|shared| shared.mark().there == *there);
     let damaged = records.damaged().into_iter().filter(is_shared).collect();
     Ok(Task {
+        former: rule.former.clone(),
         keep: rule.keep,
         nested: rule.nested == Nested::Include,
         protect: rule.protect.as_secs(),
@@ -338,7 +339,8 @@ fn open_on_system(
 ) -> Result<[DirHandle; 2], NotOpened> {
     let (from, beside) = backups::open(&rule.source, &rule.snapshots)?;
     let (from, beside) = (DirHandle::from(from), DirHandle::from(beside));
-    let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
+    let (backup, former) = (rule.name.as_str(), rule.former.as_slice());
+    let backup = BackupFolder { path: &rule.folder, backup, former, machine, is_remembered };
     destination.receive(&backup)?;
     Ok([from, beside])
 }

@@ -95,6 +95,7 @@ impl Fixture {
             .expect("root's; this test needs root");
         let rule = BackupRule {
             name: "home".to_owned().try_into().expect("a name"),
+            former: Vec::new(),
             source: at("source"),
             snapshots: at("source/snapshots"),
             drives: Vec::new(),

@@ -1,0 +1,158 @@
+//! Backups that were renamed, in `renames.json` of the state directory.
+//!
+//! A rename is recorded before the configuration is written, and applied when the configuration has the new name and not the old
+//! one. So a crash in between leaves either the old name, or a rename that the next start applies. The record stays: the snapshots
+//! on a drive that is away still have the former name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::durable::{self, Loaded};
+
+/// A rename has two names of up to some hundred bytes.
+const LARGEST: u64 = 256 << 10;
+/// The largest number of recorded renames; the oldest are forgotten.
+const MOST: usize = 128;
+/// The largest number of former names of one backup.
+const MOST_FORMER: usize = 8;
+
+/// One rename.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rename {
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+/// The recorded renames, the newest last. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Renames {
+    file: PathBuf,
+    all: Arc<Mutex<Vec<Rename>>>,
+}
+
+impl Renames {
+    /// Reads them. A record that cannot be read is moved aside. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be read, and cannot be moved either.
+    pub(crate) fn open(state: &Path) -> io::Result<Self> {
+        let file = state.join("renames.json");
+        let all = match durable::load(&file, LARGEST, |bytes| Ok(serde_json::from_slice(bytes)?))? {
+            Loaded::Read(all) => all,
+            Loaded::Missing | Loaded::SetAside => Vec::new(),
+            Loaded::Unreadable { error, aside } => {
+                let text = "snapshots on drives that were away since a rename count as left over";
+                tracing::error!(
+                    "which backups were renamed cannot be read: {error}; {text}; the file is {}",
+                    aside.display()
+                );
+                Vec::new()
+            }
+        };
+        Ok(Self { file, all: Arc::new(Mutex::new(all)) })
+    }
+
+    /// Records a rename, durably. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be written: nothing has changed.
+    pub(crate) fn add(&self, rename: Rename) -> io::Result<()> {
+        self.change(|all| {
+            // The new name belongs to this backup alone from now on.
+            all.retain(|known| *known != rename && known.from != rename.to);
+            all.push(rename);
+            let surplus = all.len().saturating_sub(MOST);
+            all.drain(..surplus);
+        })
+    }
+
+    /// The configuration was not written. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn remove(&self, rename: &Rename) -> io::Result<()> {
+        self.change(|all| all.retain(|known| known != rename))
+    }
+
+    /// Those that this configuration has made, in their order.
+    pub(crate) fn made(&self, config: &Config) -> Vec<Rename> {
+        let is_made = |rename: &&Rename| config.backup(&rename.to).is_some() && config.backup(&rename.from).is_none();
+        self.lock().iter().filter(is_made).cloned().collect()
+    }
+
+    /// The configuration with the former names of its backups.
+    pub(crate) fn enter(&self, mut config: Config) -> Config {
+        let names: Vec<String> = config.backups.iter().map(|rule| rule.name.as_str().to_owned()).collect();
+        let all = self.lock().clone();
+        for rule in &mut config.backups {
+            rule.former = former(&all, rule.name.as_str());
+            // Another backup has that name now.
+            rule.former.retain(|name| !names.contains(name));
+        }
+        config
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Rename>)) -> io::Result<()> {
+        let mut all = self.lock();
+        let mut changed = all.clone();
+        change(&mut changed);
+        durable::write(&self.file, &serde_json::to_vec(&changed)?)?;
+        *all = changed;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Rename>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The former names of a backup, the last one first.
+fn former(all: &[Rename], name: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut open = vec![name.to_owned()];
+    while let Some(now) = open.pop() {
+        for rename in all.iter().rev().filter(|rename| rename.to == now) {
+            if rename.from != name && !found.contains(&rename.from) && found.len() < MOST_FORMER {
+                found.push(rename.from.clone());
+                open.push(rename.from.clone());
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rename(from: &str, to: &str) -> Rename {
+        Rename { from: from.to_owned(), to: to.to_owned() }
+    }
+
+    #[test]
+    fn a_backup_has_the_names_of_all_its_renames() {
+        let all = [rename("a", "b"), rename("b", "c"), rename("x", "y")];
+        assert_eq!(former(&all, "c"), ["b", "a"]);
+        assert_eq!(former(&all, "a"), [""; 0]);
+        let back = [rename("a", "b"), rename("b", "a")];
+        assert_eq!(former(&back, "a"), ["b"], "it was renamed back");
+    }
+
+    #[test]
+    fn renames_are_recorded_and_a_new_name_is_nobody_elses_former_one() {
+        let state = tempfile::tempdir().expect("a folder");
+        let renames = Renames::open(state.path()).expect("opened");
+        renames.add(rename("home", "old")).expect("written");
+        renames.add(rename("etc", "home")).expect("written");
+        let again = Renames::open(state.path()).expect("opened");
+        assert_eq!(*again.lock(), [rename("etc", "home")]);
+        again.remove(&rename("etc", "home")).expect("written");
+        assert!(Renames::open(state.path()).expect("opened").lock().is_empty());
+        std::fs::write(state.path().join("renames.json"), "{").expect("damaged");
+        assert!(Renames::open(state.path()).expect("opened").lock().is_empty());
+    }
+}
