@@ -295,8 +295,9 @@ fn is_without_top(folder: BorrowedFd<'_>, nested: &Snapshot, side: Side<'_>) -> 
 /// the source that was made at the same time, and is not the one of another run.
 fn is_renamed_top(owner: &Owner, nested: &Snapshot, one: &Subvolume) -> bool {
     let is_of_source = owner.sources.contains(&Identity(one.item.parent_uuid));
-    let is_of_a_run = one.place.as_ref().is_some_and(|place| name::parse(&owner.backup, &place.name).is_some());
-    one.item.refs != 0 && is_of_source && !is_of_a_run && one.item.otime.abs_diff(nested.made) < APART
+    // One that this pruning has just deleted has no place; its item has references until the next commit.
+    let is_of_no_run = one.place.as_ref().is_some_and(|place| name::parse(&owner.backup, &place.name).is_none());
+    is_of_source && is_of_no_run && one.item.otime.abs_diff(nested.made) < APART
 }
 
 /// Whether only the newest and the pinned snapshots of this side stay.
@@ -399,6 +400,10 @@ mod tests {
         };
         let is_kept = |one: &Subvolume| is_renamed_top(&owner, &nested, one);
         assert!(is_kept(&one(SOURCE, b"keep", 1_000_000)));
+        assert!(
+            !is_kept(&Subvolume { place: None, ..one(SOURCE, b"keep", 1_000_000) }),
+            "deleted, but not on disk yet"
+        );
         assert!(!is_kept(&one(SOURCE, b"keep", 1_000_000 + 3600)), "made at another time");
         assert!(!is_kept(&one(Identity([7; 16]), b"keep", 1_000_000)), "of another subvolume");
         assert!(!is_kept(&one(SOURCE, &name::make(b"home", 1_000_010), 1_000_000)), "of another run");
