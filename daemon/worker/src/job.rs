@@ -14,8 +14,8 @@ use super::descriptors::{DescriptorError, one_directory, stream_and_directory, t
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
 use crate::backups::{
-    self, BackupDirectories, Deletion, ESTIMATE_TIMEOUT, Identity, NestedSnapshot, NestedSubvolumes, Restore,
-    SharedSnapshot, Task, active_in, prune_source,
+    self, BackupDirectories, Deletion, ESTIMATE_TIMEOUT, EarlierRuns, Identity, NestedSnapshots, NestedSubvolumes,
+    Restore, SharedSnapshot, Task, active_in, prune_source,
 };
 use crate::files::FilesJob;
 use crate::streams::{self, Files, Import};
@@ -40,7 +40,7 @@ pub(crate) enum Job {
     /// Restore a snapshot into the destination, with a stream of this version.
     Restore {
         snapshot: OwnedFd,
-        nested: Vec<NestedSnapshot>,
+        nested: NestedSnapshots,
         destination: OwnedFd,
         options: Box<Options>,
         version: u32,
@@ -92,12 +92,15 @@ impl Job {
             Order::Backup(task) => {
                 let [source, folder, destination] = three_directories(descriptors)?;
                 let writer_threads = writer_threads_for(task.writer_threads).map(NonZeroUsize::get);
-                let task = Box::new(Task { writer_threads, ..task });
                 let publication = Publication::of(destination.as_fd());
                 let swapfiles = active_in(&source);
                 // A read-only source is sent as it is.
                 let include = task.nested && !is_read_only(&source).unwrap_or_default();
-                let nested = NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), include);
+                let known: Vec<Identity> = task.shared.iter().map(|shared| shared.mark().here).collect();
+                let earlier = EarlierRuns { backup: &task.name, known: &known };
+                let nested = NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), include, earlier);
+                let existing = nested.as_ref().map(|found| found.existing.clone()).unwrap_or_default();
+                let task = Box::new(Task { writer_threads, existing, ..task });
                 Ok(Self::Backup {
                     directories: BackupDirectories {
                         source,
@@ -121,7 +124,7 @@ impl Job {
             Order::Restore { name, writer_threads, shared } => {
                 let [snapshot, folder, destination] = three_directories(descriptors)?;
                 // A confined worker cannot open them.
-                let nested = NestedSnapshot::of_run(folder.as_fd(), snapshot.as_fd()).map_err(|_fault| {
+                let nested = NestedSnapshots::of_run(folder.as_fd(), snapshot.as_fd()).map_err(|_fault| {
                     DescriptorError(
                         "the snapshots on the drive cannot be listed; check the drive and its cable (dmesg)",
                     )
@@ -202,7 +205,7 @@ impl Job {
                 Needs { from, ..writes(directories.destination.as_fd()) }
             }
             Self::Restore { snapshot, nested, destination, .. } => {
-                let nested = nested.iter().map(|nested| nested.root.as_fd());
+                let nested = nested.found.iter().map(|nested| nested.root.as_fd());
                 let from = nested.chain([snapshot.as_fd()]).map(ReadFrom::Snapshot).collect();
                 Needs { from, ..writes(destination.as_fd()) }
             }

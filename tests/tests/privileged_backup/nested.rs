@@ -125,6 +125,20 @@ fn all_but_records(folder: &Path) -> Result<Vec<String>> {
 }
 
 #[test]
+fn a_restore_without_all_of_a_run_is_no_success() -> Result<()> {
+    let fixture = fixture()?;
+    fixture.run(&order(START)?)?;
+    let one = runs(&fixture)?.pop().context("a run")?;
+    snapshot::delete(&fixture.destination().join(format!("{one}.2-alice")))?;
+    let (_volume, folders) = volume(&fixture)?;
+    let ended = begin_restore(&fixture, &one, &folders[0])?.finish()?;
+    let error = ended.error()?.context("no error")?.to_string();
+    ensure!(error.contains("without 1 of the 3 subvolumes below its source"), "{error}");
+    ensure!(folders[0].join(&one).exists(), "the others are restored");
+    Ok(())
+}
+
+#[test]
 fn runs_are_pruned_as_a_whole() -> Result<()> {
     let fixture = fixture()?;
     let start = crate::fixture::now()?;

@@ -45,8 +45,14 @@ fn a_record_is_replaced_and_removed() -> Result<()> {
     let dest = File::open(fixture.dest())?;
     let state = SubvolumeState { uuid: [5; 16], received_uuid: [6; 16], stransid: 1, rtransid: 2, ctransid: 3 };
     let first = Record { state, asked_by: 1000, origin: None };
-    let origin =
-        Origin { machine: [1; 16], source: [2; 16], backup: "home".to_owned(), is_source: false, nested: None };
+    let origin = Origin {
+        machine: [1; 16],
+        source: [2; 16],
+        backup: "home".to_owned(),
+        is_source: false,
+        members: 0,
+        nested: None,
+    };
     let second = Record { origin: Some(origin), ..first.clone() };
     for record in [first, second] {
         record.write(dest.as_fd())?;

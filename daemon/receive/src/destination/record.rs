@@ -58,9 +58,17 @@ pub struct Origin {
     /// The source itself was sent, because it is read-only, and not a snapshot that the backup made of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_source: bool,
+    /// It is the source's snapshot of a run with so many snapshots of subvolumes below the source. 0 also in older records.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub members: u32,
     /// It is the snapshot of a subvolume below the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<NestedOrigin>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(members: &u32) -> bool {
+    *members == 0
 }
 
 /// The place of a subvolume below the source of a backup.
@@ -360,7 +368,7 @@ mod tests {
         SubvolumeState { uuid: [0xab; 16], received_uuid: [1; 16], stransid: u64::MAX, rtransid: 7, ctransid: 8 };
 
     fn origin(backup: String) -> Origin {
-        Origin { machine: [2; 16], source: [3; 16], backup, is_source: false, nested: None }
+        Origin { machine: [2; 16], source: [3; 16], backup, is_source: false, members: 0, nested: None }
     }
 
     #[test]
@@ -368,7 +376,9 @@ mod tests {
         let longest = origin("\u{1}".repeat(LONGEST_BACKUP));
         let nested = Some(NestedOrigin { run: [4; 16], path: vec![b'\xff'; LONGEST_NESTED] });
         let below = Origin { nested, ..longest.clone() };
-        for origin in [None, Some(longest.clone()), Some(Origin { is_source: true, ..longest }), Some(below)] {
+        for origin in
+            [None, Some(longest.clone()), Some(Origin { is_source: true, members: 100, ..longest }), Some(below)]
+        {
             let record = Record { state: STATE, asked_by: 1000, origin };
             let text = serde_json::to_vec(&Stored::from(&record)).unwrap();
             assert!((text.len() as u64) < LONGEST, "{}", text.len());

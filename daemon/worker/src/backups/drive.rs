@@ -418,6 +418,7 @@ mod tests {
                 source: [3; 16],
                 backup: "home".to_owned(),
                 is_source: false,
+                members: 0,
                 nested: None,
             })
         };
@@ -435,6 +436,7 @@ mod tests {
             source: [source; 16],
             backup: "home".to_owned(),
             is_source: false,
+            members: 0,
             nested: None,
         };
         let left_over = |configured: &str, sources: Vec<Identity>, origin| {

@@ -70,8 +70,14 @@ mod tests {
         let backups = Backups { machine: id(5), known, marks, configured: vec!["home".to_owned()], former };
         let run = name::make(b"home", 1_000_000);
         let row = |path: &str, name: Vec<u8>, number, nested| {
-            let origin =
-                Origin { machine: [5; 16], source: [3; 16], backup: "home".to_owned(), is_source: false, nested };
+            let origin = Origin {
+                machine: [5; 16],
+                source: [3; 16],
+                backup: "home".to_owned(),
+                is_source: false,
+                members: 0,
+                nested,
+            };
             let (uuid, received_uuid) = (id(number), id(number + 100));
             let snapshot =
                 Snapshot { uuid, received_uuid, name: Some(name), origin: Some(origin), ..Snapshot::default() };

@@ -102,11 +102,11 @@ pub use folders::set_hold;
 pub use lineage::{Lineage, SnapshotFolder, lineage_of};
 pub use listed_runs::NestedOnDrive;
 pub use name::{LONGEST as LONGEST_NAME, is_snapshot_name};
-pub(crate) use nested::NestedSubvolumes;
+pub(crate) use nested::{EarlierRuns, NestedSubvolumes};
 pub use nested::{LeftOut, NestedPath, nested_in_run, nested_restored};
 pub use prune::from_future;
 pub(crate) use prune::prune_source;
-pub(crate) use restore::{NestedSnapshot, Restore};
+pub(crate) use restore::{NestedSnapshots, Restore};
 pub use retention::RetentionRule;
 pub(crate) use run::{BackupDirectories, Run};
 pub use shared_record::{

@@ -3,6 +3,7 @@
 //!
 //! [`runs`]: super::runs
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,7 +15,7 @@ use butterdock_btrfs::{Errno, Error as Fault, roots};
 use butterdock_receive::LONGEST_NESTED;
 use serde::{Deserialize, Serialize};
 
-use super::name::MOST_NESTED;
+use super::name::{MOST_NESTED, run_of_nested};
 use super::snapshot::Identity;
 use crate::hex;
 
@@ -38,6 +39,9 @@ pub struct LeftOut {
     /// The others are backed up with the source.
     #[serde(default)]
     pub include: bool,
+    /// So many of them could be included, but are more than the limit.
+    #[serde(default)]
+    pub over_limit: u64,
 }
 
 /// The subvolumes below a source.
@@ -46,6 +50,17 @@ pub(crate) struct NestedSubvolumes {
     /// Those that are backed up with it, sorted by their paths.
     pub included: Vec<NestedSubvolume>,
     pub left_out: LeftOut,
+    /// The paths of all that exist, if some are included. The newest run that has one of them is not pruned.
+    pub existing: BTreeSet<Vec<u8>>,
+}
+
+/// Earlier runs of a backup. The subvolumes that they included have precedence if there are more than [`MOST_NESTED`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct EarlierRuns<'e> {
+    /// The name of the backup, as in the names of the snapshots in the folder.
+    pub backup: &'e [u8],
+    /// The uuids of snapshots that the records name.
+    pub known: &'e [Identity],
 }
 
 /// A subvolume that is backed up with the source.
@@ -62,13 +77,19 @@ pub(crate) struct NestedSubvolume {
 impl NestedSubvolumes {
     /// Those below `source`. The folder for snapshots is none of them, and neither are snapshots of the source.
     ///
-    /// With `include` the writable ones are included, up to [`MOST_NESTED`]: read-only ones are taken for the snapshots of another
-    /// program. One below a subvolume that is left out is left out too.
+    /// With `include` the writable ones are included, up to [`MOST_NESTED`] (see [`in_order`]): read-only ones are taken for the
+    /// snapshots of another program. One below a subvolume that is left out is left out too.
     ///
     /// # Errors
     /// As for [`subvolume::all`]: the kernel lists subvolumes for root alone. With `include`, also if one that exists cannot be
     /// opened.
-    pub(crate) fn find(source: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Result<Self, Fault> {
+    pub(crate) fn find(
+        source: BorrowedFd<'_>,
+        folder: Option<BorrowedFd<'_>>,
+        include: bool,
+        earlier: EarlierRuns<'_>,
+    ) -> Result<Self, Fault> {
+        let snapshots = folder.map(|folder| Ok((subvolume::info(folder)?.id, file::stat(folder)?.ino))).transpose()?;
         let info = subvolume::info(source)?;
         let (root, uuid) = (info.id, Identity(info.uuid));
         let folder = folder.map(subvolume::info).transpose()?.map(|info| info.id).filter(|id| *id != root);
@@ -82,14 +103,39 @@ impl NestedSubvolumes {
             placed.extend(place.map(|path| (path, one)));
         }
         placed.sort_unstable_by(|(path, _), (other, _)| path.cmp(other));
+        if include {
+            found.existing = placed.iter().map(|(path, _)| path.clone()).collect();
+            let ranks = ranks(&all, &nested, |one| earlier.have(one, snapshots));
+            placed = in_order(placed, &ranks);
+        }
+        let mut left_out = Vec::new();
         for (path, one) in placed {
-            let is_wanted = writable.contains(&one.id) && found.included.len() < MOST_NESTED;
+            let is_writable = writable.contains(&one.id);
+            let is_wanted = is_writable && found.included.len() < MOST_NESTED;
+            if is_writable && !is_wanted {
+                found.left_out.over_limit = found.left_out.over_limit.saturating_add(1);
+            }
             match if is_wanted { open(source, &path, one)? } else { None } {
                 Some(one) => found.included.push(one),
-                None => found.left_out.add(path),
+                None => left_out.push(path),
             }
         }
+        found.included.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        left_out.sort_unstable();
+        left_out.into_iter().for_each(|path| found.left_out.add(path));
         Ok(found)
+    }
+}
+
+impl EarlierRuns<'_> {
+    /// Whether a subvolume is a snapshot that one of them made of a subvolume below the source. `folder` is the subvolume and the
+    /// inode of the folder for snapshots, where only root gives names.
+    fn have(&self, one: &Subvolume, folder: Option<(u64, u64)>) -> bool {
+        let is_named = |place: &RootRef| {
+            folder == Some((place.parent_id, place.dir_id)) && run_of_nested(self.backup, &place.name).is_some()
+        };
+        one.item.read_only
+            && (self.known.contains(&Identity(one.item.uuid)) || one.place.as_ref().is_some_and(is_named))
     }
 }
 
@@ -116,7 +162,7 @@ impl LeftOut {
     /// # Errors
     /// As for [`subvolume::all`]: the kernel lists subvolumes for root alone.
     pub fn find(source: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Result<Self, Fault> {
-        NestedSubvolumes::find(source, folder, include).map(|found| found.left_out)
+        NestedSubvolumes::find(source, folder, include, EarlierRuns::default()).map(|found| found.left_out)
     }
 
     /// Says what is left out; with the paths, which not all users may see. None if it is nothing.
@@ -127,7 +173,13 @@ impl LeftOut {
             1 => (counted(1), "is"),
             count => (counted(count), "are"),
         };
-        let next = if self.include {
+        let next = if self.over_limit > 0 {
+            format!(
+                "{} of them because a backup includes up to {MOST_NESTED}; the newest snapshots of those that earlier runs had are \
+                 kept; to back up the others, make each the source of a backup of its own",
+                self.over_limit
+            )
+        } else if self.include {
             format!(
                 "read-only subvolumes, active swapfiles and more than {MOST_NESTED} are not included: to back them up, make each \
                  the source of a backup of its own"
@@ -214,6 +266,74 @@ fn open(source: BorrowedFd<'_>, path: &[u8], one: &Subvolume) -> Result<Option<N
 /// Whether an error means that the subvolume was deleted, or moved away from the path.
 fn is_elsewhere(fault: Fault) -> bool {
     matches!(fault.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
+}
+
+/// The transaction of the last snapshot of each nested subvolume that an earlier run made, by their ids. One that has another in it
+/// has the rank of that one, too, because a restore puts the other into it.
+fn ranks(
+    all: &[Subvolume],
+    nested: &BTreeMap<u64, RootRef>,
+    is_earlier: impl Fn(&Subvolume) -> bool,
+) -> BTreeMap<u64, u64> {
+    let ids: BTreeMap<Identity, u64> = all
+        .iter()
+        .filter(|one| nested.contains_key(&one.id))
+        .filter_map(|one| Some((Identity(one.item.uuid).known()?, one.id)))
+        .collect();
+    let mut ranks: BTreeMap<u64, u64> = BTreeMap::new();
+    for snapshot in all.iter().filter(|one| is_earlier(one)) {
+        let mut at = ids.get(&Identity(snapshot.item.parent_uuid)).copied();
+        while let Some(id) = at {
+            let rank = ranks.entry(id).or_default();
+            if *rank >= snapshot.item.otransid {
+                break;
+            }
+            *rank = snapshot.item.otransid;
+            at = nested.get(&id).map(|place| place.parent_id).filter(|above| nested.contains_key(above));
+        }
+    }
+    ranks
+}
+
+/// The order in which subvolumes are included, from the order of their paths: those of the last run, those of earlier runs, and the
+/// others in turn for each directory. Any user can make subvolumes: many in one directory take no places of others.
+fn in_order<'o>(placed: Vec<(Vec<u8>, &'o Subvolume)>, ranks: &BTreeMap<u64, u64>) -> Vec<(Vec<u8>, &'o Subvolume)> {
+    let rank = |one: &Subvolume| ranks.get(&one.id).copied().unwrap_or_default();
+    let (mut earlier, new): (Vec<_>, Vec<_>) = placed.into_iter().partition(|(_, one)| rank(one) > 0);
+    earlier.sort_by_key(|(_, one)| Reverse(rank(one)));
+    let turns = in_turn(new.iter().enumerate().map(|(index, (path, _))| (index, &path[..])).collect(), MOST_TURNS);
+    let mut new: Vec<_> = new.into_iter().map(Some).collect();
+    let new = turns.into_iter().filter_map(|index| new.get_mut(index)?.take());
+    earlier.into_iter().chain(new).collect()
+}
+
+/// Paths with their indexes.
+type IndexedPaths<'p> = Vec<(usize, &'p [u8])>;
+
+/// Below so many directories, the order is that of the paths.
+const MOST_TURNS: usize = 8;
+
+/// The indexes of sorted paths, one of each directory in turn; also in each of the directories. A path comes before those below it.
+fn in_turn(paths: IndexedPaths<'_>, turns: usize) -> Vec<usize> {
+    if turns == 0 || paths.len() < 2 {
+        return paths.into_iter().map(|(index, _)| index).collect();
+    }
+    let mut directories: BTreeMap<&[u8], (Vec<usize>, IndexedPaths<'_>)> = BTreeMap::new();
+    for (index, path) in paths {
+        let mut parts = path.splitn(2, |&byte| byte == b'/');
+        let (itself, below) = directories.entry(parts.next().unwrap_or_default()).or_default();
+        match parts.next() {
+            None => itself.push(index),
+            Some(rest) => below.push((index, rest)),
+        }
+    }
+    let mut ordered = Vec::new();
+    for (number, (itself, below)) in directories.into_values().enumerate() {
+        let of_one = itself.into_iter().chain(in_turn(below, turns.saturating_sub(1)));
+        ordered.extend(of_one.enumerate().map(|(turn, index)| (turn, number, index)));
+    }
+    ordered.sort_unstable();
+    ordered.into_iter().map(|(_, _, index)| index).collect()
 }
 
 /// The ids of the writable subvolumes below `root` that are in no read-only one.
@@ -356,6 +476,43 @@ mod tests {
         assert_eq!(writable(ROOT, &all), [ROOT, 257, 258].into());
     }
 
+    fn path_of(number: u64) -> Vec<u8> {
+        let user = if number < 400 { "aaa" } else { "bob" };
+        format!("home/{user}/{number}").into_bytes()
+    }
+
+    #[test]
+    fn many_subvolumes_of_one_user_take_no_places_of_others() {
+        let all: Vec<Subvolume> = (257..410).map(|id| one(id, ROOT, |_| ())).collect();
+        let www = one(500, ROOT, |_| ());
+        let mut placed: Vec<_> = all.iter().map(|one| (path_of(one.id), one)).collect();
+        placed.push((b"var/www".to_vec(), &www));
+        placed.sort_by(|(path, _), (other, _)| path.cmp(other));
+        let first = |ranks: &BTreeMap<u64, u64>, most: usize| -> BTreeSet<u64> {
+            in_order(placed.clone(), ranks).into_iter().take(most).map(|(_, one)| one.id).collect()
+        };
+        let fair = first(&BTreeMap::new(), MOST_NESTED);
+        assert!((400..410).chain([500]).all(|id| fair.contains(&id)), "{fair:?}");
+        // Those of the last run, and then those of earlier runs.
+        let ranks = [(390, 7), (399, 9), (300, 9)].into();
+        assert_eq!(first(&ranks, 2), [300, 399].into());
+        assert_eq!(first(&ranks, 3), [300, 390, 399].into());
+    }
+
+    #[test]
+    fn a_subvolume_comes_before_those_in_it() {
+        let paths: [&[u8]; 5] = [b"a", b"a/b", b"a/b/c", b"d/e", b"d/f"];
+        let all = || paths.into_iter().enumerate().collect();
+        assert_eq!(in_turn(all(), MOST_TURNS), [0, 3, 1, 4, 2]);
+        assert_eq!(in_turn(all(), 0), [0, 1, 2, 3, 4]);
+        // The inner one was in the last run, the outer one is new.
+        let inner = one(258, 257, |_| ());
+        let snapshot = one(300, 5, |item| (item.read_only, item.parent_uuid, item.otransid) = (true, [8; 16], 9));
+        let all = [one(257, ROOT, |_| ()), inner, snapshot, one(259, ROOT, |_| ())];
+        let nested = below(ROOT, Identity([6; 16]), None, &all);
+        assert_eq!(ranks(&all, &nested, |one| one.id == 300), [(257, 9), (258, 9)].into());
+    }
+
     #[test]
     fn notes_count_the_subvolumes_of_a_run() {
         assert_eq!(nested_in_run(1, 0), "with 1 subvolume below the source");
@@ -371,13 +528,16 @@ mod tests {
     fn what_is_left_out_is_counted_and_named() {
         assert_eq!(LeftOut::default().sentence(true), None);
         let paths = vec![NestedPath(b"docker".to_vec()), NestedPath(b"sub/de\nep".to_vec())];
-        let two = LeftOut { count: 2, paths: paths.clone(), include: false };
+        let two = LeftOut { count: 2, paths: paths.clone(), ..LeftOut::default() };
         let text = two.sentence(true).expect("a sentence");
         assert!(text.starts_with("2 subvolumes below the source are left out (docker, sub/de\\nep); "), "{text}");
         let public = LeftOut { include: true, ..two }.sentence(false).expect("a sentence");
         assert!(!public.contains("docker") && public.contains("--dry-run"), "{public}");
         assert!(text.contains("nested = \"include\"") && public.contains("read-only subvolumes"), "{text} {public}");
-        let many = LeftOut { count: 5, paths, include: true }.sentence(true).expect("a sentence");
-        assert!(many.contains("and 3 more"), "{many}");
+        let many = LeftOut { count: 5, paths, include: true, over_limit: 3 }.sentence(true).expect("a sentence");
+        assert!(
+            many.contains("and 3 more") && many.contains("3 of them because a backup includes up to 100"),
+            "{many}"
+        );
     }
 }

@@ -71,7 +71,7 @@ impl Owner {
     pub(crate) fn origin(&self, sent: Identity) -> Option<Origin> {
         let backup = String::from_utf8(self.backup.clone()).ok()?;
         let (source, is_source) = (self.sources.first()?.0, self.sources.contains(&sent));
-        Some(Origin { machine: self.machine.0, source, backup, is_source, nested: None })
+        Some(Origin { machine: self.machine.0, source, backup, is_source, members: 0, nested: None })
     }
 
     /// The origin in the record of a snapshot of the subvolume at `path` below the source, which belongs to the run whose snapshot
@@ -217,6 +217,7 @@ mod tests {
             source: [source; 16],
             backup: backup.to_owned(),
             is_source: false,
+            members: 0,
             nested: None,
         };
         Snapshot { origin: Some(origin), ..Snapshot::default() }
@@ -292,8 +293,14 @@ mod tests {
         }
         let received = Snapshot { received_uuid: uuid, ..ours };
         assert_eq!(made_by_us(&received, Side::Drive(&owner)), None);
-        let origin =
-            Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned(), is_source: false, nested: None });
+        let origin = Some(Origin {
+            machine: uuid.0,
+            source: uuid.0,
+            backup: "home".to_owned(),
+            is_source: false,
+            members: 0,
+            nested: None,
+        });
         let recorded = Snapshot { origin, ..received };
         assert_eq!(made_by_us(&recorded, Side::Drive(&owner)), Some(1_000_000));
         let sent = |sent| Snapshot { origin: owner.origin(sent), ..recorded.clone() };

@@ -1,5 +1,6 @@
 //! Deletes the runs that the retention rule does not keep, on one side, and what killed workers left of a run.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -177,7 +178,9 @@ impl<'s> PrunePlan<'s> {
             }
         };
         let (mut complete, mut candidates, mut remnants) = (Vec::new(), Vec::new(), Vec::new());
-        for run in SnapshotRun::of(side, snapshots) {
+        let runs = SnapshotRun::of(side, snapshots);
+        let newest = if side.is_drive() { newest_with(task, side, &runs, now) } else { BTreeSet::new() };
+        for run in runs {
             match run.top {
                 Some(top) => {
                     candidates.push(candidate(&run, top));
@@ -193,7 +196,9 @@ impl<'s> PrunePlan<'s> {
         }
         let (keep, protect) = if is_short(task, side) { (RetentionRule::NEWEST, 0) } else { (task.keep, task.protect) };
         let rule = Rule { keep, protect, now, stopped: task.time.stopped };
-        let reasons = reasons(&rule, &candidates);
+        let is_newest = |top: &Candidate| newest.contains(&top.id).then_some(Reason::Newest);
+        let reasons = reasons(&rule, &candidates).into_iter().zip(&candidates);
+        let reasons: Vec<_> = reasons.map(|(reason, top)| reason.or_else(|| is_newest(top))).collect();
         Self { side, decisions: complete.into_iter().zip(reasons).collect(), remnants }
     }
 
@@ -300,6 +305,23 @@ fn is_renamed_top(owner: &Owner, nested: &Snapshot, one: &Subvolume) -> bool {
     is_of_source && is_of_no_run && one.item.otime.abs_diff(nested.made) < APART
 }
 
+/// The source's snapshots of the runs that are the newest with a subvolume that still exists.
+fn newest_with(task: &Task, side: Side<'_>, runs: &[SnapshotRun<'_>], now: i64) -> BTreeSet<Identity> {
+    let mut newest: BTreeMap<&[u8], (i64, Identity)> = BTreeMap::new();
+    for run in runs {
+        let Some(top) = run.top else { continue };
+        let Some(time) = made_by_us(top, side).filter(|&time| !is_from_future(time, now)) else { continue };
+        for nested in run.nested.iter().filter(|nested| !task.damaged.contains(&nested.uuid)) {
+            let place = nested.origin.as_ref().and_then(|origin| origin.nested.as_ref());
+            if let Some(place) = place.filter(|place| task.existing.contains(&place.path)) {
+                let of_path = newest.entry(&place.path).or_insert((time, top.uuid));
+                *of_path = (*of_path).max((time, top.uuid));
+            }
+        }
+    }
+    newest.into_values().map(|(_, top)| top).collect()
+}
+
 /// Whether only the newest and the pinned snapshots of this side stay.
 fn is_short(task: &Task, side: Side<'_>) -> bool {
     !side.is_drive() && task.source_pruning == SourcePruning::ToNewest
@@ -323,8 +345,14 @@ mod tests {
 
     fn snapshot(number: u8, name: Vec<u8>, is_nested: bool) -> Snapshot {
         let nested = is_nested.then(|| NestedOrigin { run: [9; 16], path: b"alice".to_vec() });
-        let origin =
-            Origin { machine: MACHINE.0, source: SOURCE.0, backup: "home".to_owned(), is_source: false, nested };
+        let origin = Origin {
+            machine: MACHINE.0,
+            source: SOURCE.0,
+            backup: "home".to_owned(),
+            is_source: false,
+            members: 0,
+            nested,
+        };
         Snapshot { uuid: Identity([number; 16]), name: Some(name), origin: Some(origin), ..Snapshot::default() }
     }
 
@@ -373,6 +401,18 @@ mod tests {
         assert!(plan.during(&name::make(b"home", 1000)).remnants.is_empty(), "its run is being made");
         let theirs: Vec<Snapshot> = all.iter().map(|one| Snapshot { origin: None, ..one.clone() }).collect();
         assert_eq!(deleted(&task, &theirs), [] as [u8; 0], "without a record it may be anybody's");
+    }
+
+    #[test]
+    fn the_newest_run_with_a_subvolume_that_exists_is_kept() {
+        let task = Task { keep: RetentionRule { last: 1, ..RetentionRule::NEWEST }, ..Task::of(b"home", MACHINE) };
+        let [_, without] = run(3000, 30, 31);
+        let all = [run(1000, 10, 11).to_vec(), run(2000, 20, 21).to_vec(), vec![without]].concat();
+        assert_eq!(deleted(&task, &all), [10, 11, 20, 21], "it is gone");
+        let exists = Task { existing: [b"alice".to_vec()].into(), ..task.clone() };
+        assert_eq!(deleted(&exists, &all), [10, 11]);
+        let damaged = Task { damaged: vec![Identity([21; 16])], ..exists };
+        assert!(!deleted(&damaged, &all).contains(&10), "an undamaged one");
     }
 
     #[test]

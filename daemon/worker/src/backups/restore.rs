@@ -35,7 +35,7 @@ pub(crate) struct Restore<'r> {
     /// The root of the snapshot, on the drive.
     pub snapshot: BorrowedFd<'r>,
     /// The snapshots of the subvolumes below its source, in the same run.
-    pub nested: &'r [NestedSnapshot],
+    pub nested: &'r NestedSnapshots,
     /// The directory of the volume.
     pub destination: BorrowedFd<'r>,
     pub options: &'r Options,
@@ -52,6 +52,14 @@ pub(crate) struct Restore<'r> {
     pub report: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
+/// The snapshots of the subvolumes below the source in one run.
+#[derive(Debug, Default)]
+pub(crate) struct NestedSnapshots {
+    pub found: Vec<NestedSnapshot>,
+    /// So many more were sent with the source's, by the record of that.
+    pub gone: u64,
+}
+
 /// The snapshot of a subvolume below the source, on a drive.
 #[derive(Debug)]
 pub(crate) struct NestedSnapshot {
@@ -60,15 +68,15 @@ pub(crate) struct NestedSnapshot {
     pub root: Arc<OwnedFd>,
 }
 
-impl NestedSnapshot {
+impl NestedSnapshots {
     /// Those of the run that `snapshot` belongs to, which is in `folder`, by the records there; up to [`MOST_NESTED`].
     ///
     /// # Errors
     /// The snapshots cannot be listed.
-    pub(crate) fn of_run(folder: BorrowedFd<'_>, snapshot: BorrowedFd<'_>) -> Result<Vec<Self>, Fault> {
+    pub(crate) fn of_run(folder: BorrowedFd<'_>, snapshot: BorrowedFd<'_>) -> Result<Self, Fault> {
         let info = subvolume::info(snapshot)?;
         let origin_of = |state: &SubvolumeState| recorded(folder, state).and_then(|record| record.origin);
-        let Some(top) = origin_of(&SubvolumeState::of_info(&info)) else { return Ok(Vec::new()) };
+        let Some(top) = origin_of(&SubvolumeState::of_info(&info)) else { return Ok(Self::default()) };
         let mut found = Vec::new();
         for mut one in list(folder, &[])?.into_iter().filter(|one| one.name.is_some()) {
             let Some(origin) = origin_of(&one.state()) else { continue };
@@ -81,10 +89,28 @@ impl NestedSnapshot {
             let Ok(root) = file::openat_new(folder, &name, how, Mode::empty()) else { continue };
             let is_it = subvolume::info(&root).is_ok_and(|info| info.id == one.id);
             if is_it && found.len() < MOST_NESTED {
-                found.push(Self { path: nested.path, root: Arc::new(root) });
+                found.push(NestedSnapshot { path: nested.path, root: Arc::new(root) });
             }
         }
-        Ok(found)
+        let gone = u64::from(top.members).saturating_sub(found.len() as u64);
+        Ok(Self { found, gone })
+    }
+}
+
+impl NestedSnapshots {
+    /// A restore without all of them is not a success; `restored` is how many it had.
+    fn check(&self, restored: u64) -> Result<(), BackupError> {
+        if self.gone == 0 {
+            return Ok(());
+        }
+        let sentence = format!(
+            "the snapshot is restored, but without {} of the {} subvolumes below its source: the drive no longer has their snapshots of \
+             this run, or they were changed there; butterdock snapshots --drive lists the snapshots of other runs, and each can be \
+             restored by itself",
+            self.gone,
+            restored.saturating_add(self.gone)
+        );
+        Err(BackupError::new(ErrorKind::Failed, sentence))
     }
 }
 
@@ -103,7 +129,7 @@ impl Restore<'_> {
         let on_drive = list(self.snapshot, &known_there).map_err(BackupError::drive("list the snapshots"))?;
         let here = list(self.destination, &known_here).map_err(BackupError::volume("list the snapshots"))?;
         let top = self.sent(self.snapshot, &on_drive, &here)?;
-        let nested = self.nested.iter().map(|one| self.sent(one.root.as_fd(), &on_drive, &here));
+        let nested = self.nested.found.iter().map(|one| self.sent(one.root.as_fd(), &on_drive, &here));
         let nested = nested.collect::<Result<Vec<_>, _>>()?;
         let uuid = top.pairs.first().map(|pair| pair.source.uuid);
         let why = uuid.is_none().then_some(FullReason::NothingThere);
@@ -133,7 +159,7 @@ impl Restore<'_> {
             (self.report)(BackupEvent::RestoredNested { count: nested.len() as u64, missing });
         }
         self.report_restored(&top, received(self.destination, &outcome).map_err(looking)?);
-        Ok(())
+        self.nested.check(nested.len() as u64)
     }
 
     /// Receives the run. Returns the states of the nested ones in their places; `None` for one that has no place.
@@ -153,7 +179,7 @@ impl Restore<'_> {
         }
         let receive_all = |workspace: BorrowedFd<'_>| {
             let mut placed = Vec::new();
-            for (number, (sent, one)) in nested.iter().zip(self.nested).enumerate() {
+            for (number, (sent, one)) in nested.iter().zip(&self.nested.found).enumerate() {
                 let name = number.to_string();
                 let options = Options {
                     name: Some(name.clone().into_bytes()),

@@ -16,7 +16,8 @@
 //! - *What is included.* All subvolumes below the source that are writable and are in no read-only one, up to
 //!   [`MOST_NESTED`](super::name::MOST_NESTED), without the folder for snapshots. Read-only ones are taken for the snapshots of
 //!   another program, such as those below snapper's `.snapshots` (which is writable, and included). The kernel makes no snapshot of a
-//!   subvolume with an active swapfile. What is left out is reported. Nothing is included of a read-only source, which is sent as it
+//!   subvolume with an active swapfile. What is left out is reported. The newest run on the drive with a subvolume that still exists
+//!   is not pruned, because later runs may leave it out. Nothing is included of a read-only source, which is sent as it
 //!   is.
 //! - *Unchanged.* If no subvolume of the run has changed since the last run, nothing is sent.
 //! - *Restore.* A restore of the source's snapshot restores the whole run: see [`restore`](super::restore).
@@ -110,6 +111,7 @@ mod tests {
             source: SOURCE.0,
             backup: "home".to_owned(),
             is_source: false,
+            members: 0,
             nested: (parent != 2).then(|| NestedOrigin { run: [7; 16], path: b"alice".to_vec() }),
         };
         let parent_uuid = Identity([parent; 16]);

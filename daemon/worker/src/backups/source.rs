@@ -8,14 +8,15 @@ use butterdock_receive::ErrorKind;
 
 use super::error::{BackupCause, BackupError, Explained, SourceProblem};
 use super::lineage::{Kinship, Lineage, ancestors};
-use super::nested::{NestedSubvolume, NestedSubvolumes};
+use super::nested::{EarlierRuns, NestedSubvolume, NestedSubvolumes};
 use super::shared_snapshots::SharedPair;
 use super::snapshot::Identity;
 
 /// The lineage of a source that can be backed up, whichever it is; `None` if it cannot. With `include`, the subvolumes below it
 /// are backed up too, without the `folder` for snapshots.
 pub fn usable_source(fd: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>, include: bool) -> Option<Lineage> {
-    let has_nested = include && NestedSubvolumes::find(fd, folder, true).is_ok_and(|found| !found.included.is_empty());
+    let found = || NestedSubvolumes::find(fd, folder, true, EarlierRuns::default());
+    let has_nested = include && found().is_ok_and(|found| !found.included.is_empty());
     Source::check(fd, &Lineage::default(), |_| false, has_nested).ok().map(|source| source.lineage)
 }
 

@@ -1,5 +1,7 @@
 //! The order of a backup, and the events that its worker reports.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::first_seen::Seen;
@@ -61,6 +63,10 @@ pub struct Task {
     /// Back up the writable subvolumes below the source too.
     #[serde(default)]
     pub nested: bool,
+    /// The paths of the subvolumes below the source that exist, if they are backed up: the newest run on the drive with one of
+    /// them is kept, because a later run may leave it out. The worker sets them.
+    #[serde(skip)]
+    pub existing: BTreeSet<Vec<u8>>,
     /// Send everything, also if nothing changed: no shared snapshot is a parent or a clone source.
     #[serde(default)]
     pub full: bool,
@@ -140,6 +146,7 @@ impl Task {
             writer_threads: None,
             dry_run: false,
             nested: false,
+            existing: BTreeSet::new(),
             full: false,
             time: TaskTime::default(),
             given_up: Vec::new(),

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use butterdock_btrfs::space::space;
 use butterdock_btrfs::{best_effort, subvolume};
 use butterdock_receive::{
-    Candidates, ErrorKind, Kind, Observer, Options, Outcome, Phase, Published, SpaceCause, SubvolumeState, Unapplied,
+    Candidates, ErrorKind, Kind, Observer, Options, Origin, Outcome, Phase, Published, SpaceCause, SubvolumeState,
+    Unapplied,
 };
 
 use super::deleted::DeletedSubvolumes;
@@ -163,7 +164,10 @@ impl RunTransfer<'_> {
         let Run { directories, task, control, .. } = *self.run;
         let origin = match member.path {
             Some(path) => self.owner.nested_origin(self.pending.top.snapshot.uuid, path),
-            None => self.owner.origin(member.pending.snapshot.uuid),
+            None => {
+                let members = u32::try_from(self.pending.nested.len()).unwrap_or_default();
+                self.owner.origin(member.pending.snapshot.uuid).map(|origin| Origin { members, ..origin })
+            }
         };
         let options = Options {
             origin,

@@ -15,8 +15,8 @@ use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication, SpaceCause};
 
 use crate::backups::error::BackupError;
-use crate::backups::nested::NestedSubvolumes;
-use crate::backups::restore::Restore;
+use crate::backups::nested::{EarlierRuns, NestedSubvolumes};
+use crate::backups::restore::{NestedSnapshots, Restore};
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
 use crate::backups::shared_record::SharedSnapshot;
@@ -121,7 +121,8 @@ impl World {
     ) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder): (OwnedFd, OwnedFd) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
-        let found = || NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), task.nested);
+        let found =
+            || NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), task.nested, EarlierRuns::default());
         let nested = self.unlisted.map_or_else(found, Err);
         let directories = BackupDirectories {
             source,
@@ -305,7 +306,7 @@ fn privileged_data_that_files_share_is_restored_where_it_fits_once() {
     let (snapshot, volume) = (open("kept"), File::open(world.drive.path()).expect("open"));
     let restore = Restore {
         snapshot: std::os::fd::AsFd::as_fd(&snapshot),
-        nested: &[],
+        nested: &NestedSnapshots::default(),
         destination: std::os::fd::AsFd::as_fd(&volume),
         options: &Options::default(),
         shared: &[],
@@ -427,7 +428,7 @@ fn privileged_a_restore_without_room_is_refused_with_figures() {
         let report = |_event| {};
         let restore = Restore {
             snapshot: std::os::fd::AsFd::as_fd(&snapshot),
-            nested: &[],
+            nested: &NestedSnapshots::default(),
             destination: std::os::fd::AsFd::as_fd(&volume),
             options: &Options::default(),
             shared: &[],

@@ -88,6 +88,7 @@ pub(super) fn received(mine: &Snapshot) -> Snapshot {
         source: SOURCE.0,
         backup: "home".to_owned(),
         is_source: false,
+        members: 0,
         nested: None,
     });
     Snapshot { received_uuid: mine.uuid, stransid: mine.ctransid, rtransid: mine.ctransid, origin, ..mine.clone() }
