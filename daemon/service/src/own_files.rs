@@ -91,18 +91,24 @@ impl Access<'_> {
     }
 
     /// What of a list is shown. Names of subvolumes below a source are those of other people's directories, which the user may be
-    /// unable to read.
+    /// unable to read; why a snapshot is held was written for those who manage backups.
     pub(crate) fn shown(&self, found: Vec<SnapshotOnDrive>) -> Vec<SnapshotOnDrive> {
         if *self.rights == Rights::Root {
             return found.into_iter().filter(|snapshot| snapshot.from == MadeBy::ThisMachine).collect();
         }
         let is_shown = |snapshot: &SnapshotOnDrive| snapshot.nested.is_none() && self.caller_of(snapshot).is_ok();
-        found.into_iter().filter(is_shown).map(|snapshot| SnapshotOnDrive { path: Vec::new(), ..snapshot }).collect()
+        found
+            .into_iter()
+            .filter(is_shown)
+            .map(|snapshot| SnapshotOnDrive { path: Vec::new(), held: None, ..snapshot })
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use butterdock_receive::Hold;
+
     use super::*;
     use crate::backups::NestedOnDrive;
 
@@ -142,7 +148,9 @@ mod tests {
         let nested = NestedOnDrive { path: b"alice/vault".to_vec(), run: Some(id(7)) };
         let nested = SnapshotOnDrive { nested: Some(nested), ..snapshot(Some(1)) };
         assert!(of(&nested));
-        let shown = access.shown(vec![snapshot(Some(1)), snapshot(Some(3)), nested]);
+        let hold = Hold { reason: "for the tax investigation".to_owned(), since: 7, machine: [5; 16] };
+        let held = SnapshotOnDrive { held: Some(hold), ..snapshot(Some(1)) };
+        let shown = access.shown(vec![held, snapshot(Some(3)), nested]);
         assert_eq!(shown, [SnapshotOnDrive { path: Vec::new(), ..snapshot(Some(1)) }]);
     }
 }
