@@ -152,7 +152,14 @@ fn privileged_snapshots_and_their_folder_follow_a_renamed_backup() {
     let folder = File::open(world.volume.join("butterdock/home")).expect("open");
     let snapshot = list(&folder, &[]).expect("listed").into_iter().find(|one| one.uuid == made).expect("it");
     let origin = |machine: Identity, backup: &str| {
-        Some(Origin { machine: machine.0, source: source.0, backup: backup.to_owned(), is_source: false, nested: None })
+        Some(Origin {
+            machine: machine.0,
+            source: source.0,
+            backup: backup.to_owned(),
+            is_source: false,
+            nested: None,
+            members: 0,
+        })
     };
     let write = |machine| {
         Record { state: snapshot.state(), asked_by: 0, origin: origin(machine, "home") }
