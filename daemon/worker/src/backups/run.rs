@@ -71,10 +71,7 @@ impl Run<'_> {
         self.check_nested(&source)?;
         (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
-        if !source.is_read_only {
-            let names = task.former.iter().map(String::as_bytes);
-            std::iter::once(task.name.as_slice()).chain(names).try_for_each(|name| sweep(folder, &source, name))?;
-        }
+        self.sweep_source(&source)?;
         let below = included.iter().map(Source::nested).collect::<Result<Vec<_>, _>>()?;
         let (Listing { snapshots: mut mine, folders }, mut theirs) =
             (self.list_source(&source.lineage)?, self.list_drive()?);
@@ -166,6 +163,15 @@ impl Run<'_> {
             self.observer.warning(&text);
         }
         Ok(())
+    }
+
+    /// Deletes what killed workers left beside the source, also under former names of the backup.
+    fn sweep_source(&self, source: &Source<'_>) -> Result<(), BackupError> {
+        if source.is_read_only {
+            return Ok(());
+        }
+        let names = self.task.former.iter().map(String::as_bytes);
+        std::iter::once(self.task.name.as_slice()).chain(names).try_for_each(|name| sweep(self.folder(), source, name))
     }
 
     /// Renames the snapshots of a renamed backup, and reports all.
