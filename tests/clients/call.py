@@ -3,7 +3,7 @@
     call.py [--times=NUMBER] PATH INTERFACE METHOD [ARGUMENT]...
 
 With --times it makes NUMBER calls and prints a list of the results.
-An ARGUMENT is s:TEXT, y:TEXT (as bytes), Y:TEXT (a list of one text as bytes), h:NUMBER (a descriptor that is open here), or o:JSON (a
+An ARGUMENT is s:TEXT, y:TEXT (as bytes), Y:TEXT (a list of one text as bytes), S:TEXT (a list of one text), h:NUMBER (a descriptor that is open here), or o:JSON (a
 dictionary of options). A descriptor in the answer is read to its end.
 """
 
@@ -24,6 +24,8 @@ def argument(word):
         return dbus.ByteArray(text.encode())
     if kind == "Y":
         return dbus.Array([dbus.ByteArray(text.encode())], signature="ay")
+    if kind == "S":
+        return dbus.Array([text], signature="s")
     if kind == "h":
         return dbus.types.UnixFd(int(text))
     if kind == "o":

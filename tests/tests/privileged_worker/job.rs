@@ -96,9 +96,10 @@ fn a_failure_is_reported_without_names() -> Result<()> {
         ensure!(error["hidden"] == false, "{error}");
         // Words of closed sets and numbers; the daemon makes its own sentence of them.
         ensure!(error["cause"].is_null() && error["unconfirmed"] == false, "{error}");
-        ensure!(error["files"].is_null() && error["space"].is_null(), "{error}");
+        ensure!(error["file"].is_null() && error["files"].is_null() && error["space"].is_null(), "{error}");
         let keys: Vec<&str> = error.as_object().context("an object")?.keys().map(String::as_str).collect();
-        let expected = ["byte", "cause", "command", "files", "hidden", "kind", "message", "space", "unconfirmed"];
+        let expected =
+            ["byte", "cause", "command", "file", "files", "hidden", "kind", "message", "space", "unconfirmed"];
         ensure!(keys == expected, "the daemon would believe more: {keys:?}");
     }
     ensure!(names(ours.path())?.is_empty(), "{:?}", names(ours.path())?);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use butterdock_dbus::INVALID_ARGS;
 use butterdock_dbus::authority::TABLE;
 use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_tests::{
     Client, Options, Recorder, Service, Stalled, TANK, all_names, error_name, file_of, no_options, small, tank,
 };
@@ -21,6 +21,13 @@ fn call(client: &Client, (interface, method): (&str, &str), job: &str, options: 
     let answer = match (interface, method) {
         (MANAGER, "Receive") => client.call(ROOT, (MANAGER, method), &(TANK, descriptor, options)),
         (VOLUME, "Receive") => client.call(&tank(), (VOLUME, method), &(descriptor, options)),
+        (MANAGER, "SetBackup" | "SetVolume" | "SetDestination") => {
+            client.call(ROOT, (MANAGER, method), &("mine", Options::new(), options))
+        }
+        (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination") => {
+            client.call(ROOT, (MANAGER, method), &("mine", options))
+        }
+        (MANAGER, "SetDefaults") => client.call(ROOT, (MANAGER, method), &(Options::new(), options)),
         (MANAGER, _) => client.call(ROOT, (MANAGER, method), options),
         (VOLUME, _) => client.call(&tank(), (VOLUME, method), options),
         (JOB, _) => client.call(job, (JOB, method), options),
@@ -34,8 +41,8 @@ fn every_method_refuses_an_unknown_option() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
-    // Those of drives are called where there is a drive: in service_drives.
-    for row in TABLE.iter().filter(|row| ![DRIVE, DESTINATION].contains(&row.interface)) {
+    // Those of drives are called where there is a drive: in service_drives. There is no backup here.
+    for row in TABLE.iter().filter(|row| ![BACKUP, DRIVE, DESTINATION].contains(&row.interface)) {
         let options = Options::from([("no-such-option", Variant::from(true))]);
         let error = call(&client, (row.interface, row.method), &stalled.job, &options)?;
         let what = format!("{}.{}: {error}", row.interface, row.method);

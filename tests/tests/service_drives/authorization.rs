@@ -33,6 +33,9 @@ fn call(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -
         "ListFiles" | "OpenFile" => command.args(["s:00000000-0000-0000-0000-000000000001", "y:a"]),
         "RestoreFiles" => command.args(["s:00000000-0000-0000-0000-000000000001", "Y:a"]),
         "FileVersions" => command.arg("y:a"),
+        "EstimateDeletion" | "DeleteSnapshots" => command.arg("S:00000000-0000-0000-0000-000000000001"),
+        "HoldSnapshot" => command.args(["s:00000000-0000-0000-0000-000000000001", "s:why"]),
+        "ReleaseSnapshot" => command.arg("s:00000000-0000-0000-0000-000000000001"),
         "Import" => command.arg("s:tank"),
         "Enrol" | "Forget" | "Mount" | "SafelyRemove" | "Backup" | "Verify" | "ListMounts" | "ListSnapshots"
         | "ListStreams" | "ListBackups" | "Unpin" => &mut command,

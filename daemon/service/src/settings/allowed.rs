@@ -16,10 +16,9 @@ const READ: [&str; 2] = ["backup.source", "drives.match"];
 /// Keys that have the path of a directory into which the service writes.
 const WRITTEN: [&str; 3] = ["backup.snapshots", "volume.path", "destination.path"];
 /// Directories of the system: programs, and what decides which programs run.
-const SYSTEM: [&str; 22] = [
+const SYSTEM: [&str; 21] = [
     "bin",
     "boot",
-    "dev",
     "efi",
     "etc",
     "lib",
