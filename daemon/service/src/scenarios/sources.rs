@@ -90,7 +90,7 @@ fn what_a_source_keeps_for_a_drive_is_given_up_by_a_command() {
         assert_eq!(pruned.len(), 1, "{pruned:?}");
         assert_eq!((pruned[0].source_pruning, pruned[0].pins.len()), (SourcePruning::Rule, 0));
         assert_eq!(pruned[0].given_up, [Identity::NONE]);
-        assert!(source.row().await.note.is_some_and(|note| note.contains("butterdock unpin")));
+        assert!(source.row().await.note.is_some_and(|note| note.contains("by a command")));
         source.fixture.service.unpin(&(&source.id).into(), None).await.expect_err("nothing is kept any more");
         source.back_up().await;
         let tasks = source.fixture.take_tasks();
