@@ -60,5 +60,5 @@ fn a_source_short_of_space_keeps_what_a_drive_needs_until_unpin() -> Result<()> 
     scenario.plug()?;
     scenario.fixture.client.until("the next backup", |_| Ok(scenario.good_backups()? == 4))?;
     let notes: Vec<String> = scenario.history("backup")?.iter().map(|row| word(row, "note")).collect();
-    contains_all(&notes[0], &["full transfer", "butterdock unpin"])
+    contains_all(&notes[0], &["full transfer", "deleted by a command"])
 }
