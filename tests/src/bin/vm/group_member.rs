@@ -47,7 +47,7 @@ pub(crate) fn by_ann(lab: &mut Environment) -> Result<()> {
 /// The configuration cannot be written.
 pub(crate) fn by_hand(lab: &mut Environment) -> Result<()> {
     lab.run(
-        "sed -i 's/^drives = .*/&\\nschedule = \"manual\"/' /etc/butterdock/butterdock.toml
+        "sed -i 's/^to = .*/&\\nschedule = \"manual\"/' /etc/butterdock/butterdock.toml
          systemctl reload butterdockd; sync",
     )
     .map(drop)
