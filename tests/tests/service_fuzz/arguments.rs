@@ -79,6 +79,9 @@ impl Arguments {
                 // What the other calls need stays configured.
                 "s" if method.name.starts_with("Remove") => format!("not {}", self.text(random)).into(),
                 "s" => self.text(random).into(),
+                "as" => Variant::from(vec![self.text(random)]),
+                "ay" => Variant::from(self.text(random).into_bytes()),
+                "aay" => Variant::from(vec![self.text(random).into_bytes()]),
                 "h" => Variant::Fd(Fd::from(self.descriptor(method, random)?)),
                 "a{sv}" => Variant::from(self.options(random)),
                 "v" => Variant::Variant(Box::new(self.value(random))),
