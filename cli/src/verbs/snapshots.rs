@@ -125,7 +125,7 @@ fn left_over(id: &str, rows: &[SnapshotRow]) -> String {
     text
 }
 
-/// Why a person holds it; empty if nobody does.
+/// Why it is held; empty if it is not.
 fn held(row: &SnapshotRow) -> String {
     match row.held_reason.as_deref() {
         _ if row.held != Some(true) => String::new(),

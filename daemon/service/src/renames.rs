@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn renames_are_recorded_and_a_new_name_is_nobody_elses_former_one() {
+    fn a_new_name_is_the_former_name_of_no_other_backup() {
         let state = tempfile::tempdir().expect("a folder");
         let renames = Renames::open(state.path()).expect("opened");
         renames.add(rename("home", "old")).expect("written");

@@ -170,7 +170,7 @@ impl fmt::Display for FileCause {
             }
             Self::NotAFile => "it is no regular file, so there is nothing to read; restore it instead",
             Self::ReaderGone => "the reader closed the pipe before the end of the file",
-            Self::ReaderIdle => "the reader read nothing for five minutes, and the drive was in use meanwhile; read it again",
+            Self::ReaderIdle => "the reader read less than 1 MiB in five minutes, and the drive was in use meanwhile; read it again",
             Self::Occupied => {
                 "a file with that name exists at the place that it is restored to; move it away, or choose to keep both or to \
                  replace it"

@@ -1,6 +1,6 @@
 //! Copies a file into a pipe.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use butterdock_btrfs::file::read_at;
@@ -21,8 +21,8 @@ const PIECE: usize = 1 << 20;
 const PIPE: i32 = 1 << 20;
 /// The time between two looks for a cancel.
 const TICK: Duration = Duration::from_millis(100);
-/// A reader that reads nothing for this long loses the pipe: the drive stays mounted meanwhile.
-const IDLE: Duration = Duration::from_secs(5 * 60);
+/// A reader that takes longer for a piece loses the pipe: the drive stays mounted meanwhile.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// A file that is read.
 #[derive(Debug)]
@@ -44,23 +44,28 @@ impl Read<'_> {
         }
         let (file, stat) = open_file(&parent, self.path.name()).map_err(reading(path))?.ok_or_else(not_a_file)?;
         report(FileEvent::Total { bytes: stat.size });
+        self.copy(&file, PIECE_TIMEOUT)
+    }
+
+    fn copy(&self, file: &OwnedFd, timeout: Duration) -> Result<(), FileError> {
         // The end of the pipe for writing is the worker's alone.
         fcntl_setfl(self.pipe, OFlags::NONBLOCK).map_err(|errno| self.of_pipe(errno))?;
         // With a smaller pipe the copy is slower.
         best_effort(fcntl(self.pipe, FcntlArg::F_SETPIPE_SZ(PIPE)));
         let (mut buffer, mut offset) = (vec![0; PIECE], 0_u64);
         loop {
-            let read = read_at(&file, offset, &mut buffer).map_err(reading(path))?;
+            let read = read_at(file, offset, &mut buffer).map_err(reading(self.path.as_bytes()))?;
             if read == 0 {
                 return Ok(());
             }
-            self.write(buffer.get(..read).unwrap_or_default())?;
+            self.write(buffer.get(..read).unwrap_or_default(), timeout)?;
             offset = offset.saturating_add(read as u64);
         }
     }
 
-    fn write(&self, mut rest: &[u8]) -> Result<(), FileError> {
-        let mut last = Instant::now();
+    /// Writes a piece. A part that is read does not renew the timeout: a byte now and then would keep the drive mounted.
+    fn write(&self, mut rest: &[u8], timeout: Duration) -> Result<(), FileError> {
+        let begun = Instant::now();
         while !rest.is_empty() {
             if self.control.is_cancelled() {
                 return Err(FileError::cancelled());
@@ -69,10 +74,9 @@ impl Read<'_> {
                 Ok(written) => {
                     self.control.pass(written as u64);
                     rest = rest.get(written..).unwrap_or_default();
-                    last = Instant::now();
                 }
                 Err(PipeErrno::INTR) => {}
-                Err(PipeErrno::AGAIN) if last.elapsed() > IDLE => {
+                Err(PipeErrno::AGAIN) if begun.elapsed() > timeout => {
                     return Err(FileError::of_cause(FileCause::ReaderIdle));
                 }
                 Err(PipeErrno::AGAIN) => self.await_room()?,
@@ -103,7 +107,7 @@ impl Read<'_> {
 mod tests {
     use std::fs::{self, File};
     use std::io::{PipeReader, Read as _, pipe};
-    use std::os::fd::{AsFd as _, OwnedFd};
+    use std::os::fd::AsFd as _;
 
     use super::*;
 
@@ -153,6 +157,31 @@ mod tests {
             let error = read(&root, path, &writer, &control).expect_err("refused");
             assert_eq!(error.cause, Some(FileCause::NotAFile), "{}", path.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_reader_of_a_byte_now_and_then_loses_the_pipe() {
+        let folder = tempfile::tempdir().expect("a folder");
+        File::create(folder.path().join("large")).expect("created").set_len(1 << 30).expect("set");
+        let (root, control) = (File::open(folder.path()).expect("opened"), Control::new().expect("a control"));
+        let (mut reader, writer) = ends();
+        let path = StreamPath::new(b"large").expect("a path");
+        let tree = Tree::new(root.as_fd()).expect("a tree");
+        let (parent, _stat) = tree.find(&path).expect("found");
+        let (file, _stat) = open_file(&parent, path.name()).expect("opened").expect("a file");
+        let copied = std::thread::scope(|threads| {
+            threads.spawn(move || {
+                // It ends with the pipe.
+                while reader.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let copied = Read { tree, path: &path, pipe: writer.as_fd(), control: &control }
+                .copy(&file, Duration::from_millis(200));
+            drop(writer);
+            copied
+        });
+        assert_eq!(copied.expect_err("ended").cause, Some(FileCause::ReaderIdle));
     }
 
     #[test]
