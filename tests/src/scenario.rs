@@ -98,7 +98,7 @@ impl Scenario {
         loop {
             let drive = self.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
             match self.fixture.enrol(&drive) {
-                Err(error) if error.to_string().contains("plug in all of them") => wait.pause(&error.to_string())?,
+                Err(error) if error.to_string().contains("plug in the others") => wait.pause(&error.to_string())?,
                 done => return done,
             }
         }
