@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::{Disk, Loop, Sandbox, TIMEOUT, run, shipped, snapshot, trees, unmount};
+use butterdock_tests::{Disk, Loop, LoopNumber, Sandbox, TIMEOUT, run, shipped, snapshot, trees, unmount};
 use rustix::fs::{
     FallocateFlags, IFlags, XattrFlags, fallocate, ioctl_getflags, ioctl_setflags, lremovexattr, lsetxattr,
 };
@@ -166,5 +166,26 @@ fn leftovers_of_tests_are_reported_and_removed() -> Result<()> {
     // One that leaves nothing ends as its command does.
     ensure!(run(Command::new(&script).arg("true"), TIMEOUT)?.code() == 0);
     ensure!(run(Command::new(&script).args(["sh", "-c", "exit 7"]), TIMEOUT)?.code() == 7);
+    Ok(())
+}
+
+#[test]
+fn a_loop_device_has_no_partitions_of_an_earlier_user() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let image = sandbox.join("parted.img");
+    File::create(&image)?.set_len(8 << 20)?;
+    let number = LoopNumber::reserve(97)?;
+    let parts = |name: &str| -> Result<usize> {
+        let entries = fs::read_dir(Path::new("/sys/class/block").join(name))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(entries.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(name)).count())
+    };
+    let first = number.attach(&image)?;
+    run(Command::new("addpart").arg(first.path()).args(["1", "2048", "4096"]), TIMEOUT)?.success()?;
+    ensure!(parts(&first.name())? == 1);
+    let name = first.name();
+    first.detach(&image)?;
+    ensure!(parts(&name)? == 1, "this kernel removes the partition: nothing is tested");
+    let again = number.attach(&image)?;
+    ensure!(parts(&again.name())? == 0, "a partition is left");
     Ok(())
 }
