@@ -121,10 +121,11 @@ fn a_filesystem_of_two_devices_is_one_drive() -> Result<()> {
     for image in &images {
         File::create(image)?.set_len(256 << 20)?;
     }
+    // Before they are attached: udevd does not notice writes to a device while it looks at it.
+    run(Command::new("mkfs.btrfs").args(["-q", "-L", "Blue", "-d", "raid1", "-m", "raid1"]).args(&images), TIMEOUT)?
+        .success()?;
     let [first, second] = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
     let nodes = [&first, &second].map(|disk| format!("/dev/{}", disk.name()));
-    run(Command::new("mkfs.btrfs").args(["-q", "-L", "Blue", "-d", "raid1", "-m", "raid1"]).args(&nodes), TIMEOUT)?
-        .success()?;
     let drives = fixture.until("it is one drive", |drives| {
         drives.len() == 1 && drives[0].properties.devices.len() == 2 && drives[0].properties.label == "Blue"
     })?;
