@@ -176,84 +176,6 @@ pub fn flagged_since(fd: impl AsFd, tree: u64, since: u64, flags: u64) -> Result
     Ok(count)
 }
 
-/// `INODE_REF` of subvolume `tree` — a path of more than `most` bytes, from the subvolume's root; none if there is none, and if it
-/// is in one of too many directories.
-///
-/// # Errors
-/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
-pub fn path_longer_than(fd: impl AsFd, tree: u64, most: usize) -> Result<Option<Vec<u8>>> {
-    let mut paths = Paths::default();
-    let key = SearchKey {
-        tree,
-        min: Key { objectid: ROOT_INODE, kind: 0, offset: 0 },
-        max: Key { objectid: LAST_FREE, kind: u8::MAX, offset: u64::MAX },
-        max_items: 0,
-        min_transid: 0,
-    };
-    TreeSearch::new(BUFFER).each(fd, &key, |key, _, bytes| {
-        // An item that cannot be parsed has no path.
-        let _: Option<()> = paths.take(key, bytes);
-        ControlFlow::Continue(())
-    })?;
-    Ok(paths.longer_than(most))
-}
-
-/// The directories of a subvolume, and the longest name in each.
-#[derive(Default)]
-struct Paths {
-    is_directory: bool,
-    /// Of each directory: its parent directory, and its name.
-    parents: HashMap<u64, (u64, Vec<u8>)>,
-    longest: HashMap<u64, Vec<u8>>,
-}
-
-impl Paths {
-    /// None where the item is too short.
-    fn take(&mut self, key: Key, bytes: &[u8]) -> Option<()> {
-        match key.kind {
-            INODE_ITEM => self.is_directory = le32(bytes, 52)? & 0o170_000 == 0o040_000,
-            INODE_REF if key.objectid != ROOT_INODE => {
-                let mut rest = bytes;
-                while let Some(len) = le16(rest, 8) {
-                    let end = 10 + usize::from(len);
-                    self.name(key.objectid, key.offset, rest.get(10..end)?);
-                    rest = rest.get(end..)?;
-                }
-            }
-            INODE_EXTREF => self.name(key.objectid, le64(bytes, 0)?, bytes.get(18..)?),
-            _ => {}
-        }
-        Some(())
-    }
-
-    fn name(&mut self, inode: u64, parent: u64, name: &[u8]) {
-        if self.is_directory && self.parents.len() < MOST_DIRECTORIES {
-            self.parents.insert(inode, (parent, name.to_vec()));
-        }
-        if self.longest.len() < MOST_DIRECTORIES || self.longest.contains_key(&parent) {
-            let longest = self.longest.entry(parent).or_default();
-            if name.len() > longest.len() {
-                *longest = name.to_vec();
-            }
-        }
-    }
-
-    fn longer_than(&self, most: usize) -> Option<Vec<u8>> {
-        self.longest.iter().find_map(|(&directory, name)| {
-            let (mut parts, mut at) = (vec![name.as_slice()], directory);
-            let mut length = name.len();
-            // Bounded: a damaged tree may have a cycle.
-            while let Some((parent, name)) = self.parents.get(&at).filter(|_| length <= 2 * most) {
-                parts.push(name);
-                length += name.len() + 1;
-                at = *parent;
-            }
-            parts.reverse();
-            (length > most).then(|| parts.join(&b'/'))
-        })
-    }
-}
-
 /// All items of this kind in metadata blocks that were written after transaction `since`.
 fn written_since(tree: u64, kind: u8, since: u64) -> SearchKey {
     SearchKey {
@@ -366,21 +288,21 @@ fn lengths(item: &ExtentItem, left: u64) -> (u64, u64) {
 }
 
 /// `BTRFS_LAST_FREE_OBJECTID`.
-const LAST_FREE: u64 = u64::MAX - 255;
+pub(crate) const LAST_FREE: u64 = u64::MAX - 255;
 /// `BTRFS_INODE_ITEM_KEY` and its like.
-const INODE_ITEM: u8 = 1;
-const INODE_REF: u8 = 12;
-const INODE_EXTREF: u8 = 13;
+pub(crate) const INODE_ITEM: u8 = 1;
+pub(crate) const INODE_REF: u8 = 12;
+pub(crate) const INODE_EXTREF: u8 = 13;
 const XATTR_ITEM: u8 = 24;
 /// Offset of `ctime` in `struct btrfs_inode_item`.
 const CTIME: usize = 124;
-const BUFFER: usize = 256 << 10;
+pub(crate) const BUFFER: usize = 256 << 10;
 /// `SEND_MAX_EXTENT_REFS` (fs/btrfs/send.c).
 const SEND_MAX_EXTENT_REFS: u32 = 1024;
 /// The repeats of up to this many extents are counted.
 const MOST_REPEATED: usize = 1 << 16;
 /// Up to this many directories are kept; the names in others count without the path to them.
-const MOST_DIRECTORIES: usize = 1 << 20;
+pub(crate) const MOST_DIRECTORIES: usize = 1 << 20;
 /// A path of `PATH_MAX` has no more directories.
 const DEEPEST: usize = 2048;
 
@@ -392,19 +314,6 @@ mod tests {
     fn a_cycle_of_directories_ends() {
         let parents = HashMap::from([(300, (301, 1)), (301, (300, 1))]);
         assert_eq!(path_len(&parents, 300), 2 * DEEPEST as u64);
-    }
-
-    #[test]
-    fn a_path_over_the_limit_is_found_and_a_cycle_ends() {
-        let mut paths = Paths { is_directory: true, ..Paths::default() };
-        paths.name(257, ROOT_INODE, b"one");
-        paths.name(258, 257, b"two");
-        paths.is_directory = false;
-        paths.name(259, 258, b"leaf");
-        assert_eq!(paths.longer_than(11).as_deref(), Some(&b"one/two/leaf"[..]));
-        assert_eq!(paths.longer_than(12), None);
-        paths.parents.insert(257, (258, b"one".to_vec()));
-        assert!(paths.longer_than(100).is_some_and(|path| path.len() > 100));
     }
 
     #[test]

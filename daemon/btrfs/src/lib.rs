@@ -6,7 +6,7 @@
 //! did not give.
 //!
 //! * [`filesystem`], [`space`], [`scrub`]: a whole filesystem. [`mounts`]: how it is mounted.
-//! * [`subvolume`], [`roots`], [`contents`], [`send`]: one subvolume. [`search`] reads the trees under them, and
+//! * [`subvolume`], [`roots`], [`contents`], [`long_paths`], [`send`]: one subvolume. [`search`] reads the trees under them, and
 //!   [`disk_ranges`] counts extents once.
 //! * [`names`], [`inode`], [`flags`], [`xattr`], [`file`], [`extents`], [`encoded`]: directories and files.
 //! * [`lock_directory`]: locks that only root can take. [`system`]: calls that are about no filesystem. [`SecretMemory`]: memory for
@@ -31,6 +31,7 @@ pub mod flags;
 pub mod inode;
 mod ioctl;
 pub mod lock_directory;
+pub mod long_paths;
 pub mod mounts;
 pub mod names;
 pub mod partitions;

@@ -9,7 +9,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use butterdock_btrfs::roots;
 use serde::{Deserialize, Serialize};
 
-use super::record::{content_of, damaged, hex, name_of, remove_named, write_named};
+use super::hex;
+use super::record::{content_of, damaged, name_of, remove_named, write_named};
 use super::staging::Staging;
 use crate::error::{Cause, Error, doing};
 

@@ -8,6 +8,7 @@
 mod access;
 mod candidate;
 mod health;
+mod hex;
 mod hidden;
 mod hold;
 mod nested;

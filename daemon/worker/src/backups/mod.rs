@@ -7,6 +7,7 @@
 //! lineage           the subvolumes that the source replaced, and those that it descends from
 //! runs              the snapshots of a run: of the source, and of the subvolumes below it (pure)
 //! nested            the subvolumes below the source
+//! nested_tree       which those are, and the order in which they are included (pure)
 //! pending_snapshot  the new snapshots of a run, hidden until the drive has all of them
 //! transfer          sends the snapshots of a run
 //! stream            sends a snapshot, and estimates how many bytes that will be
@@ -25,7 +26,8 @@
 //! deletion          deletes the snapshots that a person chose
 //! first_seen        when each snapshot was first seen (pure); the daemon keeps it
 //! beside_source     the list of the snapshots beside a source
-//! drive             the folder of a backup on a drive, and the list of the snapshots on a drive
+//! drive_folder      the folder of a backup on a drive
+//! drive             the list of the snapshots on a drive
 //! listed_runs       the runs in that list (pure)
 //! restore           sends a snapshot from a drive into a volume
 //! error             why a backup failed
@@ -58,6 +60,7 @@ mod damaged_file;
 mod deleted;
 mod deletion;
 mod drive;
+mod drive_folder;
 mod error;
 mod first_seen;
 mod folders;
@@ -66,6 +69,7 @@ mod lineage;
 mod listed_runs;
 mod name;
 mod nested;
+mod nested_tree;
 mod owner;
 mod pending_snapshot;
 mod prune;
@@ -91,10 +95,8 @@ pub use beside_source::list_beside;
 pub use butterdock_receive::{Hold, LONGEST_REASON};
 pub(crate) use deletion::Deletion;
 pub use deletion::{DeletionEvent, KeptBecause, MOST_DELETED};
-pub use drive::{
-    Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, beneath, choose_folder, default_folder, list_snapshots,
-    list_source_snapshots, make_beneath, open_snapshot,
-};
+pub use drive::{Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, list_snapshots, list_source_snapshots, open_snapshot};
+pub use drive_folder::{beneath, choose_folder, default_folder, make_beneath};
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};

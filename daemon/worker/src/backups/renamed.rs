@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use butterdock_btrfs::{Errno, Error as Fault, filesystem, names};
 use butterdock_receive::{Origin, Record};
 
-use super::drive::beneath;
+use super::drive_folder::beneath;
 use super::name;
 use super::owner::{Owner, Side, look_up, made_by_us};
 use super::runs::run_of_nested;

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use butterdock_btrfs::contents::{Contents, contents, flagged_since, path_longer_than, stored_since};
+use butterdock_btrfs::contents::{Contents, contents, flagged_since, stored_since};
+use butterdock_btrfs::long_paths::path_longer_than;
 use butterdock_btrfs::send::{Send, send};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, roots};
 use butterdock_receive::{Control, ErrorKind, Observer, Options, Outcome, Published, SubvolumeState, receive};

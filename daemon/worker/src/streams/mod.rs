@@ -6,7 +6,7 @@
 //! subvolumes  finds the subvolumes in a file, and reads the first command of each
 //! content     reads a file, and decompresses it
 //! order       sorts the files, parents first (pure)
-//! import      receives them, one after another
+//! import      receives them, one after another; import_error says why some were not received
 //! ```
 //!
 //! The first subvolume of a file is known from its first bytes; for the others the whole file must be read. So a file whose
@@ -28,12 +28,14 @@ use crate::hex;
 
 mod content;
 mod import;
+mod import_error;
 mod order;
 mod subvolumes;
 
 use content::{Compression, Content};
-pub use import::FailedFiles;
-pub(crate) use import::{Import, ImportError, list};
+pub(crate) use import::{Import, list};
+pub use import_error::FailedFiles;
+pub(crate) use import_error::ImportError;
 
 /// The first command of a subvolume in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
