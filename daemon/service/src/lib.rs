@@ -45,6 +45,7 @@ mod durable;
 mod enrolment;
 mod explain;
 mod files;
+mod followers;
 mod hooks;
 pub mod jobs;
 mod mounts;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::DriveId;
+use super::entry::DriveEntry;
 use super::handle::DriveManager;
-use super::table::{DriveEntry, DriveTable, goes};
+use super::table::{DriveTable, goes};
 use super::volumes::VolumeEntry;
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::DriveId;
 use super::drive_lock::blocking;
+use super::entry::DriveEntry;
 use super::handle::DriveManager;
 use super::problem::{busy, failed, no_such_drive};
-use super::table::{DriveEntry, DriveTable};
+use super::table::DriveTable;
 use crate::device::{BlockDevice, Content};
 use crate::types::{EnrolOptions, Error};
 

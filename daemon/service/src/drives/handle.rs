@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
+use super::entry::DriveEntry;
 use super::overdue::Watched;
 use super::problem::{away, busy, failed, no_such_drive};
-use super::table::{DriveEntry, DriveTable};
-use super::{Drive, DriveId, Lease, Need, PlugEvent, damage, kept_shared, review, rows, secret};
-use crate::backups::{Backups, Identity, SharedRecord, SharedSnapshot, for_order};
+use super::table::DriveTable;
+use super::{Drive, DriveId, Lease, Need, PlugEvent, review, rows, secret};
+use crate::backups::Identity;
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
 use crate::config::{BackupRule, Config};
@@ -211,58 +212,6 @@ impl DriveManager {
     /// This machine, as records on drives have it.
     pub(crate) fn machine(&self) -> Identity {
         Identity(self.0.register.machine().into_bytes())
-    }
-
-    /// What is remembered of a backup on one drive, and whether version 1 wrote that down.
-    ///
-    /// # Errors
-    /// It cannot be read: a sentence for a person.
-    pub(super) fn known(&self, id: &DriveId, backup: &str) -> Result<(SharedRecord, bool), String> {
-        let table = self.lock();
-        let Some(enrolment) = table.enrolment(id) else { return Ok((SharedRecord::default(), false)) };
-        let older = !enrolment.shared.contains_key(backup) && enrolment.pins.contains_key(backup);
-        rows::known(enrolment, backup).map(|known| (known, older))
-    }
-
-    /// All that this machine shares with a drive, what belongs to the backup first.
-    pub(super) fn shared(&self, id: &DriveId, backup: &str) -> Vec<SharedSnapshot> {
-        let table = self.lock();
-        let Some(enrolment) = table.enrolment(id) else { return Vec::new() };
-        let others = enrolment.shared.keys().chain(enrolment.pins.keys()).filter(|other| *other != backup);
-        // What cannot be read of another backup is that backup's problem, and no parent here.
-        let known = |name: &str| rows::known(enrolment, name).unwrap_or_default();
-        let own = known(backup).all();
-        let (mut others, nested): (Vec<_>, Vec<_>) =
-            others.map(|name| known(name)).map(|known| (known.shared, known.nested)).unzip();
-        others.push(rows::restored(enrolment));
-        for_order(std::iter::once(&own).chain(&others).chain(&nested).map(Vec::as_slice))
-    }
-
-    /// The snapshots on a drive in which a verify found damage.
-    pub(super) fn damaged(&self, id: &DriveId) -> Vec<Identity> {
-        self.lock().enrolment(id).map(damage::damaged).unwrap_or_default()
-    }
-
-    /// What is remembered of the backups on a drive, for the list of what is on it. What cannot be read is left out: a list
-    /// deletes nothing.
-    pub(crate) fn remembered(&self, id: &DriveId) -> Backups {
-        let machine = self.machine();
-        let table = self.lock();
-        let configured = table.config.backups.iter().map(|rule| rule.name.as_str().to_owned()).collect();
-        let renamed = |rule: &BackupRule| {
-            let now = rule.name.as_str().to_owned();
-            rule.former.iter().map(|former| (former.clone(), now.clone())).collect::<Vec<_>>()
-        };
-        let former = table.config.backups.iter().flat_map(renamed).collect();
-        let Some(enrolment) = table.enrolment(id) else {
-            return Backups { machine, known: Vec::new(), marks: Vec::new(), configured, former };
-        };
-        let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
-        let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
-        let known: Vec<(String, SharedRecord)> = known.collect();
-        let needed = known.iter().filter(|(name, _)| kept_shared::is_needed_on(&table, enrolment, name));
-        let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
-        Backups { machine, known, marks, configured, former }
     }
 
     /// Makes it safe to unplug: ends listings and estimates on it, then unmounts it, locks it and switches it off. Answers with

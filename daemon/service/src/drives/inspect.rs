@@ -29,7 +29,7 @@ impl DriveManager {
     /// Every drive that has an entry.
     pub(crate) fn inspect(&self) -> BTreeMap<DriveId, Inspection> {
         let table = self.lock();
-        let inspection = |(id, entry): (&DriveId, &super::table::DriveEntry)| {
+        let inspection = |(id, entry): (&DriveId, &super::entry::DriveEntry)| {
             let inspection = Inspection {
                 leased: entry.leased,
                 reservations: table.reservations(id),

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::drive_lock::{answer, blocking};
+use super::entry::DriveEntry;
 use super::handle::DriveManager;
 use super::problem::{Unwritable, failed, no_such_drive};
-use super::table::{DriveEntry, DriveTable};
+use super::table::DriveTable;
 use super::{DriveId, DriveReservation, Need};
 use crate::backups::{Identity, SharedRecord, SharedSnapshot};
 use crate::blocking::BlockingQueue;

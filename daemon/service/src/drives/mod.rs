@@ -7,7 +7,7 @@
 //! bus, jobs → handle → the step → table
 //! ```
 //!
-//! * `table` has all that is known, behind a lock that is never held while anything is waited for; `review` asks the policy
+//! * `table` has all that is known, with an `entry` for each drive, behind a lock that is never held while anything is waited for; `review` asks the policy
 //!   about it after every event and every step.
 //! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
 //!   own: callers wait up to a limit, and the lock is held until the thread is back.
@@ -30,6 +30,7 @@ mod deleted;
 mod drive_lock;
 mod due;
 mod enrolling;
+mod entry;
 mod erasing;
 mod handle;
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use super::container::UDEV_TIMEOUT;
 use super::drive_lock::blocking;
+use super::entry::{Disks, DriveEntry, Mount, disks};
 use super::handle::DriveManager;
 use super::mount::{Proved, mount_and_prove};
 use super::problem::{busy, device_gone, failed, locked, no_such_drive, refused};
-use super::table::{Disks, DriveEntry, DriveTable, Mount, disks};
+use super::table::DriveTable;
 use super::{DriveId, Need};
 use crate::device::{BlockDevice, Secret, Sentence, Source};
 use crate::enrolment::Enrolment;

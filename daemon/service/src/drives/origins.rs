@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::DriveId;
 use super::drive_lock::blocking;
+use super::entry::Mount;
 use super::handle::DriveManager;
-use super::table::Mount;
 use crate::backups::{MadeBy, SnapshotOnDrive, list_snapshots};
 use crate::types::{Maker, SnapshotsOfMachine};
 

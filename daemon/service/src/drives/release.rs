@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::DriveId;
 use super::drive_lock::blocking;
+use super::entry::Mount;
 use super::handle::DriveManager;
 use super::problem::{Unwritable, device_gone, for_caller, no_such_drive};
 use super::reservation::{self, AfterUse, ReleaseInput};
-use super::table::Mount;
 use crate::catalogue;
 use crate::device::{BlockDevice, Power, Result as Done};
 use crate::enrolment::token;

@@ -5,7 +5,8 @@ use crate::types::{
 };
 
 use super::DriveId;
-use super::table::{DriveEntry, DriveTable, goes};
+use super::entry::DriveEntry;
+use super::table::{DriveTable, goes};
 use super::{damage, replaced, rows};
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Finding, Readings};

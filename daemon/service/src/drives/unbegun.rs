@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::DriveId;
+use super::entry::DriveEntry;
 use super::handle::DriveManager;
-use super::table::{DriveEntry, DriveTable};
+use super::table::DriveTable;
 use crate::policy::Action;
 use crate::types::{Attempt, Error, ErrorCode};
 

@@ -21,6 +21,7 @@ mod history_writer;
 mod job;
 mod kinds;
 mod outcome;
+mod pace;
 mod queries;
 mod queue;
 mod record;

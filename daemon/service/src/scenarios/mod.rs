@@ -6,10 +6,12 @@
 
 mod away;
 mod backup_states;
+mod encrypted;
 mod enrolling;
 mod files;
 mod identity;
 mod not_done;
+mod player;
 mod plugs;
 mod random;
 mod releases;
@@ -24,6 +26,8 @@ use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use player::Player;
 
 use butterdock_receive::{Counts, ErrorKind, SubvolumeState};
 use butterdock_worker::files::{FilesOrder, FilesTask};
@@ -396,105 +400,6 @@ fn clock() -> Clock {
         let wall = 1_800_000_000_i64.saturating_add_unsigned(passed);
         Reading { wall, boot: passed, boot_id, synchronised: Some(true) }
     })
-}
-
-/// Plays the workers.
-#[derive(Debug, Clone)]
-struct Player {
-    devices: SimulatedDevices,
-    work: Arc<Mutex<Work>>,
-    work_of: Arc<Mutex<BTreeMap<String, Work>>>,
-    written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
-    tasks: Arc<Mutex<Vec<Task>>>,
-    found: Arc<Mutex<Found>>,
-    clock: Clock,
-}
-
-impl Player {
-    async fn play(self, worker: SimulatedWorker) {
-        worker.report(&Report::Confined { landlock: true, lacking: None });
-        if let Order::Backup(task) | Order::Prune(task) = &worker.order {
-            lock(&self.tasks).push(task.clone());
-        }
-        let error = match &worker.order {
-            Order::Prune(task) if task.measure => {
-                worker.report(&Report::Backup(BackupEvent::Held { snapshots: 2, bytes: Some(300) }));
-                None
-            }
-            Order::Backup(task) if !task.dry_run => self.back_up(&worker).await.err(),
-            Order::Verify => {
-                let done = self.work(&worker).await;
-                if done.is_ok() {
-                    worker.report(&Report::Verify(VerifyEvent::Found(*lock(&self.found))));
-                }
-                done.err()
-            }
-            Order::Files(FilesOrder { task: FilesTask::Read { .. }, .. }) => self.work(&worker).await.err(),
-            Order::Backup(_)
-            | Order::Files(_)
-            | Order::Receive { .. }
-            | Order::Prune(_)
-            | Order::Delete { .. }
-            | Order::Restore { .. }
-            | Order::Import { .. }
-            | Order::Streams
-            | Order::Sweep
-            | Order::Cancel => None,
-        };
-        let error = error.map(|kind| WorkerError {
-            kind,
-            message: format!("{kind:?}"),
-            command: None,
-            byte: None,
-            hidden: false,
-            unconfirmed: false,
-            cause: None,
-            files: None,
-            file: None,
-            space: None,
-        });
-        worker.report(&Report::Ended { counts: Counts::default(), error });
-    }
-
-    async fn back_up(&self, worker: &SimulatedWorker) -> Result<(), ErrorKind> {
-        let lineage = Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() };
-        worker.report(&Report::Backup(BackupEvent::Lineage(lineage)));
-        let begun = self.clock.read().wall;
-        let drive = self.work(worker).await?;
-        let name = Uuid::new_v4().to_string();
-        // From here to the report nothing is waited for.
-        if !self.devices.save(&drive, &name) {
-            return Err(ErrorKind::DeviceGone);
-        }
-        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: begun };
-        let learned = RecordUpdate { shared, nested: Vec::new(), sources: Vec::new(), lost: Vec::new() };
-        worker.report(&Report::Backup(BackupEvent::Pinned { learned }));
-        lock(&self.written).push((drive, name));
-        Ok(())
-    }
-
-    /// Works on the drive of the last directory, which cannot be unmounted meanwhile.
-    async fn work(&self, worker: &SimulatedWorker) -> Result<SimulatedDrive, ErrorKind> {
-        let place = worker.directories.last().expect("a directory");
-        let usage = self.devices.begin_use(place.as_fd()).ok_or(ErrorKind::DeviceGone)?;
-        let name = if let Order::Backup(task) = &worker.order { &task.name[..] } else { b"" };
-        let name = String::from_utf8_lossy(name).into_owned();
-        let work = lock(&self.work_of).get(&name).copied().unwrap_or(*lock(&self.work));
-        let ends = async {
-            match work {
-                Work::Takes(seconds) | Work::Fills(seconds) => sleep(Duration::from_secs(seconds)).await,
-                Work::Waits | Work::Hangs => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = ends => {}
-            () = worker.cancelled(), if work != Work::Hangs => return Err(ErrorKind::Cancelled),
-        }
-        if !usage.is_attached() {
-            return Err(ErrorKind::DeviceGone);
-        }
-        if matches!(work, Work::Fills(_)) { Err(ErrorKind::NoSpace) } else { Ok(usage.drive()) }
-    }
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,11 +9,12 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::drive_lock::clean_up;
+use super::entry::{Disks, DriveEntry, Mount};
 use super::handle::DriveManager;
 use super::journal::Entry;
 use super::other_mounts::UNSEEN_CHECK;
 use super::problem::{failed, for_caller, no_such_drive, unplugged};
-use super::table::{Disks, DriveEntry, DriveTable, Mount};
+use super::table::DriveTable;
 use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
 use crate::catalogue;

@@ -13,7 +13,7 @@ use crate::jobs::class::JobClass;
 use crate::jobs::job::{About, Job};
 use crate::jobs::kinds::JobRequest;
 use crate::jobs::outcome::{EndReason, EndRules, Leftovers};
-use crate::jobs::report::Pace;
+use crate::jobs::pace::Pace;
 use crate::volumes::Volume;
 use crate::worker::Report;
 

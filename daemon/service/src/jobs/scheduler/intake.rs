@@ -16,8 +16,8 @@ use crate::jobs::job::About;
 use crate::jobs::job::Event;
 use crate::jobs::job::Job;
 use crate::jobs::kinds::{Conflict, JobContext, JobRequest};
+use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
-use crate::jobs::report::Pace;
 use crate::jobs::runner::Runner;
 use crate::worker::{IoPriority, Priority};
 
