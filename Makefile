@@ -36,15 +36,15 @@ help: ## Show this help
 	@echo 'make COMMAND, one of:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build both programs into target/release (optimised), man page and completions into target/release/share
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
+build: ## Build the programs into target/release (optimised), man page and completions into target/release/share
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
 
 install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release; does not build
 	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" daemon/data/install "$(DESTDIR)"
 
 deb: ## Make the Debian package: target/debian/butterdock_VERSION_ARCHITECTURE.deb
 	@tests/demo/needs deb
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
 	$(AS_CALLER) daemon/data/debian/build "$(TARGET)"
 
 package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root, the first run a mirror
@@ -54,7 +54,7 @@ package-test: deb ## Install the package in a small Debian with systemd, back up
 check: ## Format, lints, and the tests that need no root and no volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -- --skip privileged_
+	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -p butterdock-net -p butterdock-net-protocol -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 
 test: ## Every test; needs root, because most tests mount loop volumes; FULL=1 for all rounds of randomised tests
@@ -65,12 +65,12 @@ test: ## Every test; needs root, because most tests mount loop volumes; FULL=1 f
 
 demo: ## Plug in a drive, enrol it, back up, restore; needs root, removes everything afterwards
 	@tests/demo/needs demo
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
 	@tests/demo/run "$(TARGET)/release"
 
 bench: ## Compare with `btrfs receive`; writes tests/benches/RESULTS.md; needs root and half an hour
 	@tests/demo/needs bench
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 	$(CARGO) bench -p butterdock-tests --bench backup -- --record $(CURDIR)/tests/benches/RESULTS.md

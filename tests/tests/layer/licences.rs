@@ -13,10 +13,12 @@ use super::recipe;
 use super::recipes::all;
 
 /// The licences in use, by their SPDX names, and the checksum of the text that the core layer keeps of some.
-const LICENCES: [(&str, Option<&str>); 6] = [
+const LICENCES: [(&str, Option<&str>); 8] = [
+    ("0BSD", None),
     ("Apache-2.0", None),
     ("BSD-2-Clause", None),
     ("BSD-3-Clause", None),
+    ("ISC", None),
     ("MIT", Some("${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302")),
     ("Unicode-3.0", None),
     ("Zlib", None),
@@ -56,11 +58,20 @@ fn licences_have_their_spdx_names_and_the_checksums_of_their_texts() -> Result<(
     Ok(())
 }
 
-/// Every crate that is compiled into the two programs, with its licence; those of the workspace are left out.
+/// Every crate that is compiled into the programs, with its licence; those of the workspace are left out.
 fn linked() -> Result<BTreeMap<String, String>> {
     let mut tree = Command::new(env!("CARGO"));
     tree.current_dir(shipped("")).args(["tree", "--frozen", "--prefix", "none", "--edges", "normal"]);
-    tree.args(["--package", "butterdockd", "--package", "butterdock", "--format", "{p}|{l}"]);
+    tree.args([
+        "--package",
+        "butterdockd",
+        "--package",
+        "butterdock",
+        "--package",
+        "butterdock-net",
+        "--format",
+        "{p}|{l}",
+    ]);
     let said = run(&mut tree, TIMEOUT)?.success()?.out();
     let mut found = BTreeMap::new();
     for line in said.lines() {

@@ -14,9 +14,10 @@ use super::{layer, recipe};
 const UNIT: &str = "butterdockd.service";
 
 /// The folders of bitbake.conf with a merged /usr.
-const FOLDERS: [(&str, &str); 7] = [
+const FOLDERS: [(&str, &str); 8] = [
     ("${bindir}", "/usr/bin"),
     ("${sbindir}", "/usr/sbin"),
+    ("${libexecdir}", "/usr/libexec"),
     ("${datadir}", "/usr/share"),
     ("${docdir}", "/usr/share/doc"),
     ("${mandir}", "/usr/share/man"),
@@ -25,21 +26,25 @@ const FOLDERS: [(&str, &str); 7] = [
 ];
 
 /// Each package with the folders that it has by default, in the order in which bitbake assigns files to them.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("-dev", ""),
     ("-doc", "${docdir} ${mandir}"),
     ("-bash-completion", "${datadir}/bash-completion"),
     ("-cli", ""),
+    ("-net", ""),
     ("-zsh-completion", ""),
     ("-fish-completion", ""),
     ("", "${bindir}/ ${sbindir}/"),
 ];
 
 /// Files whose package matters.
-const EXPECTED: [(&str, &str); 10] = [
+const EXPECTED: [(&str, &str); 13] = [
     ("/usr/sbin/butterdockd", ""),
     ("/usr/bin/butterdock", "-cli"),
     ("/usr/lib/systemd/system/butterdockd.service", ""),
+    ("/usr/libexec/butterdock-net", "-net"),
+    ("/usr/lib/systemd/system/butterdock-net.socket", "-net"),
+    ("/usr/lib/systemd/system/butterdock-net@.service", "-net"),
     ("/usr/share/dbus-1/system.d/org.butterdock.Butterdock1.conf", ""),
     ("/usr/share/dbus-1/interfaces/org.butterdock.Butterdock1.Manager.xml", "-dev"),
     ("/usr/lib/sysusers.d/butterdock.conf", ""),

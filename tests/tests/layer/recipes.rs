@@ -134,7 +134,7 @@ fn ptest_runs_the_tests_of_the_kernel_calls() -> Result<()> {
     let flags = recipe.get("CARGO_BUILD_FLAGS:append");
     ensure!(flags == "${CARGO_PACKAGES}", "{flags}");
     let built = recipe.get("CARGO_PACKAGES");
-    ensure!(built == "--package butterdockd --package butterdock", "{built}");
+    ensure!(built == "--package butterdockd --package butterdock --package butterdock-net", "{built}");
     let tested = recipe.get("CARGO_PACKAGES:task-compile-ptest-cargo");
     ensure!(tested == "--package butterdock-btrfs", "{tested}");
     // do_package_qa [buildpaths] refuses a test that has the path of its sources in it.

@@ -1,5 +1,6 @@
 SUMMARY = "Service that receives btrfs send streams and backs up to drives"
 SUMMARY:${PN}-cli = "Command line of butterdock"
+SUMMARY:${PN}-net = "Notifications of butterdock by mail and HTTP"
 SUMMARY:${PN}-dev = "D-Bus interface of butterdock, as XML"
 DESCRIPTION = "butterdock recognises enrolled drives when they are plugged in, \
 sends the changes since the last backup to them as btrfs streams, and reports \
@@ -10,7 +11,7 @@ SECTION = "admin"
 CVE_PRODUCT = "butterdock"
 # Apache-2.0 is butterdock's own; the others are those of the crates and of zstd's C library, which Cargo links statically.
 # /usr/share/butterdock/third-party has their notices.
-LICENSE = "Apache-2.0 & BSD-2-Clause & BSD-3-Clause & MIT & Unicode-3.0 & Zlib"
+LICENSE = "Apache-2.0 & 0BSD & BSD-2-Clause & BSD-3-Clause & ISC & MIT & Unicode-3.0 & Zlib"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 
 DEPENDS = "udev"
@@ -33,7 +34,7 @@ PACKAGECONFIG[cryptsetup] = ",,,cryptsetup"
 
 # The workspace also has libraries and tests. As ptest, only the tests of the kernel calls run: the others need files of the
 # source tree.
-CARGO_PACKAGES = "--package butterdockd --package butterdock"
+CARGO_PACKAGES = "--package butterdockd --package butterdock --package butterdock-net"
 CARGO_PACKAGES:task-compile-ptest-cargo = "--package butterdock-btrfs"
 CARGO_BUILD_FLAGS:append = " ${CARGO_PACKAGES}"
 
@@ -65,7 +66,7 @@ do_install() {
     fi
 }
 
-PACKAGE_BEFORE_PN += "${PN}-cli ${PN}-zsh-completion ${PN}-fish-completion"
+PACKAGE_BEFORE_PN += "${PN}-cli ${PN}-net ${PN}-zsh-completion ${PN}-fish-completion"
 
 FILES:${PN} += " \
     ${datadir}/dbus-1/system.d \
@@ -78,11 +79,19 @@ FILES:${PN} += " \
     ${nonarch_libdir}/udev/rules.d \
     ${systemd_system_unitdir} \
 "
+FILES:${PN}-net += " \
+    ${libexecdir}/butterdock-net \
+    ${systemd_system_unitdir}/butterdock-net.socket \
+    ${systemd_system_unitdir}/butterdock-net@.service \
+"
 FILES:${PN}-cli += "${bindir}/butterdock"
 FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN}-fish-completion += "${datadir}/fish"
 FILES:${PN}-dev += "${datadir}/dbus-1/interfaces"
 
+# A system without [[notify]] needs no program that reaches the network.
+SYSTEMD_PACKAGES = "${PN} ${PN}-net"
+SYSTEMD_SERVICE:${PN}-net = "butterdock-net.socket"
 SYSTEMD_SERVICE:${PN} = "butterdockd.service butterdock-udev-trigger.service"
 
 USERADD_PACKAGES = "${PN}"
@@ -92,5 +101,6 @@ GROUPADD_PARAM:${PN} = "--system butterdock"
 # btrfs-tools: the service runs mkfs.btrfs, an administrator `btrfs scrub`.
 RDEPENDS:${PN} += "${VIRTUAL-RUNTIME_dbus} btrfs-tools butterdock-conf"
 RDEPENDS:${PN}-cli += "${PN}"
+RDEPENDS:${PN}-net += "${PN} ca-certificates"
 # The tests make btrfs filesystems on loop devices.
 RDEPENDS:${PN}-ptest += "btrfs-tools util-linux-losetup util-linux-mount"
