@@ -18,6 +18,8 @@ DESTDIR ?=
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 BUILT ?= $(TARGET)/release
+# The files of this package alone: butterdock or butterdock-cockpit (default: all).
+PACKAGE ?=
 
 # Under sudo, build as the calling user and with that user's Rust.
 ifneq ($(SUDO_USER),)
@@ -39,10 +41,10 @@ help: ## Show this help
 build: ## Build the programs into target/release (optimised), man page and completions into target/release/share
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
 
-install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release; does not build
-	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" daemon/data/install "$(DESTDIR)"
+install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release PACKAGE=; does not build
+	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" PACKAGE="$(PACKAGE)" daemon/data/install "$(DESTDIR)"
 
-deb: ## Make the Debian package: target/debian/butterdock_VERSION_ARCHITECTURE.deb
+deb: ## Make the Debian packages: target/debian/butterdock_VERSION_ARCHITECTURE.deb and butterdock-cockpit_VERSION_all.deb
 	@tests/demo/needs deb
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
 	$(AS_CALLER) daemon/data/debian/build "$(TARGET)"
@@ -89,6 +91,28 @@ vm-test: deb ## Boot the package in QEMU, plug and unplug USB drives; VM=short r
 	@tests/demo/needs vm-test
 	$(AS_CALLER) $(CARGO) build -p butterdock-tests --bin vm
 	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM) $(SEED)
+
+.PHONY: web web-check web-test web-watch
+
+# The compiler and the libraries of the page, in the versions of its lock file; no script of a package runs.
+web/node_modules/.package-lock.json: web/package-lock.json
+	@tests/demo/needs web
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+
+web: web/node_modules/.package-lock.json ## Build the page for Cockpit into web/dist
+	cd web && node build.mjs
+
+web-watch: web/node_modules/.package-lock.json ## Build it again after each change
+	cd web && node build.mjs --watch
+
+web-check: web ## Check the page: types, translations, its size, and that web/dist is what the sources make
+	cd web && npx --no-install tsc --noEmit && node po/check.mjs && node size.mjs
+	git diff --exit-code --stat -- web/dist
+
+web-test: web-check ## Test the page with the service, polkit, Cockpit and Chromium; needs root
+	@tests/demo/needs web-test
+	$(AS_CALLER) $(CARGO) build --bin butterdockd --bin butterdock
+	web/test/run "$(TARGET)/debug"
 
 layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own checks; downloads the tools from PyPI
 	yocto/check

@@ -23,7 +23,8 @@ pub(crate) fn manifest() -> Result<Vec<Line>> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let read = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        let [mode, place, source] = words[..] else { anyhow::bail!("not three words: {line}") };
+        // A fourth word names the package.
+        let [mode, place, source] = words[..words.len().min(3)] else { anyhow::bail!("not three words: {line}") };
         Ok(Line { mode: u32::from_str_radix(mode, 8)?, place: place.to_owned(), source: source.to_owned() })
     };
     lines.map(read).collect()

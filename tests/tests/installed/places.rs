@@ -26,7 +26,7 @@ fn make_install_installs_exactly_the_manifest() -> Result<()> {
 #[test]
 fn every_installable_file_is_in_the_manifest() -> Result<()> {
     let sources: BTreeSet<_> = manifest()?.into_iter().map(|line| line.source).collect();
-    for folder in ["daemon/data", "daemon/man", "dbus/data", "dbus/xml"] {
+    for folder in ["daemon/data", "daemon/man", "dbus/data", "dbus/xml", "web/dist"] {
         for entry in fs::read_dir(shipped(folder))? {
             let name = entry?.file_name().into_string().unwrap_or_default();
             // The list, the script that installs it, and what packages use.

@@ -26,21 +26,23 @@ const FOLDERS: [(&str, &str); 8] = [
 ];
 
 /// Each package with the folders that it has by default, in the order in which bitbake assigns files to them.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("-dev", ""),
     ("-doc", "${docdir} ${mandir}"),
     ("-bash-completion", "${datadir}/bash-completion"),
     ("-cli", ""),
     ("-net", ""),
+    ("-cockpit", ""),
     ("-zsh-completion", ""),
     ("-fish-completion", ""),
     ("", "${bindir}/ ${sbindir}/"),
 ];
 
 /// Files whose package matters.
-const EXPECTED: [(&str, &str); 13] = [
+const EXPECTED: [(&str, &str); 14] = [
     ("/usr/sbin/butterdockd", ""),
     ("/usr/bin/butterdock", "-cli"),
+    ("/usr/share/cockpit/butterdock/index.html", "-cockpit"),
     ("/usr/lib/systemd/system/butterdockd.service", ""),
     ("/usr/libexec/butterdock-net", "-net"),
     ("/usr/lib/systemd/system/butterdock-net.socket", "-net"),

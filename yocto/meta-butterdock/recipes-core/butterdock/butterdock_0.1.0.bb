@@ -1,6 +1,7 @@
 SUMMARY = "Service that receives btrfs send streams and backs up to drives"
 SUMMARY:${PN}-cli = "Command line of butterdock"
 SUMMARY:${PN}-net = "Notifications of butterdock by mail and HTTP"
+SUMMARY:${PN}-cockpit = "Page of butterdock in Cockpit"
 SUMMARY:${PN}-dev = "D-Bus interface of butterdock, as XML"
 DESCRIPTION = "butterdock recognises enrolled drives when they are plugged in, \
 sends the changes since the last backup to them as btrfs streams, and reports \
@@ -66,7 +67,7 @@ do_install() {
     fi
 }
 
-PACKAGE_BEFORE_PN += "${PN}-cli ${PN}-net ${PN}-zsh-completion ${PN}-fish-completion"
+PACKAGE_BEFORE_PN += "${PN}-cli ${PN}-cockpit ${PN}-net ${PN}-zsh-completion ${PN}-fish-completion"
 
 FILES:${PN} += " \
     ${datadir}/dbus-1/system.d \
@@ -85,6 +86,7 @@ FILES:${PN}-net += " \
     ${systemd_system_unitdir}/butterdock-net@.service \
 "
 FILES:${PN}-cli += "${bindir}/butterdock"
+FILES:${PN}-cockpit += "${datadir}/cockpit/butterdock"
 FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN}-fish-completion += "${datadir}/fish"
 FILES:${PN}-dev += "${datadir}/dbus-1/interfaces"
@@ -102,5 +104,7 @@ GROUPADD_PARAM:${PN} = "--system butterdock"
 RDEPENDS:${PN} += "${VIRTUAL-RUNTIME_dbus} btrfs-tools butterdock-conf"
 RDEPENDS:${PN}-cli += "${PN}"
 RDEPENDS:${PN}-net += "${PN} ca-certificates"
+# Cockpit is in meta-webserver: dynamic-layers/webserver adds it.
+RDEPENDS:${PN}-cockpit += "${PN} ${PN}-cli"
 # The tests make btrfs filesystems on loop devices.
 RDEPENDS:${PN}-ptest += "btrfs-tools util-linux-losetup util-linux-mount"

@@ -1,0 +1,50 @@
+// Sizes, durations and times as people read them. Times of the service are in microseconds since 1970.
+import { _, counted, filled, language } from "./text";
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+/** A size in the units that are printed on drives: 1 kB is 1000 bytes. */
+export function size(bytes: number): string {
+    let unit = 0;
+    let value = bytes;
+    while (value >= 999.5 && unit < UNITS.length - 1) {
+        value /= 1000;
+        unit += 1;
+    }
+    const digits = unit === 0 || value >= 99.5 ? 0 : value >= 9.95 ? 1 : 2;
+    const text = new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value);
+    return `${text} ${UNITS[unit]}`;
+}
+
+export const rate = (bytes: number): string => filled(_("{size}/s"), { size: size(bytes) });
+
+/** A duration in one unit, rounded up. */
+export function duration(seconds: number): string {
+    if (seconds < 60) return counted("{n} second", "{n} seconds", Math.max(1, Math.ceil(seconds)));
+    if (seconds < 5400) return counted("{n} minute", "{n} minutes", Math.ceil(seconds / 60));
+    if (seconds < 129_600) return counted("{n} hour", "{n} hours", Math.ceil(seconds / 3600));
+    return counted("{n} day", "{n} days", Math.ceil(seconds / 86_400));
+}
+
+/** How long ago a time was, or how far ahead it is. */
+export function age(time: number, now = Date.now()): string {
+    const seconds = Math.round(time / 1e6 - now / 1000);
+    const words = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
+    const past = Math.abs(seconds);
+    if (past < 45) return _("just now");
+    if (past < 3600) return words.format(Math.round(seconds / 60), "minute");
+    if (past < 86_400) return words.format(Math.round(seconds / 3600), "hour");
+    if (past < 30 * 86_400) return words.format(Math.round(seconds / 86_400), "day");
+    if (past < 365 * 86_400) return words.format(Math.round(seconds / (30 * 86_400)), "month");
+    return words.format(Math.round(seconds / (365 * 86_400)), "year");
+}
+
+/** A time with date. */
+export const moment = (time: number): string =>
+    new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "short" }).format(time / 1000);
+
+export const day = (time: number): string =>
+    new Intl.DateTimeFormat(language(), { dateStyle: "full" }).format(time / 1000);
+
+export const clock = (time: number): string =>
+    new Intl.DateTimeFormat(language(), { timeStyle: "short" }).format(time / 1000);

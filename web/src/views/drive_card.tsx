@@ -1,0 +1,285 @@
+// A drive, or a volume that takes backups: its state, its job, what is wrong, and what can be done.
+import {
+    Alert,
+    AlertActionLink,
+    Button,
+    Card,
+    CardBody,
+    CardFooter,
+    CardHeader,
+    CardTitle,
+    DescriptionList,
+    DescriptionListDescription,
+    DescriptionListGroup,
+    DescriptionListTerm,
+    ExclamationTriangleIcon,
+} from "./patternfly";
+import { type ReactNode, useState } from "react";
+import { destinationName } from "../model/backups";
+import { options } from "../model/bus";
+import { type Drive, drivesOf } from "../model/drives";
+import { age, moment, size } from "../model/format";
+import type { Job } from "../model/jobs";
+import { type Allowed, allowed } from "../model/permissions";
+import { type Problem, freeText } from "../model/problems";
+import { _, counted, filled } from "../model/text";
+import { BackupEditor } from "./backup_editor";
+import { StateLabel } from "./drive_state";
+import { ForgetDialog } from "./forget";
+import { JobProgress } from "./job_progress";
+import { ActionError, Problems } from "./parts";
+import { useAction, useBus, useNow, useSnapshot } from "./store";
+import { UnlockDialog } from "./unlock";
+
+type Dialog = "unlock" | "forget" | "backup";
+
+export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number; onEnrol(drive: Drive): void }) {
+    const bus = useBus();
+    const snapshot = useSnapshot();
+    const action = useAction();
+    const [dialog, setDialog] = useState<Dialog>();
+    const may = (name: string): Allowed => allowed(snapshot, name);
+    const call = (path: string, iface: string, method: string, values: Record<string, unknown> = {}): void => {
+        void action.run(async () => {
+            await bus.call(path, iface, method, [options(values)]);
+        });
+    };
+    const running = drive.jobs[0];
+    const away = drive.state === "away";
+    // One that was asked to become safe takes no other order.
+    const leaving = drive.jobs.some((job) => job.kind === "remove");
+    const locked = drive.state === "locked";
+    return (
+        <Card component="section" aria-label={drive.title} data-drive={drive.id} className="bd-card">
+            <CardHeader actions={{ actions: <StateLabel drive={drive} />, hasNoOffset: true }}>
+                <CardTitle component="h2">{drive.title}</CardTitle>
+                <div className="bd-quiet">{hardwareText(drive)}</div>
+            </CardHeader>
+            <CardBody className="bd-stack">
+                {drive.state === "safe" && drive.hardware && (
+                    <Alert component="p" variant="success" isInline title={_("Can be unplugged")} data-safe>
+                        {_("Everything that was reported as done is safely on it.")}
+                    </Alert>
+                )}
+                {drive.jobs.length > 0 && drive.state !== "safe" && (
+                    <>
+                        {drive.jobs.map((job) => (
+                            <JobProgress key={job.path} job={job} />
+                        ))}
+                        {drive.hardware && (
+                            <div className="bd-row bd-warning" data-warning>
+                                <ExclamationTriangleIcon /> {_("Do not unplug it yet.")}
+                            </div>
+                        )}
+                    </>
+                )}
+                <Problems
+                    problems={shown(drive)}
+                    action={
+                        locked && may("unlock") === "yes" ? (
+                            <AlertActionLink onClick={() => setDialog("unlock")}>{_("Unlock")}</AlertActionLink>
+                        ) : null
+                    }
+                />
+                <ActionError error={action.error} onClose={action.clear} />
+                {drive.enrolled ? <Facts drive={drive} /> : <NewDrive drive={drive} />}
+            </CardBody>
+            <CardFooter className="bd-actions">
+                {!drive.enrolled && (
+                    <Act allowed={may("enrol")} name="enrol" primary onClick={() => onEnrol(drive)}>
+                        {_("Use for backups")}
+                    </Act>
+                )}
+                {locked && drive.enrolled && (
+                    <Act allowed={may("unlock")} name="unlock" primary onClick={() => setDialog("unlock")}>
+                        {_("Unlock")}
+                    </Act>
+                )}
+                {drive.enrolled && !away && !locked && drive.backups.length > 0 && (
+                    <Act
+                        allowed={may("backup")}
+                        name="backup"
+                        primary={!running}
+                        disabled={action.busy || leaving || drive.jobs.some((job) => job.kind === "backup")}
+                        onClick={() => call(drive.path, "Destination", "Backup")}
+                    >
+                        {_("Back up now")}
+                    </Act>
+                )}
+                {drive.enrolled && drive.backups.length === 0 && (
+                    <Act allowed={may("manage")} name="new-backup" primary={!running} onClick={() => setDialog("backup")}>
+                        {_("Choose what to back up")}
+                    </Act>
+                )}
+                {running?.cancelable && (
+                    <Act
+                        allowed={may(isOwn(running, user) ? "cancel-own" : "cancel-others")}
+                        name="stop"
+                        disabled={action.busy}
+                        onClick={() => call(running.path, "Job", "Cancel")}
+                    >
+                        {_("Stop")}
+                    </Act>
+                )}
+                {drive.enrolled && !away && !locked && !running && (
+                    <Act
+                        allowed={may("verify")}
+                        name="verify"
+                        disabled={action.busy}
+                        onClick={() => call(drive.path, "Destination", "Verify")}
+                    >
+                        {_("Verify")}
+                    </Act>
+                )}
+                {drive.hardware && drive.enrolled && !away && drive.state !== "safe" && !leaving && (
+                    <Act
+                        allowed={may("safely-remove")}
+                        name="remove"
+                        disabled={action.busy}
+                        onClick={() => call(drive.path, "Drive", "SafelyRemove", running ? { when_idle: true } : {})}
+                    >
+                        {running ? _("Remove when done") : _("Remove safely")}
+                    </Act>
+                )}
+                {drive.enrolled && drive.hardware && !running && (
+                    <Act allowed={may("forget")} name="forget" quiet onClick={() => setDialog("forget")}>
+                        {_("Forget")}
+                    </Act>
+                )}
+            </CardFooter>
+            {dialog === "backup" && (
+                <BackupEditor to={destinationName(drive, drivesOf(snapshot))} onClose={() => setDialog(undefined)} />
+            )}
+            {dialog === "unlock" && <UnlockDialog drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "forget" && <ForgetDialog drive={drive} onClose={() => setDialog(undefined)} />}
+        </Card>
+    );
+}
+
+const isOwn = (job: Job, user: number): boolean => job.trigger === "user" && job.uid === user;
+
+/** That a locked drive is locked is its state: said once. */
+const shown = (drive: Drive): readonly Problem[] =>
+    drive.state === "locked" ? drive.problems.filter(([code]) => code !== "drive-locked") : drive.problems;
+
+/** What the hardware is, in one line. */
+function hardwareText(drive: Drive): string {
+    const name = drive.title === drive.model ? "" : drive.model;
+    const serial = drive.serial === "" ? "" : filled(_("serial number {serial}"), { serial: drive.serial });
+    const kind = drive.hardware ? "" : _("a volume of this machine");
+    const device = drive.title === drive.device ? "" : drive.device;
+    const total = drive.size === 0 ? "" : size(drive.size);
+    const encrypted = drive.encrypted ? _("encrypted") : "";
+    return [kind, total, name, device, encrypted, serial].filter((part) => part !== "").join(" · ");
+}
+
+/** A button for an action. Users who may never do it do not see it; it needs administrative access for some. */
+function Act(props: {
+    allowed: Allowed;
+    name: string;
+    primary?: boolean;
+    quiet?: boolean;
+    disabled?: boolean;
+    onClick(): void;
+    children: ReactNode;
+}) {
+    if (props.allowed !== "yes") return null;
+    return (
+        <Button
+            variant={props.primary ? "primary" : props.quiet ? "link" : "secondary"}
+            isDisabled={props.disabled ?? false}
+            data-action={props.name}
+            onClick={props.onClick}
+        >
+            {props.children}
+        </Button>
+    );
+}
+
+function Facts({ drive }: { drive: Drive }) {
+    const now = useNow();
+    const others = drive.origins.filter((origin) => origin.origin === "other-machine");
+    const facts: [string, ReactNode][] = [];
+    if (drive.state === "away" && drive.lastSeen > 0) {
+        facts.push([_("Last attached"), <When key="seen" time={drive.lastSeen} now={now} />]);
+    }
+    facts.push([
+        _("Last backup"),
+        drive.lastBackup > 0 ? (
+            <span key="last">
+                <When time={drive.lastBackup} now={now} />
+                {drive.overdue && <span className="bd-warning"> {_("overdue")}</span>}
+            </span>
+        ) : (
+            _("none yet")
+        ),
+    ]);
+    if (drive.free > 0 && drive.size > 0) facts.push([_("Space"), <Space key="space" drive={drive} />]);
+    if (drive.backups.length > 0) facts.push([_("Backups"), drive.backups.join(", ")]);
+    if (drive.nextRun > 0) facts.push([_("Next backup"), moment(drive.nextRun)]);
+    const health = healthText(drive, now);
+    if (health !== "") facts.push([_("Health"), health]);
+    if (others.length > 0) {
+        const snapshots = others.reduce((sum, origin) => sum + origin.snapshots, 0);
+        facts.push([_("Other machines"), counted("{n} snapshot", "{n} snapshots", snapshots)]);
+    }
+    if (drive.note !== "") facts.push([_("Note"), drive.note]);
+    return (
+        <DescriptionList isHorizontal isCompact className="bd-facts">
+            {facts.map(([term, description]) => (
+                <DescriptionListGroup key={term}>
+                    <DescriptionListTerm>{term}</DescriptionListTerm>
+                    <DescriptionListDescription>{description}</DescriptionListDescription>
+                </DescriptionListGroup>
+            ))}
+        </DescriptionList>
+    );
+}
+
+function NewDrive({ drive }: { drive: Drive }) {
+    const what = drive.encrypted ? _("It is encrypted.") : drive.filesystem === "" ? _("It is empty.") : "";
+    const format = drive.filesystem === "" ? "" : filled(_("It has the format {format}."), { format: drive.filesystem });
+    return (
+        <p>
+            {[what, format].filter((part) => part !== "").join(" ")} {_("butterdock does not touch it until you use it for backups.")}
+        </p>
+    );
+}
+
+/** A time, for people: its age, and the exact time on hover. */
+export function When({ time, now }: { time: number; now: number }) {
+    return (
+        <time dateTime={new Date(time / 1000).toISOString()} title={moment(time)}>
+            {age(time, now)}
+        </time>
+    );
+}
+
+function Space({ drive }: { drive: Drive }) {
+    const used = Math.max(0, drive.size - drive.free);
+    return (
+        <>
+            <div className="bd-meter" aria-hidden="true">
+                <div
+                    className={used / drive.size > 0.9 ? "bd-meter-full" : ""}
+                    style={{ width: `${(100 * used) / drive.size}%` }}
+                />
+            </div>
+            {freeText(drive.free, drive.size)}
+        </>
+    );
+}
+
+function healthText(drive: Drive, now: number): string {
+    const { verified, verify_errors: damaged, device_errors: errors } = drive.health;
+    const parts: string[] = [];
+    if (verified !== undefined) {
+        parts.push(
+            damaged
+                ? filled(_("verified {age}, with damage"), { age: age(verified, now) })
+                : filled(_("verified {age}, no damage"), { age: age(verified, now) }),
+        );
+    }
+    if (errors) parts.push(counted("{n} error of the device", "{n} errors of the device", errors));
+    return parts.join(" · ");
+}

@@ -1,0 +1,30 @@
+// A job that has not ended: what it does, how far it is, what is durable.
+import { Progress, ProgressMeasureLocation, Spinner } from "./patternfly";
+import { size } from "../model/format";
+import { type Job, jobDetails, jobTitle } from "../model/jobs";
+import { _, filled } from "../model/text";
+
+export function JobProgress({ job }: { job: Job }) {
+    const title = jobTitle(job.kind, job.backup);
+    const details = jobDetails(job);
+    return (
+        <div className="bd-job" data-job={job.kind} data-job-state={job.state}>
+            {job.state !== "queued" && job.progress !== undefined ? (
+                <Progress
+                    value={Math.floor(job.progress * 100)}
+                    title={title}
+                    measureLocation={ProgressMeasureLocation.top}
+                    aria-label={title}
+                />
+            ) : (
+                <div className="bd-row">
+                    {job.state !== "queued" && <Spinner size="md" aria-label={title} />} <span>{title}</span>
+                </div>
+            )}
+            <div className="bd-quiet">
+                {details}
+                {job.durable > 0 && ` · ${filled(_("{size} durable"), { size: size(job.durable) })}`}
+            </div>
+        </div>
+    );
+}
