@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 mod console;
 mod environment;
 mod group_member;
+mod import;
 mod machine;
 mod monitor;
 mod other_drives;
@@ -28,10 +29,11 @@ type Scenario = (&'static str, fn(&mut Environment) -> Result<()>);
 
 const SHORT: [Scenario; 3] =
     [("boot", plug::boots), ("plug", plug::is_backed_up), ("pull", unplug::finishes_with_the_next_plug)];
-const WHOLE: [Scenario; 5] = [
+const WHOLE: [Scenario; 6] = [
     ("watch", group_member::by_ann),
     ("format", other_drives::takes_backups),
     ("luks", other_drives::is_locked_again),
+    ("import", import::from_sticks),
     ("cut", power_cut::finishes_after_the_next_boot),
     ("end", purge::leaves_nothing),
 ];
