@@ -65,10 +65,13 @@ test: ## Every test; needs root, because most tests mount loop volumes; FULL=1 f
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	tests/leftovers $(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
-demo: ## Plug in a drive, enrol it, back up, restore; needs root, removes everything afterwards
-	@tests/demo/needs demo
+# WEB=1 make demo: the page in place of the command line.
+WEB ?=
+
+demo: ## Plug in a drive, enrol it, back up, restore; WEB=1 leaves the page open instead; needs root, removes everything afterwards
+	@tests/demo/needs $(if $(WEB),web-test,demo)
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
-	@tests/demo/run "$(TARGET)/release"
+	@$(if $(WEB),node web/test/demo.mjs outside,tests/demo/run) "$(TARGET)/release"
 
 bench: ## Compare with `btrfs receive`; writes tests/benches/RESULTS.md; needs root and half an hour
 	@tests/demo/needs bench
@@ -119,7 +122,7 @@ layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own ch
 	$(CARGO) test -p butterdock-tests --test layer
 
 scripts: ## Lint the shell scripts with shellcheck; every remark is an error
-	grep -rlE --exclude-dir=target --exclude-dir=.git '^(#!/bin/(ba)?sh|# shellcheck shell=)' . | xargs shellcheck
+	grep -rlE --exclude-dir=target --exclude-dir=node_modules --exclude-dir=.git '^(#!/bin/(ba)?sh|# shellcheck shell=)' . | xargs shellcheck
 
 clean: ## Remove built files
 	$(CARGO) clean

@@ -59,8 +59,8 @@ class Page {
     }
 
     /** What has this selector. */
-    find(selector) {
-        return this.frame.locator(selector);
+    find(selector, options) {
+        return this.frame.locator(selector, options);
     }
 
     card(label) {

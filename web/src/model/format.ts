@@ -23,7 +23,10 @@ export function duration(seconds: number): string {
     if (seconds < 60) return counted("{n} second", "{n} seconds", Math.max(1, Math.ceil(seconds)));
     if (seconds < 5400) return counted("{n} minute", "{n} minutes", Math.ceil(seconds / 60));
     if (seconds < 129_600) return counted("{n} hour", "{n} hours", Math.ceil(seconds / 3600));
-    return counted("{n} day", "{n} days", Math.ceil(seconds / 86_400));
+    const days = Math.ceil(seconds / 86_400);
+    if (days < 60) return counted("{n} day", "{n} days", days);
+    if (days < 700) return counted("{n} month", "{n} months", Math.round(days / 30.44));
+    return counted("{n} year", "{n} years", Math.round(days / 365.25));
 }
 
 /** How long ago a time was, or how far ahead it is. */

@@ -2,15 +2,21 @@
 import { EmptyState, EmptyStateBody, Nav, NavItem, NavList, Spinner } from "./patternfly";
 import { ExclamationCircleIcon } from "./patternfly";
 import { type ReactNode, useEffect, useState } from "react";
+import { allowed } from "../model/permissions";
 import { _ } from "../model/text";
 import { AdministrativeAccess } from "./administrative_access";
 import { BackupsView } from "./backups";
 import { DrivesView } from "./drives";
+import { HistoryView } from "./history";
+import { RestoreView } from "./restore";
+import { SettingsView } from "./settings";
 import { useSnapshot } from "./store";
 
 interface View {
     name: string;
     title: string;
+    /** Users who may not do this do not see the view. */
+    action?: string;
     content: (user: number) => ReactNode;
 }
 
@@ -18,13 +24,16 @@ interface View {
 const views = (): View[] => [
     { name: "", title: _("Drives"), content: (user) => <DrivesView user={user} /> },
     { name: "backups", title: _("Backups"), content: () => <BackupsView /> },
+    { name: "restore", title: _("Restore"), content: () => <RestoreView /> },
+    { name: "history", title: _("History"), content: (user) => <HistoryView user={user} /> },
+    { name: "settings", title: _("Settings"), action: "manage", content: () => <SettingsView /> },
 ];
 
 export function App() {
     const snapshot = useSnapshot();
     const place = usePlace();
     const user = useUser();
-    const all = views();
+    const all = views().filter(({ action }) => action === undefined || allowed(snapshot, action) === "yes");
     const view = all.find(({ name }) => name === place) ?? all[0];
     return (
         <div className="bd-page">

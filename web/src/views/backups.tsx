@@ -61,7 +61,7 @@ export function BackupsView() {
             ) : (
                 manages && <div>{add}</div>
             )}
-            <Gallery hasGutter minWidths={{ default: "100%", md: "24rem" }} maxWidths={{ default: "100%", xl: "34rem" }}>
+            <Gallery hasGutter minWidths={{ default: "100%", md: "24rem" }} maxWidths={{ default: "100%", md: "34rem" }}>
                 {backups.map((backup) => (
                     <BackupCard key={backup.path} backup={backup} drives={drives} manages={manages} onEdit={setEditing} />
                 ))}

@@ -38,7 +38,7 @@ export function DrivesView({ user }: { user: number }) {
 
 function Cards({ drives, user, onEnrol }: { drives: readonly Drive[]; user: number; onEnrol(drive: Drive): void }) {
     return (
-        <Gallery hasGutter minWidths={{ default: "100%", md: "24rem" }} maxWidths={{ default: "100%", xl: "34rem" }}>
+        <Gallery hasGutter minWidths={{ default: "100%", md: "24rem" }} maxWidths={{ default: "100%", md: "34rem" }}>
             {drives.map((drive) => (
                 <DriveCard key={drive.path} drive={drive} user={user} onEnrol={onEnrol} />
             ))}

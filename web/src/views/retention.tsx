@@ -57,13 +57,13 @@ function RetentionPicture({ keep }: { keep: Keep }) {
     ];
     return (
         <figure className="bd-picture">
-            <svg viewBox="0 0 100 9" role="img" aria-label={text}>
-                <line x1="2" x2="98" y1="3" y2="3" />
+            <svg role="img" aria-label={text}>
+                <line x1="2%" x2="98%" y1="8" y2="8" />
                 {ages.map((age) => (
-                    <circle key={age} cx={place(age)} cy="3" r="0.8" />
+                    <circle key={age} cx={`${place(age)}%`} cy="8" r="4" />
                 ))}
                 {marks.map(([days, name]) => (
-                    <text key={days} x={place(days)} y="8" textAnchor={days === 0 ? "start" : "middle"}>
+                    <text key={days} x={`${place(days)}%`} y="30" textAnchor={days === 0 ? "start" : "middle"}>
                         {name}
                     </text>
                 ))}

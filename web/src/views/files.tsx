@@ -1,0 +1,311 @@
+// The files of a snapshot: looked through, chosen, downloaded, put back; and the other versions of a file.
+import { useEffect, useState } from "react";
+import { moment, size } from "../model/format";
+import { jobsOf } from "../model/jobs";
+import { allowed } from "../model/permissions";
+import {
+    type File,
+    type Place,
+    type Snap,
+    type Target,
+    type Version,
+    below,
+    download,
+    fileVersions,
+    listFiles,
+    restoreFiles,
+    volumesOf,
+} from "../model/snapshots";
+import { _, bytesText, counted, filled, toBase64 } from "../model/text";
+import { JobProgress } from "./job_progress";
+import { ActionError, Dialog } from "./parts";
+import { Alert, Button, FileIcon, FolderIcon, FormGroup, LinkIcon, Radio, Spinner } from "./patternfly";
+import { useAction, useBus, useSnapshot } from "./store";
+
+export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snapshot: Snap; onSnapshot(uuid: string): void }) {
+    const bus = useBus();
+    const known = useSnapshot();
+    const action = useAction();
+    const [way, setWay] = useState<readonly Uint8Array[]>([]);
+    const [files, setFiles] = useState<readonly File[]>();
+    const [more, setMore] = useState(false);
+    const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+    const [putting, setPutting] = useState(false);
+    const [versions, setVersions] = useState<{ file: File; list: readonly Version[] }>();
+    const directory = way.at(-1) ?? new Uint8Array();
+    const key = toBase64(directory);
+    const { run } = action;
+    useEffect(() => {
+        let current = true;
+        void run(async () => {
+            const page = await listFiles(bus, place, snapshot.uuid, directory);
+            if (!current) return;
+            setFiles(page.files);
+            setMore(page.more);
+        });
+        return () => {
+            current = false;
+        };
+        // `key` is the directory; place and snapshot are of this component.
+    }, [bus, key]);
+
+    const enter = (next: readonly Uint8Array[]): void => {
+        setFiles(undefined);
+        setChosen(new Set());
+        setVersions(undefined);
+        setWay(next);
+    };
+    const showMore = (): void =>
+        void run(async () => {
+            const page = await listFiles(bus, place, snapshot.uuid, directory, files?.at(-1)?.name);
+            setFiles([...(files ?? []), ...page.files]);
+            setMore(page.more);
+        });
+    const selected = (files ?? []).filter((file) => chosen.has(toBase64(file.name)));
+    const only = selected.length === 1 ? selected[0] : undefined;
+    const restores = allowed(known, "restore") === "yes" || allowed(known, "restore-own") === "yes";
+    return (
+        <>
+            <nav aria-label={_("Folder")} className="bd-row bd-path">
+                <Button variant="link" isInline onClick={() => enter([])} isDisabled={way.length === 0}>
+                    {snapshot.backup === "" ? snapshot.name : snapshot.backup}
+                </Button>
+                {way.map((path, at) => (
+                    <span key={toBase64(path)} className="bd-row">
+                        /
+                        <Button variant="link" isInline isDisabled={at === way.length - 1} onClick={() => enter(way.slice(0, at + 1))}>
+                            {bytesText(path).split("/").pop()}
+                        </Button>
+                    </span>
+                ))}
+            </nav>
+            <ReadJobs />
+            <ActionError error={action.error} onClose={action.clear} />
+            {restores && (
+                <div className="bd-actions">
+                    <Button
+                        variant="secondary"
+                        data-action="download"
+                        isDisabled={only?.type !== "file"}
+                        onClick={() => {
+                            if (only) {
+                                download(place, snapshot.uuid, below(directory, only.name), allowed(known, "restore") === "yes");
+                            }
+                        }}
+                    >
+                        {_("Download")}
+                    </Button>
+                    <Button
+                        variant="secondary"
+                        data-action="put-back"
+                        isDisabled={selected.length === 0}
+                        onClick={() => setPutting(true)}
+                    >
+                        {_("Put back")}
+                    </Button>
+                    <Button
+                        variant="secondary"
+                        data-action="versions"
+                        isDisabled={only?.type !== "file" || action.busy}
+                        onClick={() =>
+                            void run(async () => {
+                                if (only) setVersions({ file: only, list: await fileVersions(bus, place, below(directory, only.name)) });
+                            })
+                        }
+                    >
+                        {_("Other versions")}
+                    </Button>
+                    <span className="bd-quiet">{counted("{n} chosen", "{n} chosen", selected.length)}</span>
+                </div>
+            )}
+            {versions && (
+                <section aria-label={_("Other versions")} className="bd-item">
+                    <strong>{filled(_("Versions of {file}"), { file: versions.file.text })}</strong>
+                    <ul>
+                        {versions.list.map((version) => (
+                            <li key={version.snapshot} data-version={version.snapshot}>
+                                <Button
+                                    variant="link"
+                                    isInline
+                                    isDisabled={version.snapshot === snapshot.uuid}
+                                    onClick={() => onSnapshot(version.snapshot)}
+                                >
+                                    {moment(version.created)}
+                                </Button>{" "}
+                                <span className="bd-quiet">
+                                    {filled(_("{size}, changed {time}"), { size: size(version.size), time: moment(version.modified) })}
+                                </span>
+                            </li>
+                        ))}
+                    </ul>
+                </section>
+            )}
+            {files === undefined && action.error === "" && <Spinner aria-label={_("Reading the folder")} />}
+            {files?.length === 0 && <p className="bd-quiet">{_("The folder is empty.")}</p>}
+            <ul className="bd-rows" aria-label={_("Files")}>
+                {files?.map((file) => (
+                    <Row
+                        key={toBase64(file.name)}
+                        file={file}
+                        chosen={chosen.has(toBase64(file.name))}
+                        onChoose={(on) => {
+                            const next = new Set(chosen);
+                            if (on) next.add(toBase64(file.name));
+                            else next.delete(toBase64(file.name));
+                            setChosen(next);
+                        }}
+                        onEnter={() => enter([...way, below(directory, file.name)])}
+                    />
+                ))}
+            </ul>
+            {more && (
+                <div>
+                    <Button variant="secondary" isDisabled={action.busy} onClick={showMore}>
+                        {_("Show more")}
+                    </Button>
+                </div>
+            )}
+            {putting && (
+                <PutBackDialog
+                    place={place}
+                    snapshot={snapshot.uuid}
+                    names={selected.map(({ text }) => text)}
+                    paths={selected.map(({ name }) => below(directory, name))}
+                    onClose={() => setPutting(false)}
+                />
+            )}
+        </>
+    );
+}
+
+function Row(props: { file: File; chosen: boolean; onChoose(on: boolean): void; onEnter(): void }) {
+    const { file, chosen, onChoose, onEnter } = props;
+    const folder = file.type === "directory";
+    return (
+        <li className="bd-file" data-file={file.text}>
+            <input
+                type="checkbox"
+                checked={chosen}
+                aria-label={filled(_("Choose {file}"), { file: file.text })}
+                onChange={(event) => onChoose(event.target.checked)}
+            />
+            {folder ? <FolderIcon /> : file.type === "symlink" ? <LinkIcon /> : <FileIcon />}
+            <span className="bd-name">
+                {folder ? (
+                    <Button variant="link" isInline onClick={onEnter}>
+                        {file.text}
+                    </Button>
+                ) : (
+                    file.text
+                )}
+            </span>
+            <span className="bd-quiet">{file.type === "file" ? size(file.size) : ""}</span>
+            <span className="bd-quiet bd-wide">{moment(file.modified)}</span>
+        </li>
+    );
+}
+
+/** The jobs that read files here, and their ends: only a job that succeeded has delivered the whole file. */
+function ReadJobs() {
+    const known = useSnapshot();
+    const [since] = useState(() => new Set(known.ended.map(({ path }) => path)));
+    const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+    const jobs = jobsOf(known).filter((job) => job.kind === "read" || job.kind === "restore-files");
+    return (
+        <>
+            {jobs.map((job) => {
+                const end = known.ended.find(({ path }) => path === job.path);
+                if (job.unfinished) return <JobProgress key={job.path} job={job} />;
+                if (!end || since.has(job.path) || hidden.has(job.path)) return null;
+                const reads = job.kind === "read";
+                const done = end.result === "succeeded";
+                return (
+                    <Alert
+                        key={job.path}
+                        component="p"
+                        isInline
+                        variant={done ? "success" : "danger"}
+                        data-read={end.result}
+                        title={
+                            done
+                                ? reads
+                                    ? _("The file is complete")
+                                    : _("The files are put back")
+                                : reads
+                                  ? _("The download failed: the file that the browser saved is not complete")
+                                  : _("Not all files could be put back")
+                        }
+                        actionClose={
+                            <Button variant="plain" aria-label={_("Dismiss")} onClick={() => setHidden(new Set([...hidden, job.path]))}>
+                                ×
+                            </Button>
+                        }
+                    >
+                        {done ? job.note : end.result === "cancelled" ? _("It was stopped.") : end.message}
+                    </Alert>
+                );
+            })}
+        </>
+    );
+}
+
+function PutBackDialog(props: {
+    place: Place;
+    snapshot: string;
+    names: readonly string[];
+    paths: readonly Uint8Array[];
+    onClose(): void;
+}) {
+    const { place, snapshot, names, paths, onClose } = props;
+    const bus = useBus();
+    const volumes = volumesOf(useSnapshot());
+    const action = useAction();
+    const [target, setTarget] = useState<Target>("keep-both");
+    const submit = async (): Promise<void> => {
+        const done = await action.run(async () => {
+            await restoreFiles(bus, place, snapshot, paths, target);
+        });
+        if (done) onClose();
+    };
+    return (
+        <Dialog
+            title={counted("Put {n} item back", "Put {n} items back", names.length)}
+            description={names.slice(0, 5).join(", ")}
+            verb={_("Put back")}
+            danger={target === "replace"}
+            busy={action.busy}
+            error={action.error}
+            onClose={onClose}
+            onSubmit={() => void submit()}
+        >
+            <FormGroup role="radiogroup" label={_("Where to")} fieldId="target">
+                <Radio
+                    id="target-keep-both"
+                    name="target"
+                    label={_("To its place, and keep what is there")}
+                    description={_("If there is a file of this name, the restored one gets the date in its name.")}
+                    isChecked={target === "keep-both"}
+                    onChange={() => setTarget("keep-both")}
+                />
+                <Radio
+                    id="target-replace"
+                    name="target"
+                    label={_("To its place, and replace what is there")}
+                    description={_("What was changed since then is lost.")}
+                    isChecked={target === "replace"}
+                    onChange={() => setTarget("replace")}
+                />
+                {volumes.map((volume) => (
+                    <Radio
+                        key={volume}
+                        id={`target-volume-${volume}`}
+                        name="target"
+                        label={filled(_("Into a new folder of the volume {volume}"), { volume })}
+                        isChecked={typeof target !== "string" && target.volume === volume}
+                        onChange={() => setTarget({ volume })}
+                    />
+                ))}
+            </FormGroup>
+        </Dialog>
+    );
+}

@@ -1,0 +1,126 @@
+// Settings, Cockpit's menu, and the way from an empty machine to the first backup, with the keyboard alone.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before } from "node:test";
+import { Browser } from "./browser.mjs";
+import { Machine, until } from "./machine.mjs";
+import { story } from "./story.mjs";
+
+let machine;
+let browser;
+let address;
+let page;
+const test = story();
+const settings = () => fs.readFileSync(machine.path("butterdock.toml"), "utf8");
+
+before(async () => {
+    machine = await Machine.start();
+    fs.writeFileSync(path.join(machine.home, "letter"), "to somebody\n");
+    await machine.daemon();
+    address = await machine.cockpit();
+    browser = await Browser.start();
+    page = await browser.open(address);
+});
+
+after(async () => {
+    await browser?.stop();
+    await machine?.stop();
+});
+
+test("the keyboard alone leads from an empty machine to the first backup", async () => {
+    const blue = machine.drive("blue");
+    blue.plug();
+    await page.waitFor('[data-action="enrol"]');
+    const { keyboard } = page.tab;
+    const frame = page.tab.frames().find((one) => one.name() === "cockpit1:localhost/butterdock");
+    /** Presses Tab until the focus is on what has this selector. */
+    const reach = async (selector) => {
+        for (let presses = 0; presses < 60; presses += 1) {
+            if (await frame.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return;
+            await keyboard.press("Tab");
+        }
+        throw new Error(`Tab does not lead to ${selector}`);
+    };
+    let presses = 0;
+    const activate = async (selector) => {
+        await reach(selector);
+        await keyboard.press("Enter");
+        presses += 1;
+    };
+    await frame.evaluate(() => window.focus());
+    await activate('[data-action="enrol"]');
+    await page.waitFor("#label");
+    await reach("#label");
+    await keyboard.type("Blue");
+    await reach("#proof");
+    await keyboard.type(String(blue.size));
+    await activate('[data-action="submit"]');
+    await page.waitFor("[data-safe]");
+    await activate('[data-action="new-backup"]');
+    await page.waitFor("#source");
+    await reach("#source");
+    await keyboard.press("Control+A");
+    await keyboard.type(machine.home);
+    await activate('[data-action="submit"]');
+    await until("the card shows the backup", async () => (await page.card("Blue").innerText()).includes("just now"));
+    await page.waitFor("[data-safe]");
+    assert.equal(presses, 4);
+});
+
+test("a volume is added and removed, and comments stay", async () => {
+    await page.find("nav").getByRole("link", { name: "Settings" }).click();
+    await page.waitFor('[data-volume="tank"]');
+    assert.deepEqual(await page.picture("settings"), []);
+    fs.mkdirSync(path.join(machine.pool, "second"));
+    await page.find('[data-action="add-volume"]').click();
+    await page.find("#volume-name").fill("second");
+    await page.find("#volume-path").fill(path.join(machine.pool, "second"));
+    await page.find('[data-action="submit"]').click();
+    await page.waitFor('[data-volume="second"]');
+    assert.match(settings(), /^# written by a person$/m);
+    await page.find('[data-volume="second"] [data-action="remove-volume"]').click();
+    await page.waitFor('[data-volume="second"]', "detached");
+    assert.ok(!settings().includes("second"));
+});
+
+test("a bad value is refused, and the file is unchanged", async () => {
+    const before = settings();
+    await page.find('[data-action="add-volume"]').click();
+    await page.find("#volume-name").fill("etc");
+    await page.find("#volume-path").fill("/etc");
+    await page.find('[data-action="submit"]').click();
+    await page.waitFor("[role=dialog] [data-error]");
+    assert.equal(settings(), before);
+    await page.find("[role=dialog]").getByRole("button", { name: "Cancel" }).click();
+});
+
+test("settings that another person changed meanwhile are not overwritten", async () => {
+    const theirs = `${settings()}\n# another person was here\n`;
+    fs.writeFileSync(machine.path("butterdock.toml"), theirs);
+    await page.find("#finish-keep").click();
+    await page.waitFor("[data-error]");
+    assert.match(await page.find("[data-error]").innerText(), /changed the settings meanwhile/);
+    assert.equal(settings(), theirs);
+    // The page has read them again: now it works.
+    await page.find("#finish-keep").click();
+    await until("it is written", () => settings().includes('on_finish = "keep"'));
+    assert.match(settings(), /^# another person was here$/m);
+    assert.deepEqual(page.faults, []);
+    await page.close();
+});
+
+test("a problem is in Cockpit's menu before the page is opened", async () => {
+    const other = await browser.open(address, { place: "system" });
+    const entry = other.tab.locator('nav a[href="/butterdock"]');
+    await entry.waitFor();
+    assert.equal(await entry.locator("svg").count(), 0);
+    assert.equal(machine.butterdock("backup", "add", "lost", "/nonexistent", "--to", "Blue").status, 0);
+    assert.notEqual(machine.butterdock("backup", "lost").status, 0);
+    await entry.locator("svg").waitFor();
+    await other.close();
+    const opened = await browser.open(address);
+    await opened.waitFor('[data-problem="backup-failed"], [data-problem="backup-not-begun"]');
+    assert.deepEqual(await opened.picture("problem"), []);
+    await opened.close();
+});
