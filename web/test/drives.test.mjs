@@ -136,12 +136,21 @@ test("a service that is killed in the middle of a job leaves no stale job", asyn
     assert.equal(await page.find("[data-job]").count(), 0);
 });
 
+test("a verify is followed to its end, and the drive is safe again", async () => {
+    await page.find('[data-action="verify"]').click();
+    await page.waitFor("[data-job=verify]", "attached");
+    await page.waitFor("[data-safe]");
+    await until("the card shows the health", async () => (await page.card("Blue").innerText()).includes("no damage"));
+});
+
 test("the page breaks no rule of Cockpit's, and asks for no file that is missing", () => {
     assert.deepEqual(page.faults, []);
 });
 
 test("a backup is changed, and the file keeps its comments", async () => {
     await page.find("nav").getByRole("link", { name: "Backups" }).click();
+    await page.find('[data-action="estimate"]').click();
+    await page.waitFor("[data-estimate]");
     await page.find('[data-backup="home"] [data-action="edit"]').click();
     await page.find("#schedule").selectOption("daily");
     await page.find("#keep-daily").fill("30");

@@ -62,16 +62,27 @@ export class Machine {
         machine.folder = fs.mkdtempSync(path.join(os.tmpdir(), "butterdock-web-"));
         fs.chmodSync(machine.folder, 0o755);
         process.once("exit", () => machine.#clean());
-        machine.#accounts();
-        machine.#package();
-        await machine.#udev();
-        await machine.#bus();
-        await machine.#polkit();
-        machine.pool = machine.volume("pool");
-        machine.home = path.join(machine.pool, "home");
-        run("btrfs", "subvolume", "create", machine.home);
-        machine.tank = machine.volume("tank");
+        for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
+        try {
+            await machine.#begin();
+        } catch (failure) {
+            // What runs already would keep this process.
+            machine.#clean();
+            throw failure;
+        }
         return machine;
+    }
+
+    async #begin() {
+        this.#accounts();
+        this.#package();
+        await this.#udev();
+        await this.#bus();
+        await this.#polkit();
+        this.pool = this.volume("pool");
+        this.home = path.join(this.pool, "home");
+        run("btrfs", "subvolume", "create", this.home);
+        this.tank = this.volume("tank");
     }
 
     path(name) {
@@ -193,6 +204,11 @@ export class Machine {
         const address = `unix:path=${this.folder}/bus`;
         return {
             PATH: `${BIN}:${process.env.PATH}`,
+            // tests/leftovers finds what a run leaves by this.
+            ...(process.env.BUTTERDOCK_RUN ? { BUTTERDOCK_RUN: process.env.BUTTERDOCK_RUN } : {}),
+            TMPDIR: this.folder,
+            // Without it the bridge starts an agent of its own.
+            SSH_AUTH_SOCK: this.path("no-agent"),
             LC_ALL: "C.UTF-8",
             LANG: "C.UTF-8",
             BUTTERDOCK_BUS_ADDRESS: address,
@@ -218,17 +234,26 @@ export class Machine {
     #package() {
         fs.mkdirSync(this.path("data/cockpit"), { recursive: true });
         fs.symlinkSync(path.join(ROOT, "web/dist"), this.path("data/cockpit/butterdock"));
+        // Newer versions of Cockpit show the page only where the service is installed, which this file tells. (The bus of the test
+        // does not read it.)
+        const services = this.path("services");
+        fs.mkdirSync(services);
+        const name = "org.butterdock.Butterdock1.service";
+        fs.copyFileSync(path.join(ROOT, "dbus/data", name), path.join(services, name));
+        run("mount", "--bind", services, "/usr/share/dbus-1/system-services");
+        this.#mounts.push("/usr/share/dbus-1/system-services");
     }
 
     async #udev() {
+        // An earlier test in these namespaces left its socket.
+        fs.rmSync("/run/udev", { recursive: true, force: true });
         fs.mkdirSync("/run/udev/rules.d", { recursive: true });
         fs.writeFileSync(
             "/run/udev/rules.d/50-test.rules",
             'SUBSYSTEM=="block", KERNEL=="loop*", ACTION!="remove", IMPORT{builtin}="blkid", OPTIONS+="watch"\n',
         );
         this.#start("udev", "/lib/systemd/systemd-udevd", []);
-        await until("udevd runs", () => fs.existsSync("/run/udev/control"));
-        run("udevadm", "control", "--ping");
+        await until("udevd answers", () => spawnSync("udevadm", ["control", "--ping"]).status === 0);
     }
 
     async #bus() {

@@ -122,5 +122,9 @@ test("a problem is in Cockpit's menu before the page is opened", async () => {
     const opened = await browser.open(address);
     await opened.waitFor('[data-problem="backup-failed"], [data-problem="backup-not-begun"]');
     assert.deepEqual(await opened.picture("problem"), []);
+    // The settings say that the drive stays mounted: it is safe when a person asks for that.
+    assert.equal(await opened.find("[data-safe]").count(), 0);
+    await opened.find('[data-action="remove"]').click();
+    await opened.waitFor("[data-safe]");
     await opened.close();
 });

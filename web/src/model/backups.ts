@@ -89,6 +89,41 @@ export type Keep = Readonly<Record<(typeof PERIODS)[number], number>>;
 /** What the service keeps where nothing is configured. */
 export const KEEP: Keep = { last: 3, hourly: 0, daily: 14, weekly: 8, monthly: 12, yearly: 5 };
 
+/** How much the next run would send to a destination, at most. */
+export interface Estimate {
+    backup: string;
+    /** The id of the drive. */
+    drive: string;
+    bytes: number;
+    incremental: boolean;
+}
+
+/** Estimates all backups. The service reads what changed in every source, which may take minutes. */
+export async function estimates(bus: Bus): Promise<readonly Estimate[]> {
+    const [rows] = (await bus.call(ROOT, "Manager", "ListBackups", [options({ estimate: true })], 600_000)) as [
+        Record<string, unknown>[],
+    ];
+    return rows
+        .filter((row) => typeof row.estimate === "number")
+        .map((row) => ({
+            backup: String(row.name),
+            drive: String(row.drive ?? ""),
+            bytes: Number(row.estimate),
+            incremental: row.incremental === true,
+        }));
+}
+
+/** What a user should know although the backups can run: each code of ListBackups once, with the service's English sentence. */
+export async function warnings(bus: Bus): Promise<ReadonlyMap<string, string>> {
+    const [rows] = (await bus.call(ROOT, "Manager", "ListBackups", [options({})])) as [Record<string, unknown>[]];
+    return new Map(rows.flatMap((row) => (row.warnings ?? []) as [code: string, english: string][]));
+}
+
+/** Confirms that the clock is right: old snapshots are deleted by the rules again. */
+export async function trustClock(bus: Bus): Promise<void> {
+    await bus.call(ROOT, "Manager", "TrustClock", [options({})]);
+}
+
 /** What a person can change of a backup. */
 export interface Rule {
     name: string;

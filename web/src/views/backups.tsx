@@ -1,6 +1,6 @@
 // The configured backups: what is due, overdue, and wrong.
 import { useState } from "react";
-import { type Backup, backupsOf, scheduleText } from "../model/backups";
+import { type Backup, type Estimate, backupsOf, estimates, scheduleText } from "../model/backups";
 import { ROOT, options } from "../model/bus";
 import { type Drive, drivesOf } from "../model/drives";
 import { moment, size } from "../model/format";
@@ -31,13 +31,18 @@ import {
     Label,
 } from "./patternfly";
 import { useAction, useBus, useNow, useSnapshot } from "./store";
+import { Warnings } from "./warnings";
 
 export function BackupsView() {
     const snapshot = useSnapshot();
     const backups = backupsOf(snapshot);
     const drives = drivesOf(snapshot).filter((drive) => drive.enrolled);
     const manages = allowed(snapshot, "manage") === "yes";
+    const bus = useBus();
+    const action = useAction();
     const [editing, setEditing] = useState<Backup | "new">();
+    const [estimated, setEstimated] = useState<readonly Estimate[]>([]);
+    const estimate = (): void => void action.run(async () => setEstimated(await estimates(bus)));
     const add = (
         <Button variant="primary" data-action="new-backup" onClick={() => setEditing("new")}>
             {_("New backup")}
@@ -45,6 +50,7 @@ export function BackupsView() {
     );
     return (
         <>
+            <Warnings />
             {backups.length === 0 ? (
                 <EmptyState headingLevel="h2" icon={HddIcon} titleText={_("No backup is configured")} data-empty>
                     <EmptyStateBody>
@@ -59,11 +65,32 @@ export function BackupsView() {
                     )}
                 </EmptyState>
             ) : (
-                manages && <div>{add}</div>
+                <div className="bd-actions">
+                    {manages && add}
+                    {allowed(snapshot, "estimate") === "yes" && (
+                        <Button
+                            variant="secondary"
+                            data-action="estimate"
+                            isDisabled={action.busy}
+                            isLoading={action.busy}
+                            onClick={estimate}
+                        >
+                            {_("Estimate the next run")}
+                        </Button>
+                    )}
+                </div>
             )}
+            <ActionError error={action.error} onClose={action.clear} />
             <Gallery hasGutter minWidths={{ default: "100%", md: "24rem" }} maxWidths={{ default: "100%", md: "34rem" }}>
                 {backups.map((backup) => (
-                    <BackupCard key={backup.path} backup={backup} drives={drives} manages={manages} onEdit={setEditing} />
+                    <BackupCard
+                        key={backup.path}
+                        backup={backup}
+                        drives={drives}
+                        estimated={estimated.filter((one) => one.backup === backup.name)}
+                        manages={manages}
+                        onEdit={setEditing}
+                    />
                 ))}
             </Gallery>
             {editing === "new" && <BackupEditor onClose={() => setEditing(undefined)} />}
@@ -74,8 +101,14 @@ export function BackupsView() {
     );
 }
 
-function BackupCard(props: { backup: Backup; drives: readonly Drive[]; manages: boolean; onEdit(backup: Backup): void }) {
-    const { backup, drives, manages, onEdit } = props;
+function BackupCard(props: {
+    backup: Backup;
+    drives: readonly Drive[];
+    estimated: readonly Estimate[];
+    manages: boolean;
+    onEdit(backup: Backup): void;
+}) {
+    const { backup, drives, estimated, manages, onEdit } = props;
     const bus = useBus();
     const snapshot = useSnapshot();
     const action = useAction();
@@ -102,6 +135,15 @@ function BackupCard(props: { backup: Backup; drives: readonly Drive[]; manages: 
                             ) : (
                                 _("none yet")
                             )}
+                            {estimated
+                                .filter((one) => one.drive === drive.id)
+                                .map((one) => (
+                                    <div key={one.drive} className="bd-quiet" data-estimate={one.bytes}>
+                                        {one.incremental
+                                            ? filled(_("the next run sends up to {size}"), { size: size(one.bytes) })
+                                            : filled(_("the next run sends everything, up to {size}"), { size: size(one.bytes) })}
+                                    </div>
+                                ))}
                         </Fact>
                     ))}
                     {backup.sourceSnapshots > 0 && (

@@ -64,7 +64,7 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 {drive.jobs.length > 0 && drive.state !== "safe" && (
                     <>
                         {drive.jobs.map((job) => (
-                            <JobProgress key={job.path} job={job} />
+                            <JobProgress key={job.path} job={job} user={user} />
                         ))}
                         {drive.hardware && (
                             <div className="bd-row bd-warning" data-warning>
@@ -259,13 +259,13 @@ function Space({ drive }: { drive: Drive }) {
     const used = Math.max(0, drive.size - drive.free);
     return (
         <>
+            {freeText(drive.free, drive.size)}
             <div className="bd-meter" aria-hidden="true">
                 <div
                     className={used / drive.size > 0.9 ? "bd-meter-full" : ""}
                     style={{ width: `${(100 * used) / drive.size}%` }}
                 />
             </div>
-            {freeText(drive.free, drive.size)}
         </>
     );
 }

@@ -4,7 +4,8 @@ import { size } from "../model/format";
 import { type Job, jobDetails, jobTitle } from "../model/jobs";
 import { _, filled } from "../model/text";
 
-export function JobProgress({ job }: { job: Job }) {
+/** `user` is who looks at it: jobs of other users say whose they are. */
+export function JobProgress({ job, user }: { job: Job; user?: number }) {
     const title = jobTitle(job.kind, job.backup);
     const details = jobDetails(job);
     return (
@@ -23,6 +24,9 @@ export function JobProgress({ job }: { job: Job }) {
             )}
             <div className="bd-quiet">
                 {details}
+                {job.trigger === "user" && user !== undefined && job.uid !== user && (
+                    <span data-who={job.uid}> · {filled(_("started by user {uid}"), { uid: String(job.uid) })}</span>
+                )}
                 {job.durable > 0 && ` · ${filled(_("{size} durable"), { size: size(job.durable) })}`}
             </div>
         </div>
