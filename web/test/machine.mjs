@@ -207,8 +207,9 @@ export class Machine {
             // tests/leftovers finds what a run leaves by this.
             ...(process.env.BUTTERDOCK_RUN ? { BUTTERDOCK_RUN: process.env.BUTTERDOCK_RUN } : {}),
             TMPDIR: this.folder,
-            // Without it the bridge starts an agent of its own.
+            // Without these the bridge starts an agent and a bus of its own, which outlive it.
             SSH_AUTH_SOCK: this.path("no-agent"),
+            DBUS_SESSION_BUS_ADDRESS: `unix:path=${this.path("no-session")}`,
             LC_ALL: "C.UTF-8",
             LANG: "C.UTF-8",
             BUTTERDOCK_BUS_ADDRESS: address,

@@ -57,7 +57,7 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
             </CardHeader>
             <CardBody className="bd-stack">
                 {drive.state === "safe" && drive.hardware && (
-                    <Alert component="p" variant="success" isInline title={_("Can be unplugged")} data-safe>
+                    <Alert component="p" variant="success" isInline isLiveRegion title={_("Can be unplugged")} data-safe>
                         {_("Everything that was reported as done is safely on it.")}
                     </Alert>
                 )}

@@ -1,25 +1,22 @@
 // The files of a snapshot: looked through, chosen, downloaded, put back; and the other versions of a file.
 import { useEffect, useState } from "react";
 import { moment, size } from "../model/format";
-import { jobsOf } from "../model/jobs";
 import { allowed } from "../model/permissions";
 import {
     type File,
     type Place,
     type Snap,
-    type Target,
     type Version,
     below,
     download,
     fileVersions,
     listFiles,
-    restoreFiles,
-    volumesOf,
 } from "../model/snapshots";
 import { _, bytesText, counted, filled, toBase64 } from "../model/text";
-import { JobProgress } from "./job_progress";
-import { ActionError, Dialog } from "./parts";
-import { Alert, Button, FileIcon, FolderIcon, FormGroup, LinkIcon, Radio, Spinner } from "./patternfly";
+import { ActionError } from "./parts";
+import { Button, FileIcon, FolderIcon, LinkIcon, Spinner } from "./patternfly";
+import { PutBackDialog } from "./put_back";
+import { ReadJobs } from "./read_jobs";
 import { useAction, useBus, useSnapshot } from "./store";
 
 export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snapshot: Snap; onSnapshot(uuid: string): void }) {
@@ -202,110 +199,5 @@ function Row(props: { file: File; chosen: boolean; onChoose(on: boolean): void; 
             <span className="bd-quiet">{file.type === "file" ? size(file.size) : ""}</span>
             <span className="bd-quiet bd-wide">{moment(file.modified)}</span>
         </li>
-    );
-}
-
-/** The jobs that read files here, and their ends: only a job that succeeded has delivered the whole file. */
-function ReadJobs() {
-    const known = useSnapshot();
-    const [since] = useState(() => new Set(known.ended.map(({ path }) => path)));
-    const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
-    const jobs = jobsOf(known).filter((job) => job.kind === "read" || job.kind === "restore-files");
-    return (
-        <>
-            {jobs.map((job) => {
-                const end = known.ended.find(({ path }) => path === job.path);
-                if (job.unfinished) return <JobProgress key={job.path} job={job} />;
-                if (!end || since.has(job.path) || hidden.has(job.path)) return null;
-                const reads = job.kind === "read";
-                const done = end.result === "succeeded";
-                return (
-                    <Alert
-                        key={job.path}
-                        component="p"
-                        isInline
-                        variant={done ? "success" : "danger"}
-                        data-read={end.result}
-                        title={
-                            done
-                                ? reads
-                                    ? _("The file is complete")
-                                    : _("The files are put back")
-                                : reads
-                                  ? _("The download failed: the file that the browser saved is not complete")
-                                  : _("Not all files could be put back")
-                        }
-                        actionClose={
-                            <Button variant="plain" aria-label={_("Dismiss")} onClick={() => setHidden(new Set([...hidden, job.path]))}>
-                                ×
-                            </Button>
-                        }
-                    >
-                        {done ? job.note : end.result === "cancelled" ? _("It was stopped.") : end.message}
-                    </Alert>
-                );
-            })}
-        </>
-    );
-}
-
-function PutBackDialog(props: {
-    place: Place;
-    snapshot: string;
-    names: readonly string[];
-    paths: readonly Uint8Array[];
-    onClose(): void;
-}) {
-    const { place, snapshot, names, paths, onClose } = props;
-    const bus = useBus();
-    const volumes = volumesOf(useSnapshot());
-    const action = useAction();
-    const [target, setTarget] = useState<Target>("keep-both");
-    const submit = async (): Promise<void> => {
-        const done = await action.run(async () => {
-            await restoreFiles(bus, place, snapshot, paths, target);
-        });
-        if (done) onClose();
-    };
-    return (
-        <Dialog
-            title={counted("Put {n} item back", "Put {n} items back", names.length)}
-            description={names.slice(0, 5).join(", ")}
-            verb={_("Put back")}
-            danger={target === "replace"}
-            busy={action.busy}
-            error={action.error}
-            onClose={onClose}
-            onSubmit={() => void submit()}
-        >
-            <FormGroup role="radiogroup" label={_("Where to")} fieldId="target">
-                <Radio
-                    id="target-keep-both"
-                    name="target"
-                    label={_("To its place, and keep what is there")}
-                    description={_("If there is a file of this name, the restored one gets the date in its name.")}
-                    isChecked={target === "keep-both"}
-                    onChange={() => setTarget("keep-both")}
-                />
-                <Radio
-                    id="target-replace"
-                    name="target"
-                    label={_("To its place, and replace what is there")}
-                    description={_("What was changed since then is lost.")}
-                    isChecked={target === "replace"}
-                    onChange={() => setTarget("replace")}
-                />
-                {volumes.map((volume) => (
-                    <Radio
-                        key={volume}
-                        id={`target-volume-${volume}`}
-                        name="target"
-                        label={filled(_("Into a new folder of the volume {volume}"), { volume })}
-                        isChecked={typeof target !== "string" && target.volume === volume}
-                        onChange={() => setTarget({ volume })}
-                    />
-                ))}
-            </FormGroup>
-        </Dialog>
     );
 }

@@ -15,7 +15,7 @@ export function HistoryView({ user }: { user: number }) {
     const [entries, setEntries] = useState<readonly Entry[]>();
     const [more, setMore] = useState(false);
     // A job that ends is read at once.
-    const ends = useSnapshot().ended.length;
+    const last = useSnapshot().ended.at(-1)?.path;
     const { run } = action;
     const read = useCallback(
         (before?: number) =>
@@ -29,7 +29,7 @@ export function HistoryView({ user }: { user: number }) {
     );
     useEffect(() => {
         void read();
-    }, [read, ends]);
+    }, [read, last]);
     const logs = "/system/logs#/?prio=info&_SYSTEMD_UNIT=butterdockd.service";
     return (
         <>

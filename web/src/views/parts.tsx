@@ -33,7 +33,7 @@ export function Problems({ problems, action }: { problems: readonly Problem[]; a
 export function ActionError({ error, onClose }: { error: string; onClose?: () => void }) {
     if (error === "") return null;
     const links = onClose ? { actionLinks: <AlertActionLink onClick={onClose}>{_("Dismiss")}</AlertActionLink> } : {};
-    return <Alert component="p" variant="danger" isInline title={error} data-error {...links} />;
+    return <Alert component="p" variant="danger" isInline isLiveRegion title={error} data-error {...links} />;
 }
 
 export interface DialogProps {

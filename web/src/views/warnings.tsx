@@ -18,10 +18,10 @@ export function Warnings() {
     const [found, setFound] = useState<ReadonlyMap<string, string>>(new Map());
     const [round, setRound] = useState(0);
     // They change with what runs, and are no property: read when a job has ended.
-    const ends = snapshot.ended.length;
+    const last = snapshot.ended.at(-1)?.path;
     useEffect(() => {
         warnings(bus).then(setFound, () => undefined);
-    }, [bus, ends, round]);
+    }, [bus, last, round]);
     const confirm = (): void => void action.run(() => trustClock(bus)).then(() => setRound(round + 1));
     return (
         <>
