@@ -21,7 +21,14 @@ const BUS_POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.conf")
 const ACTIVATION: &str = include_str!("../data/org.butterdock.Butterdock1.service");
 const README: &str = include_str!("../README.md");
 const CATALOGUE: &str = include_str!("../../daemon/data/butterdock.catalog");
-const PROXIES: &str = include_str!("../src/proxy.rs");
+const PROXIES: [&str; 6] = [
+    include_str!("../src/proxy/manager.rs"),
+    include_str!("../src/proxy/volume.rs"),
+    include_str!("../src/proxy/drive.rs"),
+    include_str!("../src/proxy/destination.rs"),
+    include_str!("../src/proxy/backup.rs"),
+    include_str!("../src/proxy/job.rs"),
+];
 
 /// Checks the one interface of each file.
 fn each(mut check: impl FnMut(&Interface<'_>)) {
@@ -113,7 +120,8 @@ fn all_properties_are_read_only() {
 
 /// The functions of an interface's proxy, named as on the bus, with the attributes above them.
 fn functions(interface: &str) -> Vec<(String, String)> {
-    let (_, source) = PROXIES.split_once(&format!("interface = \"{interface}\",")).expect("a proxy of this interface");
+    let line = format!("interface = \"{interface}\",");
+    let (_, source) = PROXIES.iter().find_map(|file| file.split_once(&line)).expect("a proxy of this interface");
     let body = source.split_once("pub trait").expect("a trait").1;
     let mut above = String::new();
     let mut found = Vec::new();
