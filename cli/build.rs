@@ -2,7 +2,7 @@
 //! `target/[TRIPLE/]PROFILE/share/…`, with the paths of the installed files. The program itself does not make them, because
 //! in a cross build it cannot run on the build machine.
 
-#[path = "src/args.rs"]
+#[path = "src/args/mod.rs"]
 mod args;
 
 use std::io::{Error, Result};
@@ -16,7 +16,7 @@ use clap_mangen::Man;
 const NAME: &str = "butterdock";
 
 fn main() -> Result<()> {
-    for file in ["build.rs", "src/args.rs", "man/description.roff", "man/more.roff"] {
+    for file in ["build.rs", "src/args", "man/description.roff", "man/more.roff"] {
         println!("cargo::rerun-if-changed={file}");
     }
     let share = share()?;
