@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::schedule::Spread;
+use super::source_reserve::SourceReserve;
 use super::validated::AbsolutePath;
 use crate::backups::{LONGEST_NAME, MOST_PINS, RetentionRule, default_folder};
 use crate::schedule::{OverdueFor, Schedule};
@@ -107,16 +108,6 @@ pub(super) struct Folder(pub(super) PathBuf);
 #[serde(try_from = "String")]
 pub(super) struct Span(pub(super) Duration);
 
-/// How much of a source's filesystem its snapshots must leave free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum SourceReserve {
-    /// This percentage of its size, up to 10 GiB.
-    Percent(u8),
-    /// This many bytes.
-    Bytes(u64),
-}
-
 /// `keep = { … }`: a missing key is 0; without any key the default rule applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -209,51 +200,6 @@ impl BackupRule {
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HALF_A_YEAR: Duration = Duration::from_secs(180 * 24 * 3600);
-
-/// The largest reserve that is given as a percentage.
-const MOST_RESERVED: u64 = 10 << 30;
-
-impl SourceReserve {
-    /// The reserve of a filesystem of this size, in bytes.
-    pub fn of(self, size: u64) -> u64 {
-        match self {
-            Self::Percent(percent) => (size / 100).saturating_mul(u64::from(percent)).min(MOST_RESERVED),
-            Self::Bytes(bytes) => bytes,
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            Self::Percent(percent) => format!("{percent} % (at most 10 GiB)"),
-            Self::Bytes(bytes) => format!("{} MiB", bytes >> 20),
-        }
-    }
-}
-
-impl Default for SourceReserve {
-    fn default() -> Self {
-        Self::Percent(5)
-    }
-}
-
-impl TryFrom<String> for SourceReserve {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        const WRONG: &str =
-            "a reserve is a percentage or a size: \"5%\" (0% to 50%, at most 10 GiB), \"500MiB\", \"20GiB\"";
-        let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-        let number = digits.parse::<u64>().map_err(|_error| WRONG)?;
-        let bytes = |shift: u32| number.checked_mul(1 << shift).filter(|&bytes| bytes <= 1 << 50).map(Self::Bytes);
-        let read = match text.get(digits.len()..).map(str::trim_start) {
-            Some("%") => u8::try_from(number).ok().filter(|&percent| percent <= 50).map(Self::Percent),
-            Some("MiB") => bytes(20),
-            Some("GiB") => bytes(30),
-            _ => None,
-        };
-        read.ok_or(WRONG)
-    }
-}
 
 fn kept(keep: &RetentionRule) -> String {
     let RetentionRule { last, hourly, daily, weekly, monthly, yearly } = *keep;

@@ -17,6 +17,7 @@ mod file;
 mod load;
 mod merge;
 mod schedule;
+mod source_reserve;
 mod streams;
 mod validated;
 
