@@ -35,6 +35,8 @@ pub struct SetOptions {
     pub reset: Vec<String>,
     /// `create`, `b`: true: no table may have this name yet; false: one must have it. Not for `SetDefaults`.
     pub create: Option<bool>,
+    /// `rename_from`, `s`: the name until now; its snapshots and records get the new one. Only for `SetBackup`, without `create`.
+    pub rename_from: Option<String>,
 }
 
 /// The options of `RemoveBackup`, `RemoveVolume` and `RemoveDestination`.
@@ -46,7 +48,7 @@ pub struct RemoveOptions {
 
 impl SetOptions {
     /// All keys.
-    pub const KEYS: &[&str] = &["revision", "reset", "create"];
+    pub const KEYS: &[&str] = &["revision", "reset", "create", "rename_from"];
 
     /// Reads the options of a call.
     ///
@@ -59,6 +61,7 @@ impl SetOptions {
                 "revision" => read.revision = Some(text(key, value)?),
                 "reset" => read.reset = texts(key, value)?,
                 "create" => read.create = Some(boolean(key, value)?),
+                "rename_from" => read.rename_from = Some(text(key, value)?),
                 _ => return Err(unknown(key, Self::KEYS)),
             }
         }
@@ -77,6 +80,9 @@ impl SetOptions {
         }
         if let Some(create) = self.create {
             options.insert("create", Variant::from(create));
+        }
+        if let Some(from) = &self.rename_from {
+            options.insert("rename_from", Variant::from(from.as_str()));
         }
         options
     }
@@ -121,6 +127,7 @@ mod tests {
             revision: Some("1a".to_owned()),
             reset: vec!["schedule".to_owned(), "keep".to_owned()],
             create: Some(false),
+            rename_from: Some("home".to_owned()),
         };
         for sent in [all, SetOptions::default()] {
             assert_eq!(SetOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));

@@ -291,13 +291,23 @@ impl Scenario {
     /// # Errors
     /// The differences.
     pub fn newest_is_the_source(&self) -> Result<bool> {
+        self.newest_is_the_source_of("home")
+    }
+
+    /// The same for the backup that has this name now.
+    ///
+    /// # Errors
+    /// As [`Self::newest_is_the_source`].
+    pub fn newest_is_the_source_of(&self, backup: &str) -> Result<bool> {
         let (_, hidden) = names(&self.source_snapshots())?;
         ensure!(hidden.is_empty(), "hidden beside the source: {hidden:?}");
         let source = Tree::read(&self.source)?;
-        self.on_drive(|all| {
+        // Behind the name of the backup, which may have changed, is the time.
+        let time = |path: &&PathBuf| path.extension().map(ToOwned::to_owned);
+        self.on_drive_in(&format!("butterdock/{backup}"), |all| {
             let hidden: Vec<_> = all.iter().filter(|path| path.to_string_lossy().contains("/.")).collect();
             ensure!(hidden.is_empty(), "hidden on the drive: {hidden:?}");
-            let newest = all.last().context("nothing on the drive")?;
+            let newest = all.iter().max_by_key(time).context("nothing on the drive")?;
             same("the newest on the drive", &source, &Tree::read(newest)?, compare::Rules::SOURCE_OF_INCREMENT)?;
             Ok(snapshot::show(newest)?.parent_uuid != "-")
         })

@@ -43,6 +43,21 @@ pub(crate) enum BackupChange {
     /// Change settings of a backup
     Set(SetBackup),
 
+    /// Give a backup another name; its snapshots, also those on drives that are away, and its history keep belonging to it
+    Rename {
+        /// The name of the backup
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// Its new name
+        #[arg(value_name = "NEW_NAME")]
+        new_name: String,
+
+        /// Only if the settings have this revision; `butterdock settings` shows it
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<String>,
+    },
+
     /// Remove a backup; its snapshots stay
     Remove {
         /// The name of the backup

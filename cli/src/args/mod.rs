@@ -98,9 +98,9 @@ pub(crate) enum Verb {
         drive: String,
     },
 
-    /// Run the backups of a drive, or one backup on its attached drives, and watch the jobs; or add, change and remove backups
+    /// Run the backups of a drive, or one backup on its attached drives, and watch the jobs; or add, change, rename and remove backups
     ///
-    /// A backup that is called add, set or remove runs with `butterdock backup -- add`.
+    /// A backup that is called add, set, rename or remove runs with `butterdock backup -- add`.
     Backup(Backup),
 
     /// Make a drive safe to unplug; returns when it is

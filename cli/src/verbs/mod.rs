@@ -60,6 +60,9 @@ async fn backup(service: &Service, out: Output, wanted: &Backup) -> Result<ExitC
         None => backups::run(service, out, wanted).await,
         Some(BackupChange::Add(wanted)) => settings::add_backup(service, out, wanted).await,
         Some(BackupChange::Set(wanted)) => settings::set_backup(service, out, wanted).await,
+        Some(BackupChange::Rename { name, new_name, revision }) => {
+            settings::rename_backup(service, out, (name, new_name), revision.clone()).await
+        }
         Some(BackupChange::Remove { name, revision }) => {
             settings::remove_backup(service, out, name, revision.clone()).await
         }

@@ -1,4 +1,4 @@
-//! The verbs about settings: `settings`, `backup add`, `backup set`, `backup remove`.
+//! The verbs about settings: `settings`, and the changes of `backup`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
@@ -134,8 +134,20 @@ pub(crate) async fn add_backup(service: &Service, out: Output, wanted: &AddBacku
 pub(crate) async fn set_backup(service: &Service, out: Output, wanted: &SetBackup) -> Result<ExitCode, Failure> {
     let SetBackup { name, values, revision } = wanted;
     let (values, reset) = assignments(values)?;
-    let options = SetOptions { revision: revision.clone(), reset, create: Some(false) };
+    let options = SetOptions { revision: revision.clone(), reset, create: Some(false), rename_from: None };
     set(service, out, name, (&values, &options), ("changed", "")).await
+}
+
+/// Gives a backup another name.
+pub(crate) async fn rename_backup(
+    service: &Service,
+    out: Output,
+    (from, name): (&str, &str),
+    revision: Option<String>,
+) -> Result<ExitCode, Failure> {
+    let options = SetOptions { revision, rename_from: Some(from.to_owned()), ..SetOptions::default() };
+    set(service, out, name, (&BTreeMap::new(), &options), ("renamed", "; its snapshots and its history belong to it"))
+        .await
 }
 
 async fn set(

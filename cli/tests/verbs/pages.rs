@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 31] = [
+const VERBS: [&str; 32] = [
     "status",
     "receive",
     "jobs",
@@ -31,6 +31,7 @@ const VERBS: [&str; 31] = [
     "backup",
     "backup add",
     "backup set",
+    "backup rename",
     "backup remove",
     "settings",
     "safely-remove",

@@ -47,6 +47,10 @@ fn settings_of_a_backup_are_changed_and_removed() {
     let stale = fixture.run(&["backup", "set", "home", "protect=2d", "--revision", "old"]);
     assert_eq!(stale.code, Some(1));
     assert!(stale.err.contains("butterdock settings"), "{}", stale.err);
+    let renamed = fixture.run(&["backup", "rename", "home", "family", "--revision", "1a2b"]);
+    assert!(renamed.out.contains("the backup family is renamed; its snapshots"), "{}{}", renamed.out, renamed.err);
+    let calls = fixture.fake.calls();
+    assert!(calls.contains("\"rename_from\": <\"home\">") && calls.contains("\"revision\": <\"1a2b\">"), "{calls}");
     assert_eq!(fixture.json(&["backup", "remove", "home"])["revision"], "5e6f");
     assert_eq!(fixture.run(&["backup", "set", "home", "protect"]).code, Some(64));
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::blocking::{ThreadLost, local};
 use crate::config::Config;
 use crate::durable::{self, Loaded};
 
@@ -62,8 +63,7 @@ impl Renames {
     /// It cannot be written: nothing has changed.
     pub(crate) fn add(&self, rename: Rename) -> io::Result<()> {
         self.change(|all| {
-            // The new name belongs to this backup alone from now on.
-            all.retain(|known| *known != rename && known.from != rename.to);
+            all.retain(|known| *known != rename);
             all.push(rename);
             let surplus = all.len().saturating_sub(MOST);
             all.drain(..surplus);
@@ -80,8 +80,20 @@ impl Renames {
 
     /// Those that this configuration has made, in their order.
     pub(crate) fn made(&self, config: &Config) -> Vec<Rename> {
-        let is_made = |rename: &&Rename| config.backup(&rename.to).is_some() && config.backup(&rename.from).is_none();
+        let is_made = |rename: &&Rename| is_configured(config, &rename.to) && !is_configured(config, &rename.from);
         self.lock().iter().filter(is_made).cloned().collect()
+    }
+
+    /// Forgets the former names that this configuration gives to other backups. An error is logged.
+    pub(crate) async fn forget_taken(&self, config: &Config) {
+        let (all, config) = (self.clone(), config.clone());
+        log_error(local(move || all.remove_taken(&config)).await);
+    }
+
+    /// Forgets the renames that were begun and never written: the service ended before. An error is logged.
+    pub(crate) async fn forget_unwritten(&self, config: &Config) {
+        let (all, config) = (self.clone(), config.clone());
+        log_error(local(move || all.remove_unwritten(&config)).await);
     }
 
     /// The configuration with the former names of its backups.
@@ -96,6 +108,32 @@ impl Renames {
         config
     }
 
+    fn remove_taken(&self, config: &Config) -> io::Result<()> {
+        let made = self.made(config);
+        let is_taken = |at: usize, known: &Rename, all: &[Rename]| {
+            let is_over_it = |later: &Rename| later.to == known.from && made.contains(later);
+            all.iter().skip(at).any(is_over_it)
+                || (is_configured(config, &known.from) && is_configured(config, &known.to))
+        };
+        self.keep(|at, known, all| !is_taken(at, known, all))
+    }
+
+    fn remove_unwritten(&self, config: &Config) -> io::Result<()> {
+        self.keep(|_, known, _| !is_configured(config, &known.from) || is_configured(config, &known.to))
+    }
+
+    /// Keeps those that are wanted; is given the place of each, and all.
+    fn keep(&self, is_wanted: impl Fn(usize, &Rename, &[Rename]) -> bool) -> io::Result<()> {
+        let all = self.lock().clone();
+        let kept: Vec<Rename> = all
+            .iter()
+            .enumerate()
+            .filter(|&(at, known)| is_wanted(at, known, &all))
+            .map(|(_, known)| known.clone())
+            .collect();
+        if kept.len() == all.len() { Ok(()) } else { self.change(|all| all.retain(|known| kept.contains(known))) }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Vec<Rename>)) -> io::Result<()> {
         let mut all = self.lock();
         let mut changed = all.clone();
@@ -108,6 +146,19 @@ impl Renames {
     fn lock(&self) -> MutexGuard<'_, Vec<Rename>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn log_error(written: Result<io::Result<()>, ThreadLost>) {
+    let error = match written {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(lost) => lost.to_string(),
+    };
+    tracing::error!("the record of renamed backups cannot be written: {error}; check the disk of the state directory");
+}
+
+fn is_configured(config: &Config, name: &str) -> bool {
+    config.backup(name).is_some()
 }
 
 /// The former names of a backup, the last one first.
@@ -128,9 +179,26 @@ fn former(all: &[Rename], name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BackupRule;
 
     fn rename(from: &str, to: &str) -> Rename {
         Rename { from: from.to_owned(), to: to.to_owned() }
+    }
+
+    fn configured(names: &[&str]) -> Config {
+        let rule = |name: &&str| BackupRule::parse(&format!("name = \"{name}\"\nsource = \"/a\"\nto = []\n"));
+        Config { backups: names.iter().map(rule).collect(), ..Config::default() }
+    }
+
+    #[test]
+    fn a_rename_that_was_never_written_is_forgotten() {
+        let state = tempfile::tempdir().expect("a folder");
+        let renames = Renames::open(state.path()).expect("opened");
+        for (from, to) in [("a", "b"), ("b", "c"), ("x", "y")] {
+            renames.add(rename(from, to)).expect("written");
+        }
+        renames.remove_unwritten(&configured(&["c", "x"])).expect("written");
+        assert_eq!(*renames.lock(), [rename("a", "b"), rename("b", "c")]);
     }
 
     #[test]
@@ -146,12 +214,15 @@ mod tests {
     fn a_new_name_is_the_former_name_of_no_other_backup() {
         let state = tempfile::tempdir().expect("a folder");
         let renames = Renames::open(state.path()).expect("opened");
+        let all = || Renames::open(state.path()).expect("opened").lock().clone();
         renames.add(rename("home", "old")).expect("written");
+        renames.remove_taken(&configured(&["old", "etc"])).expect("written");
         renames.add(rename("etc", "home")).expect("written");
-        let again = Renames::open(state.path()).expect("opened");
-        assert_eq!(*again.lock(), [rename("etc", "home")]);
-        again.remove(&rename("etc", "home")).expect("written");
-        assert!(Renames::open(state.path()).expect("opened").lock().is_empty());
+        assert_eq!(all(), [rename("home", "old"), rename("etc", "home")], "the second is not made yet");
+        renames.remove_taken(&configured(&["home"])).expect("written");
+        assert_eq!(all(), [rename("etc", "home")]);
+        renames.remove_taken(&configured(&["home", "etc"])).expect("written");
+        assert_eq!(all(), [], "another backup has the former name");
         std::fs::write(state.path().join("renames.json"), "{").expect("damaged");
         assert!(Renames::open(state.path()).expect("opened").lock().is_empty());
     }

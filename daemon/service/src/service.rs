@@ -102,6 +102,7 @@ impl Service {
         let interrupted = history.interrupted();
         let deletions = open_deletions(&config).await?;
         let renames = open_renames(&config).await?;
+        renames.forget_unwritten(&config).await;
         let config = renames.enter(config);
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
@@ -364,6 +365,7 @@ async fn settle_renames(
             Err(lost) => failed(&lost),
         }
     }
+    renames.forget_taken(config).await;
 }
 
 async fn open_clock(config: &Config, clock: Clock) -> Result<ClockKeeper> {

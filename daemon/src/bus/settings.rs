@@ -32,9 +32,9 @@ pub(super) async fn set(
     values: &Options,
     options: &Options,
 ) -> Result<(String, Vec<Problem>), Error> {
-    let SetOptions { revision, reset, create } = SetOptions::from_options(options)?;
+    let SetOptions { revision, reset, create, rename_from } = SetOptions::from_options(options)?;
     let set = from_bus(values)?;
-    change(server, call, SettingChange::Set { list, name, set, reset, create }, revision).await
+    change(server, call, SettingChange::Set { list, name, set, reset, create, rename_from }, revision).await
 }
 
 /// `RemoveBackup` and the like.
@@ -55,9 +55,10 @@ pub(super) async fn set_defaults(
     values: &Options,
     options: &Options,
 ) -> Result<String, Error> {
-    let SetOptions { revision, reset, create } = SetOptions::from_options(options)?;
-    if create.is_some() {
-        return Err(Error::InvalidArgs("SetDefaults has no option \"create\": it changes no list".to_owned()));
+    let SetOptions { revision, reset, create, rename_from } = SetOptions::from_options(options)?;
+    if create.is_some() || rename_from.is_some() {
+        let text = "SetDefaults has no option \"create\" and no \"rename_from\": it changes no list";
+        return Err(Error::InvalidArgs(text.to_owned()));
     }
     let set = from_bus(values)?;
     let change = change(server, ("SetDefaults", header), SettingChange::Defaults { set, reset }, revision);
@@ -93,6 +94,9 @@ fn from_bus(values: &Options) -> Result<Table, Error> {
 fn subject(change: &SettingChange) -> String {
     let quoted = |list: &SettingList, name: &str| format!("{list:?} {name:?}");
     match change {
+        SettingChange::Set { list, name, rename_from: Some(from), .. } => {
+            format!("{}, which was {from:?}", quoted(list, name))
+        }
         SettingChange::Set { list, name, .. } | SettingChange::Remove { list, name } => quoted(list, name),
         SettingChange::Defaults { set, .. } => set.keys().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(" "),
     }

@@ -86,7 +86,7 @@ const SERVICE: Table = &[
     ("own_files", &["backups", "jobs", "service", "types"]),
     ("policy", &["config", "device", "enrolment", "types"]),
     ("queries", &["backups", "blocking", "destinations", "drives", "jobs", "service", "types"]),
-    ("renames", &["config", "durable"]),
+    ("renames", &["blocking", "config", "durable"]),
     ("renaming", &["blocking", "renames", "service", "types"]),
     (
         "requests",

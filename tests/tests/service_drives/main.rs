@@ -24,6 +24,7 @@ mod plugs;
 mod queries;
 mod read_only;
 mod reload;
+mod renamed_backups;
 mod rollback;
 mod second_pool;
 mod sleep_inhibitors;

@@ -9,7 +9,7 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DESTINATION, MANAGER};
 use butterdock_dbus::path::destination_path;
 use butterdock_tests::compare::{self, Tree, same};
-use butterdock_tests::{Finished, Scenario, TIMEOUT, Volume, butterdock, butterdockd, no_options, run};
+use butterdock_tests::{Finished, Scenario, TIMEOUT, Volume, butterdock, butterdockd, names, no_options, run};
 use serde_json::Value;
 
 fn ran(scenario: &Scenario, words: &[&str]) -> Result<Finished> {
@@ -50,6 +50,20 @@ fn newest_is_the_source(scenario: &Scenario) -> Result<()> {
     let all = snapshots(scenario)?;
     let newest = all.last().context("a snapshot")?;
     same("the newest", &Tree::read(&scenario.source)?, &Tree::read(newest)?, compare::Rules::SOURCE_OF_INCREMENT)
+}
+
+/// There and back again.
+fn a_renamed_backup_keeps_its_folder(scenario: &Scenario) -> Result<()> {
+    ran(scenario, &["backup", "rename", "home", "family"])?.success()?;
+    ensure!(json(scenario, &["history", "--backup", "family"])?["history"][0]["backup"] == "family", "no history");
+    fs::write(scenario.source.join("changed"), "of the family")?;
+    ran(scenario, &["backup", "family"])?.success()?;
+    let job = json(scenario, &["history"])?["history"][0].clone();
+    ensure!(job["result"] == "succeeded" && job["bytes_received"].as_u64() < Some(1 << 20), "no increment: {job}");
+    let (all, _) = names(&scenario.tank.join("backups/butterdock/family"))?;
+    ensure!(all.len() == 3 && !scenario.tank.join("backups/butterdock/home").exists(), "{all:?}");
+    ran(scenario, &["backup", "rename", "family", "home"])?.success()?;
+    ran(scenario, &["backup", "home"])?.success().map(drop)
 }
 
 #[test]
@@ -96,6 +110,8 @@ fn a_second_pool_is_backed_up_by_time_and_restored_from() -> Result<()> {
     let (restored, source) = (Tree::read(&scenario.tank.join("again"))?, Tree::read(&scenario.source)?);
     same("restored", &source, &restored, compare::Rules::SOURCE_OF_INCREMENT)?;
     ran(&scenario, &["verify", "second"])?.success()?;
+
+    a_renamed_backup_keeps_its_folder(&scenario)?;
 
     // The source's own filesystem is no destination.
     let refused = ran(&scenario, &["backup", "wrong"])?;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use butterdock_btrfs::Error as Fault;
 
 use super::{BackupFolder, Destination, Space};
-use crate::backups::{Backups, SnapshotOnDrive, list_snapshots, make_beneath};
+use crate::backups::{Backups, SnapshotOnDrive, choose_folder, list_snapshots, make_beneath};
 use crate::dir_handle::DirHandle;
 use crate::volumes::OpenVolume;
 
@@ -32,9 +32,12 @@ impl Destination for VolumeDestination {
         Space::of(&self.volume)
     }
 
-    /// The volume is of this machine, so that its folder is the configured one.
+    /// The volume is of this machine, so that its folder is the configured one, whatever is in it.
     fn receive(&mut self, backup: &BackupFolder<'_>) -> Result<(), String> {
-        let folder = make_beneath(self.volume.as_fd(), backup.path).map_err(|error| {
+        let BackupFolder { path, backup, former, machine, is_remembered: _ } = *backup;
+        let path = choose_folder(self.volume.as_fd(), path, backup, machine, former, true)
+            .map_err(|fault| format!("cannot list the snapshots on the volume: {fault}; check its drives (dmesg)"))?;
+        let folder = make_beneath(self.volume.as_fd(), &path).map_err(|error| {
             let next = "rename the file that has this name, or correct `folder` in butterdock.toml";
             format!("the folder on the volume cannot be opened: {error}; {next}")
         })?;

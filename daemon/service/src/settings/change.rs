@@ -27,7 +27,12 @@ pub(super) fn changed(texts: &ConfigTexts, change: &SettingChange) -> Result<Cha
     })?;
     let text = texts.administrator.text.as_deref().unwrap_or_default();
     let edited = match change {
-        SettingChange::Set { list, name, set, reset, create } => {
+        SettingChange::Set { list, name, set, reset, rename_from: Some(from), create: _ } => {
+            can_rename(texts, (*list, from), name)?;
+            edit::rename_entry(text, entry(*list, from), name)
+                .and_then(|text| edit::set_entry(&text, entry(*list, name), Change { set, reset }))
+        }
+        SettingChange::Set { list, name, set, reset, create, rename_from: None } => {
             let mut reset = reset.clone();
             match (owner(texts, *list, name), create) {
                 (Ok(_), Some(true)) => {
@@ -60,13 +65,34 @@ pub(super) fn changed(texts: &ConfigTexts, change: &SettingChange) -> Result<Cha
     Ok(Changed { text, config })
 }
 
+/// Whether the table `from` of the administrator's file can get this name.
+fn can_rename(texts: &ConfigTexts, (list, from): (SettingList, &str), name: &str) -> Result<(), Error> {
+    let (word, shown) = (list.word(), from.escape_debug());
+    if owner(texts, list, from)? {
+        let text = format!("the {word} \"{shown}\" is of the maker's file and cannot be renamed; nothing was changed");
+        return Err(Error::new(ErrorCode::NotAllowed, text));
+    }
+    let layers = texts.layers();
+    let merged = layers.merged().map_err(|mistake| Error::new(ErrorCode::Failed, mistake.to_string()))?;
+    if find(merged.get_ref(), word, name).is_some() {
+        let text = format!("there is a {word} \"{}\" already; nothing was changed", name.escape_debug());
+        return Err(Error::new(ErrorCode::Exists, text));
+    }
+    Ok(())
+}
+
 fn entry(list: SettingList, name: &str) -> Entry<'_> {
     Entry { list: list.word(), key: "name", name }
 }
 
 fn check(texts: &ConfigTexts, change: &SettingChange) -> Result<(), Error> {
     let (table, set, reset) = match change {
-        SettingChange::Set { list, name, set, reset, .. } => {
+        SettingChange::Set { list, name, set, reset, create, rename_from } => {
+            if rename_from.is_some() && (*list != SettingList::Backup || create.is_some()) {
+                let text =
+                    "`rename_from` is an option for backups, and not together with `create`; nothing was changed";
+                return Err(Error::InvalidArgs(text.to_owned()));
+            }
             if set.contains_key("name") || reset.iter().any(|key| key == "name") {
                 let text = "the name of a table is an argument of its own; nothing was changed";
                 return Err(Error::InvalidArgs(text.to_owned()));

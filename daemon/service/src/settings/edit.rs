@@ -67,6 +67,18 @@ pub(super) fn set_entry(text: &str, entry: Entry<'_>, change: Change<'_>) -> Res
     Ok(document.to_string())
 }
 
+/// The text with another name of the table.
+///
+/// # Errors
+/// It is not TOML.
+pub(super) fn rename_entry(text: &str, entry: Entry<'_>, name: &str) -> Result<String, TomlError> {
+    let mut document = text.parse::<DocumentMut>()?;
+    if let Some(table) = find(&mut document, entry) {
+        set_key(table, entry.list, entry.key, &Value::Text(name.to_owned()));
+    }
+    Ok(document.to_string())
+}
+
 /// The text without the table. With `disabled`, the table stays, with nothing but its name and `enabled = false`.
 ///
 /// # Errors
@@ -264,6 +276,13 @@ mod tests {
         assert_eq!(changed(file, &[("schedule", text("x"))], &[]), file.replace("\"manual\"", "\"x\""));
         let more = changed(file, &[("protect", text("2d"))], &[]);
         assert_eq!(more, file.replace("to = [\"a\"]\n", "to = [\"a\"]\nprotect = \"2d\"\n"));
+    }
+
+    #[test]
+    fn a_renamed_table_keeps_its_place_and_comments() {
+        let file = "[[backup]] # h\nname = \"home\" # n\nto = []\n\n[[backup]]\nname = \"etc\"\n";
+        let renamed = rename_entry(file, HOME, "daheim").expect("TOML");
+        assert_eq!(renamed, file.replace("\"home\"", "\"daheim\""));
     }
 
     #[test]

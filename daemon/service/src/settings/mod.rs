@@ -71,6 +71,8 @@ pub enum SettingChange {
         reset: Vec<String>,
         /// True: there must be none of this name; false: there must be one.
         create: Option<bool>,
+        /// The name of the table until now, of a backup: its snapshots and records get the new one, too.
+        rename_from: Option<String>,
     },
     /// Removes the table with this name; one of the maker's file gets `enabled = false`.
     Remove {

@@ -84,7 +84,7 @@ impl Files {
 fn set(name: &str, pairs: &[(&str, Value)], reset: &[&str]) -> SettingChange {
     let set = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let reset = reset.iter().map(|&key| key.to_owned()).collect();
-    SettingChange::Set { list: SettingList::Backup, name: name.to_owned(), set, reset, create: None }
+    SettingChange::Set { list: SettingList::Backup, name: name.to_owned(), set, reset, create: None, rename_from: None }
 }
 
 fn remove(name: &str) -> SettingChange {
@@ -310,7 +310,9 @@ fn a_backup_of_the_maker_is_overridden_removed_and_added_again() {
     assert_eq!(files.text(), "[[backup]]\nname = \"etc\"\nenabled = false\n");
     assert_eq!(files.change(&remove("etc"), None).map_err(|error| code(&error)), Err(Some(ErrorCode::NotFound)));
     let create = |name: &str, create| match set(name, &[("protect", text("5d"))], &[]) {
-        SettingChange::Set { list, name, set, reset, .. } => SettingChange::Set { list, name, set, reset, create },
+        SettingChange::Set { list, name, set, reset, .. } => {
+            SettingChange::Set { list, name, set, reset, create, rename_from: None }
+        }
         other @ (SettingChange::Remove { .. } | SettingChange::Defaults { .. }) => other,
     };
     let refusal = |change| files.change(&change, None).map_err(|error| code(&error));
