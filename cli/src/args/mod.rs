@@ -1,20 +1,20 @@
 //! The command line. build.rs makes the man page and the completions from this folder, so it depends only on clap.
 
-mod backup;
-mod drives;
-mod files;
-mod snapshots;
-mod streams;
+pub(crate) mod backup;
+pub(crate) mod drives;
+pub(crate) mod files;
+pub(crate) mod snapshots;
+pub(crate) mod streams;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
 
-pub(crate) use backup::{AddBackup, Backup, BackupChange, SetBackup};
-pub(crate) use drives::{Enrol, OnDrive, SafelyRemove};
-pub(crate) use files::{Cat, FilesVerb, Ls, Restore, Versions};
-pub(crate) use snapshots::{DeleteSnapshots, HoldSnapshot, ReleaseSnapshot, SnapshotPlace, Snapshots, SnapshotsVerb};
-pub(crate) use streams::{Import, Receive};
+use backup::Backup;
+use drives::{Enrol, OnDrive, SafelyRemove};
+use files::{FilesVerb, Restore};
+use snapshots::Snapshots;
+use streams::{Import, Receive};
 
 /// Back up to drives and receive btrfs streams through butterdock's service
 ///
@@ -167,6 +167,7 @@ pub(crate) struct History {
 mod tests {
     use clap::CommandFactory as _;
 
+    use super::backup::BackupChange;
     use super::*;
 
     #[test]

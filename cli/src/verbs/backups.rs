@@ -8,7 +8,7 @@ use serde::Serialize;
 use zbus::ObjectPath;
 
 use super::watch;
-use crate::args::Backup;
+use crate::args::backup::Backup;
 use crate::failure::{FAILED, Failure, INTERRUPTED, UNAVAILABLE};
 use crate::render::{BackupObject, Output, Table, bytes, escaped, now, print_error, short_label, time};
 use crate::service::{Objects, Service};

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::target::Target;
 use super::watch;
-use crate::args::{Enrol, OnDrive, SafelyRemove};
+use crate::args::drives::{Enrol, OnDrive, SafelyRemove};
 use crate::failure::Failure;
 use crate::render::{
     DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, print_error, prompt, short_label, time,

@@ -16,7 +16,7 @@ use serde::Serialize;
 use zbus::OwnedObjectPath;
 
 use super::{snapshots, watch};
-use crate::args::{Cat, FilesVerb, Ls, Restore, Versions};
+use crate::args::files::{Cat, FilesVerb, Ls, Restore, Versions};
 use crate::failure::Failure;
 use crate::render::{
     FileObject, FileVersionObject, Output, SnapshotObject, Table, bytes, escaped, escaped_name, signed_time, time,

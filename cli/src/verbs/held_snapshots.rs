@@ -12,7 +12,7 @@ use zbus::OwnedObjectPath;
 
 use super::snapshots::{find, list};
 use super::watch;
-use crate::args::{DeleteSnapshots, HoldSnapshot, ReleaseSnapshot, SnapshotPlace, Snapshots, SnapshotsVerb};
+use crate::args::snapshots::{DeleteSnapshots, HoldSnapshot, ReleaseSnapshot, SnapshotPlace, Snapshots, SnapshotsVerb};
 use crate::failure::Failure;
 use crate::render::{Output, bytes, escaped, escaped_name, print_error, prompt, short_label};
 use crate::service::{Destination, Service};

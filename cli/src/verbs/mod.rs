@@ -15,7 +15,8 @@ mod watch;
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use crate::args::{Args, Backup, BackupChange, Verb};
+use crate::args::backup::{Backup, BackupChange};
+use crate::args::{Args, Verb};
 use crate::failure::Failure;
 use crate::render::Output;
 use crate::service::Service;

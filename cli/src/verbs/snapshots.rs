@@ -8,7 +8,8 @@ use butterdock_dbus::{RestoreOptions, SnapshotOrigin, SnapshotRow, SubvolumeRow}
 use serde::Serialize;
 
 use super::{files, watch};
-use crate::args::{Restore, Snapshots};
+use crate::args::files::Restore;
+use crate::args::snapshots::Snapshots;
 use crate::failure::Failure;
 use crate::render::{Output, SnapshotObject, SubvolumeObject, Table, escaped, escaped_name, time};
 use crate::service::{Destination, Service};

@@ -12,7 +12,7 @@ use butterdock_dbus::{ImportOptions, ReceiveOptions, StreamRow};
 use serde::Serialize;
 
 use super::watch;
-use crate::args::{Import, Receive};
+use crate::args::streams::{Import, Receive};
 use crate::failure::Failure;
 use crate::render::{Output, StreamObject, Table, bytes, escaped, escaped_name};
 use crate::service::Service;

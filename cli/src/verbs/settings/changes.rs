@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::values::{assignments, typed, variant};
-use crate::args::{AddBackup, SetBackup};
+use crate::args::backup::{AddBackup, SetBackup};
 use crate::failure::Failure;
 use crate::render::{Output, escaped, print_error};
 use crate::service::Service;
