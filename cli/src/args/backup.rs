@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueHint};
 
+use super::settings::RemoveTable;
+
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
@@ -12,8 +14,9 @@ pub(crate) struct Backup {
     #[command(subcommand)]
     pub(crate) change: Option<BackupChange>,
 
-    /// The drive's label, its device or its id; or the name of a backup; or the first letters of a drive's id
-    #[arg(value_name = "DRIVE|NAME", required = true)]
+    /// The name of a configured destination; or a drive's label, its device or its id; or the name of a backup; or the first letters
+    /// of a drive's id
+    #[arg(value_name = "DESTINATION|BACKUP", required = true)]
     pub(crate) target: Option<String>,
 
     /// Run only the backup with this name
@@ -59,15 +62,7 @@ pub(crate) enum BackupChange {
     },
 
     /// Remove a backup; its snapshots stay
-    Remove {
-        /// The name of the backup
-        #[arg(value_name = "NAME")]
-        name: String,
-
-        /// Only if the settings have this revision; `butterdock settings` shows it
-        #[arg(long, value_name = "REVISION")]
-        revision: Option<String>,
-    },
+    Remove(RemoveTable),
 }
 
 /// Arguments of `backup add`.
@@ -85,8 +80,8 @@ pub(crate) struct AddBackup {
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) more: Vec<String>,
 
-    /// The ids or labels of the drives to back up to
-    #[arg(long, value_name = "DRIVE", required = true, num_args = 1..)]
+    /// Where to back up to: ids or labels of enrolled drives, or names of configured destinations
+    #[arg(long, value_name = "DESTINATION", required = true, num_args = 1..)]
     pub(crate) to: Vec<String>,
 
     /// When it runs: on-plug, hourly, "every 6h", "daily 02:00", "weekly sun 03:00", "monthly 1 03:00", or manual alone; may be repeated

@@ -43,12 +43,12 @@ pub(crate) struct Enrol {
     pub(crate) no_backup: bool,
 }
 
-/// Arguments of a verb that starts a job on a drive.
+/// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OnDrive {
-    /// The drive's id, its first letters, its label (now or at its enrolment) or its device
-    #[arg(value_name = "DRIVE")]
-    pub(crate) drive: String,
+pub(crate) struct OnDestination {
+    /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device
+    #[arg(value_name = "DESTINATION")]
+    pub(crate) destination: String,
 
     /// Print the job's id and return without waiting for its end
     #[arg(long)]
@@ -58,8 +58,13 @@ pub(crate) struct OnDrive {
 /// Arguments of `safely-remove`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SafelyRemove {
-    #[command(flatten)]
-    pub(crate) on: OnDrive,
+    /// The drive's id, its first letters, its label (now or at its enrolment) or its device
+    #[arg(value_name = "DRIVE")]
+    pub(crate) drive: String,
+
+    /// Print the job's id and return without waiting for its end
+    #[arg(long)]
+    pub(crate) detach: bool,
 
     /// Wait for the job that runs on the drive; no other begins on it, and queued ones end when the drive is safe
     #[arg(long)]

@@ -20,9 +20,9 @@ pub(crate) enum FilesVerb {
 /// Arguments of `ls`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// The drive's id, its first letters, its label (now or at its enrolment) or its device; or the name of a backup, for the
-    /// snapshots beside its source
-    #[arg(value_name = "DRIVE|BACKUP")]
+    /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device;
+    /// or the name of a backup, for the snapshots beside its source
+    #[arg(value_name = "DESTINATION|BACKUP")]
     pub(crate) place: String,
 
     /// The snapshot's name, its UUID, the first digits of its UUID, or `latest` (default: list the snapshots)
@@ -41,9 +41,9 @@ pub(crate) struct Ls {
 /// Arguments of `cat`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
-    /// The drive's id, its first letters, its label (now or at its enrolment) or its device; or the name of a backup, for the
-    /// snapshots beside its source
-    #[arg(value_name = "DRIVE|BACKUP")]
+    /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device;
+    /// or the name of a backup, for the snapshots beside its source
+    #[arg(value_name = "DESTINATION|BACKUP")]
     pub(crate) place: String,
 
     /// The snapshot's name, its UUID, the first digits of its UUID, or `latest`
@@ -62,9 +62,9 @@ pub(crate) struct Cat {
 /// Arguments of `versions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Versions {
-    /// The drive's id, its first letters, its label (now or at its enrolment) or its device; or the name of a backup, for the
-    /// snapshots beside its source
-    #[arg(value_name = "DRIVE|BACKUP")]
+    /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device;
+    /// or the name of a backup, for the snapshots beside its source
+    #[arg(value_name = "DESTINATION|BACKUP")]
     pub(crate) place: String,
 
     /// The file's path in the snapshots
@@ -83,9 +83,9 @@ pub(crate) struct Versions {
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
-    /// The drive's id, its first letters, its label (now or at its enrolment) or its device; with --file also the name of a backup,
-    /// for the snapshots beside its source
-    #[arg(value_name = "DRIVE|BACKUP")]
+    /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device;
+    /// with --file also the name of a backup, for the snapshots beside its source
+    #[arg(value_name = "DESTINATION|BACKUP")]
     pub(crate) drive: String,
 
     /// The snapshot's name, its UUID or the first digits of its UUID; `butterdock snapshots` lists them. With --file also

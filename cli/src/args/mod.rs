@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod drives;
 pub(crate) mod files;
+pub(crate) mod settings;
 pub(crate) mod snapshots;
 pub(crate) mod streams;
 
@@ -11,12 +12,13 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueHint};
 
 use backup::Backup;
-use drives::{Enrol, OnDrive, SafelyRemove};
+use drives::{Enrol, OnDestination, SafelyRemove};
 use files::{FilesVerb, Restore};
+use settings::{DestinationChange, Settings, VolumeChange};
 use snapshots::Snapshots;
 use streams::{Import, Receive};
 
-/// Back up to drives and receive btrfs streams through butterdock's service
+/// Back up to drives and other filesystems, and receive btrfs streams, through butterdock's service
 ///
 /// Without a verb, `butterdock` shows the status.
 #[derive(Debug, Parser)]
@@ -63,7 +65,7 @@ pub(crate) enum Verb {
     /// List the volumes
     Volumes,
 
-    /// List the subvolumes of a volume, or the snapshots on a drive or beside a source; delete, hold and release snapshots
+    /// List the subvolumes of a volume, or the snapshots on a destination or beside a source; delete, hold and release snapshots
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Snapshots(Snapshots),
 
@@ -73,10 +75,10 @@ pub(crate) enum Verb {
     /// Enrol a drive for this machine's backups, and begin those that are due
     Enrol(Enrol),
 
-    /// Unenrol a drive, attached or away (its data stays)
+    /// Unenrol a drive, attached or away (its data stays); or forget what is recorded of another destination
     Forget {
-        /// The drive's id, its first letters, its label (now or at its enrolment) or its device
-        #[arg(value_name = "DRIVE")]
+        /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device
+        #[arg(value_name = "DESTINATION")]
         drive: String,
     },
 
@@ -98,7 +100,8 @@ pub(crate) enum Verb {
         drive: String,
     },
 
-    /// Run the backups of a drive, or one backup on its attached drives, and watch the jobs; or add, change, rename and remove backups
+    /// Run the backups to a destination, or one backup to each of its destinations that is attached, and watch the jobs; or add,
+    /// change, rename and remove backups
     ///
     /// A backup that is called add, set, rename or remove runs with `butterdock backup -- add`.
     Backup(Backup),
@@ -106,20 +109,20 @@ pub(crate) enum Verb {
     /// Make a drive safe to unplug; returns when it is
     SafelyRemove(SafelyRemove),
 
-    /// Check all data on a drive against its checksums, and watch the job
-    Verify(OnDrive),
+    /// Check all data on a destination against its checksums, and watch the job
+    Verify(OnDestination),
 
-    /// List the backups: which are due, and the last good one on each drive
+    /// List the backups: which are due, and the last good one on each destination
     Backups {
         /// Also estimate how much would be sent; this reads the changes and may take minutes
         #[arg(long)]
         dry_run: bool,
     },
 
-    /// Give up the snapshots that the sources keep for a drive; the next backup to it sends everything
+    /// Give up the snapshots that the sources keep for a destination; the next backup to it sends everything
     Unpin {
-        /// The drive's id, its first letters or its label; also while it is away
-        #[arg(value_name = "DRIVE")]
+        /// The name of a configured destination; or a drive's id, its first letters or its label; also while it is away
+        #[arg(value_name = "DESTINATION")]
         drive: String,
 
         /// Only for the backup with this name
@@ -130,8 +133,22 @@ pub(crate) enum Verb {
     /// Confirm that the clock is right, so that pruning resumes
     TrustClock,
 
-    /// Show the settings, and where each is from: the maker of the system, the administrator or the default
-    Settings,
+    /// Show the settings, and where each is from: the maker of the system, the administrator or the default; or change them
+    Settings(Settings),
+
+    /// Add, change and remove volumes
+    #[command(disable_help_subcommand = true, subcommand_value_name = "CHANGE", subcommand_help_heading = "Changes")]
+    Volume {
+        #[command(subcommand)]
+        change: VolumeChange,
+    },
+
+    /// Add, change and remove destinations of backups other than drives that are just enrolled
+    #[command(disable_help_subcommand = true, subcommand_value_name = "CHANGE", subcommand_help_heading = "Changes")]
+    Destination {
+        #[command(subcommand)]
+        change: DestinationChange,
+    },
 
     /// Restore a snapshot into a volume, or files from a snapshot, and watch the job
     Restore(Restore),
@@ -154,8 +171,8 @@ pub(crate) struct History {
     #[arg(long, value_name = "TIME")]
     pub(crate) before: Option<String>,
 
-    /// List only jobs on this drive: its id or its label; it need not be attached
-    #[arg(long, value_name = "DRIVE")]
+    /// List only jobs on this destination: its name, or a drive's id or label; it need not be attached
+    #[arg(long, value_name = "DESTINATION")]
     pub(crate) drive: Option<String>,
 
     /// List only jobs of the backup with this name

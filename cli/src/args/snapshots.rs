@@ -14,8 +14,8 @@ pub(crate) struct Snapshots {
     #[arg(value_name = "VOLUME", required_unless_present_any = ["drive", "source"])]
     pub(crate) volume: Option<String>,
 
-    /// List the snapshots on this drive instead
-    #[arg(long, value_name = "DRIVE", conflicts_with = "volume")]
+    /// List the snapshots on this destination instead: a drive, or the name of a configured destination
+    #[arg(long, value_name = "DESTINATION", conflicts_with = "volume")]
     pub(crate) drive: Option<String>,
 
     /// List the snapshots beside the source of the backup with this name instead
@@ -40,8 +40,9 @@ pub(crate) enum SnapshotsVerb {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct SnapshotPlace {
-    /// On this drive: its id, its first letters, its label (now or at its enrolment) or its device
-    #[arg(long, value_name = "DRIVE")]
+    /// On this destination: its configured name; or a drive's id, its first letters, its label (now or at its enrolment) or its
+    /// device
+    #[arg(long, value_name = "DESTINATION")]
     pub(crate) drive: Option<String>,
 
     /// Beside the source of the backup with this name

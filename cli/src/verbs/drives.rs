@@ -9,14 +9,14 @@ use std::process::ExitCode;
 
 use butterdock_dbus::{
     DriveState, EnrolEncryptedOptions, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX,
-    SafelyRemoveOptions, UnpinOptions,
+    SafelyRemoveOptions, UnpinOptions, path as object_path,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::target::Target;
 use super::watch;
-use crate::args::drives::{Enrol, OnDrive, SafelyRemove};
+use crate::args::drives::{Enrol, OnDestination, SafelyRemove};
 use crate::failure::Failure;
 use crate::render::{
     DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, print_error, prompt, short_label, time,
@@ -216,7 +216,9 @@ pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Resu
     let Destination { id, path, .. } = objects.destination_also_away(wanted)?;
     service.destination(path).await?.forget(HashMap::new()).await?;
     out.answer(&DriveResult { id, result: "forgotten" }, || {
-        format!("the drive {} is no longer enrolled; its data stays\n", escaped(id))
+        let what = if object_path::drive_id(path).is_some() { "drive" } else { "destination" };
+        let then = if what == "drive" { "is no longer enrolled" } else { "is as one that was never backed up to" };
+        format!("the {what} {} {then}; its data stays\n", escaped(id))
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -233,7 +235,7 @@ pub(crate) async fn unpin(
     service.destination(path).await?.unpin(UnpinOptions { backup }.to_options()).await?;
     out.answer(&DriveResult { id, result: "unpinned" }, || {
         let next = "the next backup to it sends everything that no older shared snapshot has";
-        format!("the sources no longer keep a snapshot for the drive {}; {next}\n", escaped(id))
+        format!("the sources no longer keep a snapshot for {}; {next}\n", escaped(id))
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -347,16 +349,16 @@ pub(crate) async fn mount(service: &Service, out: Output, wanted: &str) -> Resul
 
 /// Makes a drive safe to unplug.
 pub(crate) async fn safely_remove(service: &Service, out: Output, wanted: &SafelyRemove) -> Result<ExitCode, Failure> {
-    let SafelyRemove { on, when_idle } = wanted;
+    let SafelyRemove { drive, detach, when_idle } = wanted;
     let objects = service.objects().await?;
-    let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
+    let drive = service.drive(&objects.drive(drive)?.path).await?;
     let options = SafelyRemoveOptions { when_idle: *when_idle };
-    watch::start(service, out, on.detach, "", async { Ok(drive.safely_remove(options.to_options()).await?) }).await
+    watch::start(service, out, *detach, "", async { Ok(drive.safely_remove(options.to_options()).await?) }).await
 }
 
 /// Checks all data on a destination.
-pub(crate) async fn verify(service: &Service, out: Output, on: &OnDrive) -> Result<ExitCode, Failure> {
+pub(crate) async fn verify(service: &Service, out: Output, on: &OnDestination) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let destination = service.destination(&objects.destination(&on.drive)?.path).await?;
+    let destination = service.destination(&objects.destination(&on.destination)?.path).await?;
     watch::start(service, out, on.detach, "", async { Ok(destination.verify(HashMap::new()).await?) }).await
 }

@@ -15,7 +15,7 @@ mod watch;
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use crate::args::backup::{Backup, BackupChange};
+use crate::args::backup::Backup;
 use crate::args::{Args, Verb};
 use crate::failure::Failure;
 use crate::render::Output;
@@ -48,7 +48,9 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Verify(on)) => Box::pin(drives::verify(service, out, on)),
         Some(Verb::Backups { dry_run }) => Box::pin(backups::list(service, out, *dry_run)),
         Some(Verb::Backup(wanted)) => Box::pin(backup(service, out, wanted)),
-        Some(Verb::Settings) => Box::pin(settings::show(service, out)),
+        Some(Verb::Settings(wanted)) => Box::pin(settings::run(service, out, wanted)),
+        Some(Verb::Volume { change }) => Box::pin(settings::change_volume(service, out, change)),
+        Some(Verb::Destination { change }) => Box::pin(settings::change_destination(service, out, change)),
         Some(Verb::Unpin { drive, backup }) => Box::pin(drives::unpin(service, out, drive, backup.clone())),
         Some(Verb::TrustClock) => Box::pin(backups::trust_clock(service, out)),
     };
@@ -59,13 +61,6 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
 async fn backup(service: &Service, out: Output, wanted: &Backup) -> Result<ExitCode, Failure> {
     match &wanted.change {
         None => backups::run(service, out, wanted).await,
-        Some(BackupChange::Add(wanted)) => settings::add_backup(service, out, wanted).await,
-        Some(BackupChange::Set(wanted)) => settings::set_backup(service, out, wanted).await,
-        Some(BackupChange::Rename { name, new_name, revision }) => {
-            settings::rename_backup(service, out, (name, new_name), revision.clone()).await
-        }
-        Some(BackupChange::Remove { name, revision }) => {
-            settings::remove_backup(service, out, name, revision.clone()).await
-        }
+        Some(change) => settings::change_backup(service, out, change).await,
     }
 }

@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 32] = [
+const VERBS: [&str; 41] = [
     "status",
     "receive",
     "jobs",
@@ -34,6 +34,15 @@ const VERBS: [&str; 32] = [
     "backup rename",
     "backup remove",
     "settings",
+    "settings set",
+    "volume",
+    "volume add",
+    "volume set",
+    "volume remove",
+    "destination",
+    "destination add",
+    "destination set",
+    "destination remove",
     "safely-remove",
     "verify",
     "backups",
@@ -140,6 +149,8 @@ fn the_page_documents_every_json_key() {
         &["snapshots", "hold", "--drive", "3f2a", "tuesday"],
         &["import", "3f2a", "--list"],
         &["forget", "3f2a"],
+        &["settings", "set", "max_jobs=2"],
+        &["volume", "remove", "tank"],
     ] {
         keys(&fixture.json(words), &mut found);
     }

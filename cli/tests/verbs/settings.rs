@@ -54,3 +54,44 @@ fn settings_of_a_backup_are_changed_and_removed() {
     assert_eq!(fixture.json(&["backup", "remove", "home"])["revision"], "5e6f");
     assert_eq!(fixture.run(&["backup", "set", "home", "protect"]).code, Some(64));
 }
+
+#[test]
+fn volumes_destinations_and_defaults_are_changed_without_an_editor() {
+    let fixture = Fixture::new();
+    let ran = |words: &[&str]| {
+        let ran = fixture.run(words);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words:?}");
+        (ran.out, fixture.fake.calls())
+    };
+    let (out, calls) = ran(&["volume", "add", "second", "/srv/second", "--uuid", "1111"]);
+    assert!(out.starts_with("the volume second is added"), "{out}");
+    for part in ["SetVolume", "\"path\": <\"/srv/second\">", "\"uuid\": <\"1111\">", "\"create\": <true>"] {
+        assert!(calls.contains(part), "{part}: {calls}");
+    }
+    let (out, calls) = ran(&["volume", "set", "second", "uuid="]);
+    assert!(out == "the volume second is changed\n" && calls.contains("[\"uuid\"]"), "{out}{calls}");
+    assert!(ran(&["volume", "remove", "second"]).1.contains("RemoveVolume"));
+
+    let (out, calls) = ran(&["destination", "add", "pool", "--volume", "/srv/pool", "--uuid", "2222"]);
+    assert!(out.contains("`butterdock backup add NAME SOURCE --to pool` backs up to it"), "{out}");
+    for part in ["SetDestination", "\"kind\": <\"volume\">", "\"path\": <\"/srv/pool\">", "\"uuid\": <\"2222\">"] {
+        assert!(calls.contains(part), "{part}: {calls}");
+    }
+    let (_, calls) = ran(&["destination", "add", "usb", "--drive", "Attic", "on_finish=keep"]);
+    assert!(calls.contains("\"kind\": <\"drive\">") && calls.contains("\"on_finish\": <\"keep\">"), "{calls}");
+    let none = fixture.run(&["destination", "add", "pool", "--volume", "/proc"]);
+    assert_eq!(none.code, Some(64));
+    assert!(none.err.contains("no btrfs filesystem is mounted at /proc"), "{}", none.err);
+    assert_eq!(fixture.run(&["destination", "add", "pool"]).code, Some(64));
+    let (_, calls) = ran(&["destination", "set", "usb", "on_finish=unmount", "--revision", "1a2b"]);
+    assert!(calls.contains("\"revision\": <\"1a2b\">"), "{calls}");
+    assert!(ran(&["destination", "remove", "usb"]).1.contains("RemoveDestination"));
+
+    let (out, calls) = ran(&["settings", "set", "max_jobs=2", "drives.on_finish=keep", "worker.nice="]);
+    assert_eq!(out, "the settings are changed\n");
+    for part in ["SetDefaults", "\"max_jobs\": <int64 2>", "\"on_finish\": <\"keep\">", "[\"worker.nice\"]"] {
+        assert!(calls.contains(part), "{part}: {calls}");
+    }
+    let json = fixture.json(&["settings", "set", "max_jobs=2"]);
+    assert_eq!((&json["result"], &json["revision"], &json["name"]), (&"changed".into(), &"3c4d".into(), &().into()));
+}

@@ -1,6 +1,7 @@
 //! The verbs about settings: `settings`, and those that change it.
 
 mod changes;
+mod filesystem;
 mod values;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,11 +10,12 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::args::settings::{Settings, SettingsChange};
 use crate::failure::Failure;
 use crate::render::{Output, Table, escaped};
 use crate::service::Service;
 
-pub(crate) use changes::{add_backup, remove_backup, rename_backup, set_backup};
+pub(crate) use changes::{change_backup, change_destination, change_volume};
 
 #[derive(Serialize)]
 struct SettingsObject<'a> {
@@ -25,8 +27,18 @@ struct SettingsObject<'a> {
     origins: &'a BTreeMap<String, Value>,
 }
 
+/// Shows or changes the settings.
+pub(crate) async fn run(service: &Service, out: Output, wanted: &Settings) -> Result<ExitCode, Failure> {
+    match &wanted.change {
+        None => show(service, out).await,
+        Some(SettingsChange::Set { values, revision }) => {
+            changes::set_defaults(service, out, values, revision.clone()).await
+        }
+    }
+}
+
 /// Shows the settings of both files.
-pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Failure> {
+async fn show(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let (settings, revision) = service.manager().await?.get_settings(HashMap::new()).await?;
     let (values, origins) = (values::json_table(&settings.values), values::json_table(&settings.origins));
     let object = SettingsObject {
@@ -44,7 +56,7 @@ pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Fai
         }
         let file = escaped(&settings.file);
         let next = if settings.writable {
-            "`butterdock backup set` changes backups".to_owned()
+            "`butterdock backup set`, `volume set`, `destination set` and `settings set` change it".to_owned()
         } else {
             "it is on a read-only filesystem; the maker's file can name another place in [paths] settings".to_owned()
         };

@@ -11,20 +11,39 @@ use crate::render::escaped;
 /// Keys whose value is a list: `to=Blue,Red` is one.
 const LISTS: [&str; 2] = ["to", "drives"];
 
-/// The values of `KEY=VALUE`, and the keys of `KEY=`.
-pub(super) fn assignments(words: &[String]) -> Result<(BTreeMap<String, Value>, Vec<String>), Failure> {
-    let (mut values, mut reset) = (BTreeMap::new(), Vec::new());
-    for word in words {
-        match word.split_once('=') {
-            Some((key, "")) if !key.is_empty() => reset.push(key.to_owned()),
-            Some((key, value)) if !key.is_empty() => drop(values.insert(key.to_owned(), typed(key, value)?)),
-            _ => {
-                let text = format!("\"{}\" is not KEY=VALUE", escaped(word));
-                return Err(Failure::usage(text, "butterdock.toml(5) has the keys of a backup"));
+/// `KEY=VALUE` on the command line.
+#[derive(Debug)]
+pub(super) struct Assignments {
+    /// The values of `KEY=VALUE`.
+    pub(super) values: BTreeMap<String, Value>,
+    /// The keys of `KEY=`.
+    pub(super) reset: Vec<String>,
+}
+
+impl Assignments {
+    pub(super) fn read(words: &[String]) -> Result<Self, Failure> {
+        let (mut values, mut reset) = (BTreeMap::new(), Vec::new());
+        for word in words {
+            match word.split_once('=') {
+                Some((key, "")) if !key.is_empty() => reset.push(key.to_owned()),
+                Some((key, value)) if !key.is_empty() => drop(values.insert(key.to_owned(), typed(key, value)?)),
+                _ => {
+                    let text = format!("\"{}\" is not KEY=VALUE", escaped(word));
+                    return Err(Failure::usage(text, "butterdock.toml(5) has the keys"));
+                }
             }
         }
+        Ok(Self { values, reset })
     }
-    Ok((values, reset))
+
+    /// The values alone, of something new.
+    pub(super) fn without_reset(words: &[String]) -> Result<BTreeMap<String, Value>, Failure> {
+        let Self { values, reset } = Self::read(words)?;
+        match reset.first() {
+            Some(key) => Err(Failure::usage(format!("{} has no value", escaped(key)), "write KEY=VALUE")),
+            None => Ok(values),
+        }
+    }
 }
 
 /// A value as the configuration has it: text that begins as JSON is JSON.
@@ -130,10 +149,10 @@ mod tests {
     #[test]
     fn an_empty_value_returns_to_the_default() {
         let words = ["protect=".to_owned(), "schedule=manual".to_owned()];
-        let (values, reset) = assignments(&words).expect("read");
+        let Assignments { values, reset } = Assignments::read(&words).expect("read");
         assert_eq!((values.len(), reset), (1, vec!["protect".to_owned()]));
         for word in ["protect", "=x", ""] {
-            assert!(assignments(&[word.to_owned()]).is_err(), "{word}");
+            assert!(Assignments::read(&[word.to_owned()]).is_err(), "{word}");
         }
     }
 

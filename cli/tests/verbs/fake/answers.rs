@@ -30,7 +30,12 @@ const NAMES: &[&str] = &["tank", "old", STEERING];
 /// The methods with options.
 const WITH_OPTIONS: &[&str] = &[
     "SetBackup",
+    "SetVolume",
+    "SetDestination",
+    "SetDefaults",
     "RemoveBackup",
+    "RemoveVolume",
+    "RemoveDestination",
     "Receive",
     "ListHistory",
     "ListBackups",
@@ -155,7 +160,13 @@ impl Service {
             (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
             (MANAGER, "GetSettings") => answer(call, &(settings(), "1a2b")),
             (MANAGER, "SetBackup") => Self::set_backup(call, &options),
-            (MANAGER, "RemoveBackup") => RemoveOptions::from_options(&options).and_then(|_| answer(call, &"5e6f")),
+            (MANAGER, "SetVolume" | "SetDestination") => {
+                SetOptions::from_options(&options).and_then(|_| answer(call, &("3c4d", Vec::<Problem>::new())))
+            }
+            (MANAGER, "SetDefaults") => SetOptions::from_options(&options).and_then(|_| answer(call, &"3c4d")),
+            (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination") => {
+                RemoveOptions::from_options(&options).and_then(|_| answer(call, &"5e6f"))
+            }
             (DESTINATION, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
             (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
