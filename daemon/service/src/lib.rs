@@ -64,6 +64,7 @@ mod snapshots;
 pub mod source_locks;
 mod stream_input;
 mod supervisor;
+mod system_directories;
 pub mod text;
 mod timetable;
 mod types;

@@ -143,11 +143,50 @@ fn a_volume_that_was_set_has_an_object_at_once() -> Result<()> {
     }
     client.block_on(manager.proxy.remove_volume("second", no_options()))?;
     ensure!(!has()?, "it is published still");
+    a_bind_mount_of_the_system_is_refused(&service, &manager)?;
+    a_link_that_came_later_is_not_followed(&service, &manager)?;
     let options = SetOptions { reset: vec!["queue.max".to_owned()], ..SetOptions::default() };
     let values = Values::from([("max_jobs", 2_u32.into())]);
     client.block_on(manager.proxy.set_defaults(values, options.to_options()))?;
     let (settings, _) = manager.get()?;
     ensure!(settings.values.get("max_jobs").is_some_and(|jobs| i64::try_from(jobs) == Ok(2)), "{settings:?}");
+    Ok(())
+}
+
+/// A directory deep in one of the system, under another name.
+const DEEP: &str = "/etc/alternatives";
+
+fn a_bind_mount_of_the_system_is_refused(service: &Service, manager: &Manager<'_>) -> Result<()> {
+    let at = service.join("bound");
+    fs::create_dir(&at)?;
+    run(Command::new("mount").args(["--bind", DEEP]).arg(&at), butterdock_tests::TIMEOUT)?.success()?;
+    let below = at.join("new");
+    let values = Values::from([("path", below.to_str().context("text")?.into())]);
+    let refused = manager.client.block_on(manager.proxy.set_volume("third", values, no_options()));
+    butterdock_tests::unmount(&at)?;
+    ensure!(matches!(refused, Err(Error::Named(ErrorName::NotAllowed, _))), "{refused:?}");
+    Ok(())
+}
+
+/// A subvolume that is received may bring a link of root's.
+fn a_link_that_came_later_is_not_followed(service: &Service, manager: &Manager<'_>) -> Result<()> {
+    let above = service.path("tank").join("later");
+    let path = above.join("link");
+    let values = Values::from([("path", path.to_str().context("text")?.into())]);
+    client_warns(manager.client.block_on(manager.proxy.set_volume("later", values, no_options())), "does not exist")?;
+    fs::create_dir(&above)?;
+    std::os::unix::fs::symlink(DEEP, &path)?;
+    let stream = fs::File::open("/dev/null")?;
+    let refused = manager.client.block_on(manager.proxy.receive("later", (&stream).into(), no_options()));
+    let Err(Error::Named(_, text)) = refused else { anyhow::bail!("{refused:?}") };
+    ensure!(text.contains("leads to a directory of the system"), "{text}");
+    manager.client.block_on(manager.proxy.remove_volume("later", no_options()))?;
+    Ok(())
+}
+
+fn client_warns(set: Result<(String, Vec<butterdock_dbus::Problem>), Error>, what: &str) -> Result<()> {
+    let (_, warnings) = set?;
+    ensure!(warnings.iter().any(|warning| warning.english.contains(what)), "{warnings:?}");
     Ok(())
 }
 

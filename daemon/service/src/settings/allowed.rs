@@ -4,10 +4,10 @@
 //! an absolute path, which every program and key file has, is refused, except in the keys that name data; and these
 //! name no directory of the system. A new key is allowed without a change here, unless it is as dangerous without a path.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::value::{Table, Value};
+use crate::system_directories;
 
 /// Keys that only the file may change, with the tables that they are in.
 const FILE_ONLY: [&str; 4] = ["paths", "drives.on_event", "drives.key_file", "notify"];
@@ -15,31 +15,6 @@ const FILE_ONLY: [&str; 4] = ["paths", "drives.on_event", "drives.key_file", "no
 const READ: [&str; 2] = ["backup.source", "drives.match"];
 /// Keys that have the path of a directory into which the service writes.
 const WRITTEN: [&str; 3] = ["backup.snapshots", "volume.path", "destination.path"];
-/// Directories of the system: programs, and what decides which programs run.
-const SYSTEM: [&str; 21] = [
-    "bin",
-    "boot",
-    "efi",
-    "etc",
-    "lib",
-    "lib32",
-    "lib64",
-    "nix",
-    "opt",
-    "ostree",
-    "proc",
-    "root",
-    "run",
-    "sbin",
-    "snap",
-    "sys",
-    "sysroot",
-    "usr",
-    "var/cron",
-    "var/lib",
-    "var/spool",
-];
-
 /// Why a change is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NotAllowed {
@@ -114,49 +89,10 @@ fn check_text(key: &str, text: &str) -> Result<(), NotAllowed> {
     if !WRITTEN.contains(&key) {
         return refused("a path in it could name a program or a key");
     }
-    let path = Path::new(text);
-    let real = resolved(path);
-    if is_of_the_system(path)
-        || is_of_the_system(&real)
-        || also_known_as(&real).iter().any(|path| is_of_the_system(path))
-    {
+    if system_directories::is_reached_by(Path::new(text)) {
         return refused("it names a directory of the system, in which files can make programs run");
     }
     Ok(())
-}
-
-/// Whether a directory is one of the system's, is above one, is a home directory, or is in a hidden directory of one.
-fn is_of_the_system(path: &Path) -> bool {
-    let parts = path.components().filter(|part| !matches!(part, Component::RootDir | Component::CurDir));
-    let plain: PathBuf = parts.collect();
-    let is_in = |fixed: &str| plain.starts_with(fixed) || Path::new(fixed).starts_with(&plain);
-    let is_hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
-    let is_home = plain.starts_with("home") && plain.components().nth(2).is_none_or(is_hidden);
-    SYSTEM.into_iter().any(is_in) || is_home
-}
-
-/// Other paths of the directory: one above it may be a directory of the system through another mount of its filesystem, as
-/// the root is below a mounted top of a btrfs.
-fn also_known_as(path: &Path) -> Vec<PathBuf> {
-    let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
-    let roots = ["", "home", "var"].into_iter().chain(SYSTEM).map(|name| Path::new("/").join(name));
-    let known: Vec<_> = roots.filter_map(|root| Some((identity(&root)?, root))).collect();
-    let of = |above: &Path| {
-        let (rest, here) = (path.strip_prefix(above).ok()?.to_owned(), identity(above)?);
-        let same = known.iter().filter(move |(there, root)| *there == here && root != above);
-        Some(same.map(move |(_, root)| root.join(&rest)).collect::<Vec<_>>())
-    };
-    path.ancestors().filter_map(of).flatten().collect()
-}
-
-/// The path without links, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
-    for above in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {
-            return real.join(rest);
-        }
-    }
-    path.to_owned()
 }
 
 #[cfg(test)]
@@ -198,18 +134,6 @@ mod tests {
         );
         assert_eq!(refused("", "drives", drives("on_finish", text("keep"))), None);
         assert_eq!(refused("", "new_key", text("daily 02:00")), None);
-    }
-
-    #[test]
-    fn a_directory_of_the_system_is_known_through_another_mount() {
-        let known = |path: &str| also_known_as(Path::new(path));
-        // The kernel's link leads to the root without its name.
-        for below in ["etc/cron.d/new", "home/ann"] {
-            let all = known(&format!("/proc/self/root/{below}"));
-            let path = Path::new("/").join(below);
-            assert!(all.contains(&path) && all.iter().any(|path| is_of_the_system(path)), "{all:?}");
-        }
-        assert_eq!(known("/srv/tank/new"), Vec::<PathBuf>::new());
     }
 
     #[test]
