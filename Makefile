@@ -109,7 +109,7 @@ web-watch: web/node_modules/.package-lock.json ## Build it again after each chan
 	cd web && node build.mjs --watch
 
 web-check: web ## Check the page: types, translations, its size, and that web/dist is what the sources make
-	cd web && npx --no-install tsc --noEmit && node po/check.mjs && node codes.mjs && node size.mjs
+	cd web && npx --no-install tsc --noEmit && node po/check.mjs && node codes.mjs && node size.mjs && node --test test/model.test.mjs
 	git diff --exit-code --stat -- web/dist
 
 web-test: web-check ## Test the page with the service, polkit, Cockpit and Chromium; needs root

@@ -190,6 +190,7 @@ cockpit.locale({"":{"plural-forms":(n)=>n!=1?1:0,"language":"de","language-direc
 "Some actions need administrative access.":[null,"Manches geht nur mit Administratorzugriff."],
 "Somebody changed the settings meanwhile. Look at them again, then repeat your change.":[null,"Die Einstellungen wurden inzwischen geändert. Sehen Sie sie sich noch einmal an und wiederholen Sie Ihre Änderung."],
 "Space":[null,"Platz"],
+"Start the service":[null,"Dienst starten"],
 "Stop":[null,"Anhalten"],
 "Stopped":[null,"Angehalten"],
 "Such as a subvolume for each user below /home.":[null,"Etwa ein Subvolume für jeden Benutzer unter /home."],

@@ -37,7 +37,6 @@ export class Bus {
     #client: cockpit.DBusClient;
     #snapshot = START;
     #listeners = new Set<() => void>();
-    #retry: ReturnType<typeof setTimeout> | undefined;
     #announced = false;
 
     constructor() {
@@ -90,8 +89,13 @@ export class Bus {
         }
     }
 
+    /** Starts the service if it does not run, by D-Bus activation. Not by itself: an administrator may have stopped it. */
+    start(): void {
+        this.#set({ service: "connecting" });
+        void this.#load();
+    }
+
     async #load(): Promise<void> {
-        clearTimeout(this.#retry);
         try {
             const [objects] = await this.call(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
             this.#set({ service: "running", reason: "", objects: objects as Record<string, Interfaces> });
@@ -104,9 +108,6 @@ export class Bus {
     /** Without the service nothing that was known of it holds: above all no job. */
     #absent(reason: string): void {
         this.#set({ service: "absent", reason, objects: {}, permissions: {} });
-        clearTimeout(this.#retry);
-        // The owner event reports a service that starts by itself; this call activates one that does not run.
-        this.#retry = setTimeout(() => void this.#load(), 5000);
     }
 
     #signal(path: string, iface: string, signal: string, args: unknown[]): void {

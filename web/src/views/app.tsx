@@ -1,5 +1,5 @@
 // The page: its views, and what it shows while the service does not run.
-import { EmptyState, EmptyStateBody, Nav, NavItem, NavList, Spinner } from "./patternfly";
+import { Button, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, Nav, NavItem, NavList, Spinner } from "./patternfly";
 import { ExclamationCircleIcon } from "./patternfly";
 import { type ReactNode, useEffect, useState } from "react";
 import { allowed } from "../model/permissions";
@@ -10,7 +10,7 @@ import { DrivesView } from "./drives";
 import { HistoryView } from "./history";
 import { RestoreView } from "./restore";
 import { SettingsView } from "./settings";
-import { useSnapshot } from "./store";
+import { useBus, useSnapshot } from "./store";
 
 interface View {
     name: string;
@@ -66,6 +66,7 @@ export function App() {
 }
 
 function Absent({ connecting, reason }: { connecting: boolean; reason: string }) {
+    const bus = useBus();
     if (connecting) {
         return <EmptyState headingLevel="h2" icon={Spinner} titleText={_("Connecting to the backup service")} />;
     }
@@ -81,6 +82,13 @@ function Absent({ connecting, reason }: { connecting: boolean; reason: string })
                 {_("No backup runs now. The page continues by itself when the service runs again.")}
                 {reason !== "" && <div className="bd-quiet">{reason}</div>}
             </EmptyStateBody>
+            <EmptyStateFooter>
+                <EmptyStateActions>
+                    <Button variant="primary" data-action="start" onClick={() => bus.start()}>
+                        {_("Start the service")}
+                    </Button>
+                </EmptyStateActions>
+            </EmptyStateFooter>
         </EmptyState>
     );
 }
