@@ -32,6 +32,7 @@ mod job;
 pub mod packet;
 mod priority;
 pub mod protocol;
+mod public_sentence;
 mod report_writer;
 mod run;
 pub mod streams;
@@ -40,8 +41,8 @@ mod worker_error;
 
 pub use priority::{IoPriority, Priority, raise_open_files};
 pub use protocol::Subject;
-pub use run::{Stop, run};
-pub use worker_error::{
+pub use public_sentence::{
     UNCONFIRMED, public_of_backup, public_of_deletion, public_of_files, public_of_import, public_of_restore,
     public_of_transfer, public_sentence,
 };
+pub use run::{Stop, run};

@@ -73,6 +73,7 @@ mod nested_tree;
 mod owner;
 mod pending_snapshot;
 mod prune;
+mod prune_plan;
 mod renamed;
 mod restore;
 mod retention;

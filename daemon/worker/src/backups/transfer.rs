@@ -18,7 +18,7 @@ use super::error::{BackupCause, BackupError, Explained, Pruning};
 use super::nested::{NestedPath, NestedSubvolume};
 use super::owner::{Owner, Side};
 use super::pending_snapshot::{PendingRun, PendingSnapshot};
-use super::prune::PrunePlan;
+use super::prune_plan::PrunePlan;
 use super::run::Run;
 use super::shared_record::PairUuids;
 use super::shared_snapshots::{SharedPair, basis, of_others, since};

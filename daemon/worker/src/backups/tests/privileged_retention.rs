@@ -15,7 +15,7 @@ use crate::backups::lineage::Lineage;
 use crate::backups::name;
 use crate::backups::name::DAY;
 use crate::backups::owner::{Owner, Side, look_up};
-use crate::backups::prune::PrunePlan;
+use crate::backups::prune_plan::PrunePlan;
 use crate::backups::retention::RetentionRule;
 use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::backups::shared_snapshots::{basis, find_shared};

@@ -11,7 +11,7 @@ use crate::backups::first_seen::{FirstSeen, Seen};
 use crate::backups::lineage::Lineage;
 use crate::backups::name::{self, DAY, HOUR};
 use crate::backups::owner::{Owner, Side};
-use crate::backups::prune::PrunePlan;
+use crate::backups::prune_plan::PrunePlan;
 use crate::backups::retention::{RetentionRule, is_from_future};
 use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::backups::shared_snapshots::find_shared;

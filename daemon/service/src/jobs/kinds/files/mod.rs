@@ -1,0 +1,143 @@
+//! Reads or restores files in a snapshot: one on a drive, or one beside the source of a backup.
+//!
+//! Such a job takes no [target](crate::jobs::queue::JobTarget): a person who opens a file does not wait for a backup to the same
+//! drive. The lease keeps the drive mounted meanwhile. A request to make the drive safe ends the job.
+
+mod beside_source;
+mod error;
+mod on_drive;
+mod place;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use butterdock_receive::ErrorKind;
+use butterdock_worker::caller::Caller;
+use butterdock_worker::files::{Conflict, FilePath, FilesOrder, FilesTask, RestoreTo};
+
+pub(crate) use self::beside_source::SourceFiles;
+use self::error::failure;
+pub(in crate::jobs) use self::error::files_error;
+pub(crate) use self::on_drive::DriveFiles;
+use self::place::{FilesPlace, open_source, reach_volume};
+pub(crate) use self::place::{on_source, open_snapshots_folder};
+use super::receive::check;
+use crate::backups::Identity;
+use crate::config::{BackupRule, Config};
+use crate::destinations::Destination;
+use crate::dir_handle::DirHandle;
+use crate::jobs::job::About;
+use crate::jobs::outcome::{EndRules, Ending};
+use crate::jobs::runner::{Outcome, Runner};
+use crate::types::{Error, ErrorCode, JobKind};
+use crate::volumes::{DirIdentity, Volume};
+use crate::worker::{Order, WorkerFds, public_of_files};
+
+const END: EndRules = EndRules {
+    left: |_, _| "nothing incomplete has its final name".to_owned(),
+    public: public_of_files,
+    ..EndRules::TRANSFER
+};
+
+/// What is done with files in a snapshot.
+#[derive(Debug)]
+pub(crate) struct FilesWork {
+    /// The snapshot's own uuid.
+    pub snapshot: Identity,
+    /// The user whose rights decide; root's if none.
+    pub caller: Option<Caller>,
+    pub uid: u32,
+    pub target: Target,
+}
+
+/// Where files go.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// One file into a pipe; none when the worker has it.
+    Pipe { path: FilePath, pipe: Option<OwnedFd> },
+    /// To their places below the source of this backup.
+    Source { rule: Box<BackupRule>, paths: Vec<FilePath>, conflict: Conflict, day: Vec<u8> },
+    /// Into a new folder in a volume, whose directory is the one of the request.
+    Volume { volume: Arc<Volume>, place: DirIdentity, paths: Vec<FilePath>, folder: FilePath, day: Vec<u8> },
+}
+
+impl FilesWork {
+    fn kind(&self) -> JobKind {
+        match self.target {
+            Target::Pipe { .. } => JobKind::Read,
+            Target::Source { .. } | Target::Volume { .. } => JobKind::RestoreFiles,
+        }
+    }
+
+    fn about(&self, about: About) -> About {
+        let volume = self.volume().map(|volume| volume.rule.name.clone());
+        About { kind: self.kind(), volume, ..about }
+    }
+
+    fn doing(&self) -> &'static str {
+        match self.target {
+            Target::Pipe { .. } => "reading a file in a snapshot",
+            Target::Source { .. } => "restoring files to their source",
+            Target::Volume { .. } => "restoring files into a volume",
+        }
+    }
+
+    fn volume(&self) -> Option<&Arc<Volume>> {
+        match &self.target {
+            Target::Volume { volume, .. } => Some(volume),
+            Target::Pipe { .. } | Target::Source { .. } => None,
+        }
+    }
+
+    /// Checks that the target is configured as it was.
+    fn check(&self, config: &Config) -> Result<(), Error> {
+        match &self.target {
+            Target::Volume { volume, .. } => check(volume, config),
+            Target::Source { rule, .. } => match config.backup(rule.name.as_str()) {
+                Some(now) if now.source == rule.source => Ok(()),
+                Some(_) | None => Err(no_such_backup(rule.name.as_str())),
+            },
+            Target::Pipe { .. } => Ok(()),
+        }
+    }
+
+    /// Has a worker do it. The snapshot is on the filesystem of `place`.
+    async fn run(&mut self, runner: &mut Runner, place: DirHandle) -> Result<(Outcome, Box<dyn Destination>), Ending> {
+        let (snapshot, caller) = (self.snapshot, self.caller.clone());
+        let (task, handed, directory, swept) = match &mut self.target {
+            Target::Pipe { path, pipe } => {
+                let handed = WorkerFds { pipe: pipe.take(), ..WorkerFds::default() };
+                (FilesTask::Read { snapshot, path: path.clone() }, handed, place, Vec::new())
+            }
+            Target::Source { rule, paths, conflict, day } => {
+                let directory = open_source(runner, rule).await?;
+                let (to, conflict, day) = (RestoreTo::Original, *conflict, day.clone());
+                let task = FilesTask::Restore { snapshot, paths: paths.clone(), to, conflict, day };
+                (task, [place].into(), directory, paths.clone())
+            }
+            Target::Volume { volume, place: expected, paths, folder, day } => {
+                let directory = reach_volume(runner, volume, *expected).await?;
+                let (to, conflict, day) = (RestoreTo::Folder(folder.clone()), Conflict::Fail, day.clone());
+                let task = FilesTask::Restore { snapshot, paths: paths.clone(), to, conflict, day };
+                (task, [place].into(), directory, vec![folder.clone()])
+            }
+        };
+        let sweep = FilesOrder { caller: caller.clone(), task: FilesTask::Sweep { paths: swept } };
+        let directory = FilesPlace { directory, sweep };
+        let mut outcome = runner.work(Order::Files(FilesOrder { caller, task }), handed, &directory).await;
+        if let Ending::Reported(Some(error)) = &outcome.ending
+            && error.kind != ErrorKind::Cancelled
+        {
+            outcome.ending = Ending::JobError(failure(error));
+        }
+        Ok((outcome, Box::new(directory)))
+    }
+}
+
+fn no_such_backup(name: &str) -> Error {
+    let text = format!(
+        "the backup \"{}\" is not configured as before; butterdock backups lists the backups",
+        name.escape_debug()
+    );
+    Error::new(ErrorCode::NotFound, text)
+}
