@@ -182,6 +182,14 @@ pub fn lock_exclusive(fd: impl AsFd) -> Result<bool> {
     }
 }
 
+/// `flock(2)` with `LOCK_EX` — locks an open file or directory, and waits while another process holds the lock.
+///
+/// # Errors
+/// `ENOLCK`, `EBADF`.
+pub fn wait_for_lock(fd: impl AsFd) -> Result<()> {
+    retry("flock", || flock(&fd, FlockOperation::LockExclusive))
+}
+
 /// Without `O_LARGEFILE` a 32-bit kernel refuses files of 2 GiB and more, and writes after that; on other kernels it is 0.
 const ALWAYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_LARGEFILE);
 

@@ -40,8 +40,8 @@ mod volume;
 
 pub use control::{Control, Counts, Progress};
 pub use destination::{
-    Hold, Holds, LONGEST_BACKUP, LONGEST_NESTED, LONGEST_REASON, NestedOrigin, NestedSubvolume, Origin, Record,
-    STAGING, Staging, SubvolumeState, can_others_reach, with_workspace,
+    Hold, HoldLock, Holds, LONGEST_BACKUP, LONGEST_NESTED, LONGEST_REASON, NestedOrigin, NestedSubvolume, Origin,
+    Record, STAGING, Staging, SubvolumeState, can_others_reach, with_workspace,
 };
 pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};

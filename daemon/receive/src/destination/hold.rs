@@ -79,6 +79,37 @@ impl Holds {
     }
 }
 
+/// The lock of the holds in one folder, until it is dropped. A hold is set, and a snapshot is deleted, only under it: otherwise a
+/// hold could be reported as set while its snapshot is being deleted.
+#[derive(Debug)]
+pub struct HoldLock {
+    _staging: Staging,
+}
+
+impl HoldLock {
+    /// Takes the lock of the folder `directory`; waits while another process has it. Only root can hold it, because only root can
+    /// enter the staging directory, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// As for [`Hold::write`]. Then no hold can be written in this folder.
+    pub fn take(directory: BorrowedFd<'_>) -> Result<Self, Error> {
+        Self::of(Staging::open_or_make(directory)?)
+    }
+
+    /// The same where nothing can be created; none if there is no staging directory, so that no snapshot there is held.
+    ///
+    /// # Errors
+    /// As for [`Holds::of`].
+    pub fn take_existing(directory: BorrowedFd<'_>) -> Result<Option<Self>, Error> {
+        Staging::open_existing(directory)?.map(Self::of).transpose()
+    }
+
+    fn of(staging: Staging) -> Result<Self, Error> {
+        butterdock_btrfs::file::wait_for_lock(&staging).map_err(doing("lock the holds"))?;
+        Ok(Self { _staging: staging })
+    }
+}
+
 impl Hold {
     /// A hold of which nothing is known.
     #[must_use]

@@ -31,7 +31,7 @@ pub use access::can_others_reach;
 pub(crate) use health::{Health, check_extents};
 pub use hidden::with_workspace;
 pub(crate) use hidden::{HiddenSubvolume, PublishedState, publish};
-pub use hold::{Hold, Holds, LONGEST_REASON};
+pub use hold::{Hold, HoldLock, Holds, LONGEST_REASON};
 pub use nested::NestedSubvolume;
 pub(crate) use parents::Parents;
 pub use record::{LONGEST_BACKUP, LONGEST_NESTED, NestedOrigin, Origin, Record, SubvolumeState};

@@ -159,13 +159,12 @@ impl Deletion<'_> {
 
     /// Deletes one. Returns why it stays, if it does.
     fn delete(&self, uuid: Identity, id: u64) -> Result<Option<KeptBecause>, Fault> {
-        // Opened each time, because a hold may have been the first one in its folder.
-        if Folders::below(self.top).hold_of(id, uuid).is_some() {
-            let is_there = roots::root_item(self.place, id)?.is_some_and(|item| item.refs != 0);
-            return Ok(Some(if is_there { KeptBecause::Held } else { KeptBecause::Missing }));
-        }
-        match subvolume::destroy_by_id(self.place, id) {
-            Ok(()) => Ok(None),
+        match Folders::below(self.top).destroy(self.place, id, uuid) {
+            Ok(true) => Ok(None),
+            Ok(false) => {
+                let is_there = roots::root_item(self.place, id)?.is_some_and(|item| item.refs != 0);
+                Ok(Some(if is_there { KeptBecause::Held } else { KeptBecause::Missing }))
+            }
             Err(Fault { errno: Errno::ENOENT, .. }) => Ok(Some(KeptBecause::Missing)),
             Err(Fault { errno: Errno::EPERM | Errno::EBUSY | Errno::ENOTEMPTY, .. }) => Ok(Some(KeptBecause::InUse)),
             Err(fault) => Err(fault),

@@ -6,8 +6,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, roots};
-use butterdock_receive::{Cause, Error, Hold, Holds};
+use butterdock_btrfs::{Errno, Error as Fault, roots, subvolume};
+use butterdock_receive::{Cause, Error, Hold, HoldLock, Holds};
 
 use super::drive::{path_below, place_of};
 use super::name;
@@ -50,6 +50,24 @@ impl<'r> Folders<'r> {
         let path = place_of(self.root).and_then(|place| path_below(self.root, &place, id)).ok().flatten();
         let folder = path.as_deref().and_then(|path| self.folder(split(path).0));
         folder.map_or_else(|| Some(Hold::unknown()), |open| open.hold(uuid))
+    }
+
+    /// Deletes the snapshot with this id and uuid under the lock of the holds in its folder, unless it is held. Returns whether it is
+    /// gone; false if it is held.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub(super) fn destroy(&mut self, place: BorrowedFd<'_>, id: u64, uuid: Identity) -> Result<bool, Fault> {
+        let path = place_of(self.root).and_then(|at| path_below(self.root, &at, id)).ok().flatten();
+        let folder = path.as_deref().and_then(|path| open_folder(self.root, split(path).0).ok());
+        // Without a staging directory no snapshot there is held. Where it is not root's alone, each counts as held.
+        let lock = folder.as_ref().map(|folder| HoldLock::take_existing(folder.as_fd()));
+        // A folder that is open already may have got its first hold since.
+        self.open.clear();
+        let is_held = self.hold_of(id, uuid).is_some();
+        let destroyed = if is_held { Ok(false) } else { subvolume::destroy_by_id(place, id).map(|()| true) };
+        drop(lock);
+        destroyed
     }
 
     fn folder(&mut self, path: &[u8]) -> Option<&OpenFolder> {
@@ -127,14 +145,33 @@ pub fn set_hold(root: BorrowedFd<'_>, uuid: Identity, hold: Option<&Hold>) -> Re
             continue;
         }
         let folder = open_folder(root, split(&path).0)?;
-        match hold {
-            Some(hold) => hold.write(folder.as_fd(), uuid.0),
-            None => Hold::remove(folder.as_fd(), uuid.0),
+        let Some(hold) = hold else {
+            Hold::remove(folder.as_fd(), uuid.0).map_err(|error| fault_of(&error))?;
+            return Ok(true);
+        };
+        let _lock = HoldLock::take(folder.as_fd()).map_err(|error| fault_of(&error))?;
+        // It may have been deleted before the lock was free. Its item has references until the next commit, but it has no place.
+        if path_below(root, &place, id)?.is_none_or(|now| now != path) {
+            continue;
         }
-        .map_err(|error| fault_of(&error))?;
+        hold.write(folder.as_fd(), uuid.0).map_err(|error| fault_of(&error))?;
         return Ok(true);
     }
     Ok(false)
+}
+
+/// Deletes a snapshot in an open folder that can be written to, under the lock of the holds there, unless it is held. Returns whether
+/// it is gone; false if it is held.
+///
+/// # Errors
+/// It is not known whether it is held, or the kernel refuses it.
+pub(super) fn destroy_in(folder: BorrowedFd<'_>, id: u64, uuid: Identity) -> Result<bool, Fault> {
+    // Where the lock cannot be made, for example on a full filesystem, no hold can be written either.
+    let lock = HoldLock::take(folder);
+    let hold = Holds::of(folder).and_then(|holds| holds.get(uuid.0)).map_err(|error| fault_of(&error))?;
+    let destroyed = if hold.is_some() { Ok(false) } else { subvolume::destroy_by_id(folder, id).map(|()| true) };
+    drop(lock);
+    destroyed
 }
 
 /// The failed call behind an error of the engine; a staging directory that is not root's is `EPERM`.

@@ -69,7 +69,7 @@ pub(super) fn prune(
             // After the transfer, so that the new snapshot counts as seen too.
             report_seen(side, &there, report);
             let (deleted, failed) =
-                PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, report);
+                PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, top, report);
             if is_short(task, side) {
                 // So that the free space is known afterwards. An error has no consequence: it is read again later.
                 best_effort(DeletedSubvolumes::these(folder, deleted).wait_for(FREEING));

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use butterdock_btrfs::subvolume::{self, Subvolume};
 use butterdock_btrfs::{Errno, Error as Fault, file, roots};
 
+use super::folders::{Folders, destroy_in};
 use super::name;
 use super::owner::{Owner, Side, made_by_us};
 use super::retention::{Candidate, Reason, RetentionRule, Rule, is_from_future, reasons};
@@ -94,9 +95,16 @@ impl<'s> PrunePlan<'s> {
         }
     }
 
-    /// Deletes and reports. Returns the ids of the deleted snapshots, and the last error.
-    pub(super) fn perform(&self, folder: BorrowedFd<'_>, report: impl Fn(BackupEvent)) -> (Vec<u64>, Option<Fault>) {
-        let mut pruning = Pruning { folder, drive: self.side.is_drive(), report, deleted: Vec::new(), failed: None };
+    /// Deletes in the open folder, and in former ones below the top of the filesystem, and reports. Returns the ids of the deleted
+    /// snapshots, and the last error.
+    pub(super) fn perform(
+        &self,
+        folder: BorrowedFd<'_>,
+        top: Option<BorrowedFd<'_>>,
+        report: impl Fn(BackupEvent),
+    ) -> (Vec<u64>, Option<Fault>) {
+        let drive = self.side.is_drive();
+        let mut pruning = Pruning { folder, top, drive, report, deleted: Vec::new(), failed: None };
         for (run, _) in self.decisions.iter().filter(|(_, reason)| reason.is_none()) {
             // The source's snapshot first: without it the run is incomplete.
             if run.top.is_none_or(|top| pruning.delete(top)) {
@@ -120,6 +128,7 @@ impl<'s> PrunePlan<'s> {
 /// The deletion of snapshots on one side.
 struct Pruning<'f, R> {
     folder: BorrowedFd<'f>,
+    top: Option<BorrowedFd<'f>>,
     drive: bool,
     report: R,
     deleted: Vec<u64>,
@@ -129,8 +138,10 @@ struct Pruning<'f, R> {
 impl<R: Fn(BackupEvent)> Pruning<'_, R> {
     /// Returns whether it is gone.
     fn delete(&mut self, snapshot: &Snapshot) -> bool {
-        match subvolume::destroy_by_id(self.folder, snapshot.id) {
-            Ok(()) => {
+        match self.destroy(snapshot) {
+            // A person holds it since the plan was made.
+            Ok(false) => false,
+            Ok(true) => {
                 self.deleted.push(snapshot.id);
                 let name = snapshot.name.clone().unwrap_or_default();
                 (self.report)(BackupEvent::Pruned { drive: self.drive, name });
@@ -144,6 +155,15 @@ impl<R: Fn(BackupEvent)> Pruning<'_, R> {
                 self.failed = Some(fault);
                 false
             }
+        }
+    }
+
+    /// Without the top, a snapshot in a former folder counts as held.
+    fn destroy(&self, snapshot: &Snapshot) -> Result<bool, Fault> {
+        match (snapshot.former, self.top) {
+            (false, _) => destroy_in(self.folder, snapshot.id, snapshot.uuid),
+            (true, Some(top)) => Folders::below(top).destroy(self.folder, snapshot.id, snapshot.uuid),
+            (true, None) => Ok(false),
         }
     }
 }

@@ -224,7 +224,7 @@ impl RunTransfer<'_> {
         let top = self.members.last().map(|member| self.pairs(member, &theirs)).unwrap_or_default();
         let needed: Vec<_> = top.first().map(mark).into_iter().collect();
         let plan = PrunePlan::plan(task, Side::Drive(self.owner), &theirs, &needed, task.time.now());
-        let (deleted, _) = plan.during(self.pending.top.name()).perform(self.run.destination(), report);
+        let (deleted, _) = plan.during(self.pending.top.name()).perform(self.run.destination(), None, report);
         let any = !deleted.is_empty();
         let waiting = BackupError::drive("wait for the space of deleted snapshots");
         DeletedSubvolumes::these(self.run.destination(), deleted).wait(control).map_err(waiting)?;

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 
 use butterdock_btrfs::{filesystem, subvolume};
 use butterdock_fixtures::Sandbox;
-use butterdock_receive::{Control, Hold, Holds, Origin, Record, SubvolumeState};
+use butterdock_receive::{Control, Hold, HoldLock, Holds, Origin, Record, SubvolumeState};
 
 use super::privileged_source_space::{MIB, World};
 use crate::backups::deletion::{Deletion, DeletionEvent, KeptBecause};
 use crate::backups::folders::set_hold;
 use crate::backups::lineage::SnapshotFolder;
 use crate::backups::owner::{Owner, Side, look_up};
+use crate::backups::prune_plan::PrunePlan;
 use crate::backups::renamed::{take_along, take_folder};
 use crate::backups::retention::RetentionRule;
 use crate::backups::snapshot::{Identity, list};
@@ -108,6 +109,43 @@ fn privileged_a_held_snapshot_survives_rule_and_shortage_of_space() {
         1
     );
     assert_eq!(set_hold(world.top().as_fd(), made[0], Some(&hold("gone"))), Ok(false), "there is no such snapshot");
+}
+
+#[test]
+fn privileged_a_hold_that_is_set_during_a_pruning_protects() {
+    let world = World::new();
+    let made = [-3, -2, -1].map(|number| world.snapshot(number));
+    let folder = File::open(world.volume.join("snapshots")).expect("open");
+    let task = Task { keep: RetentionRule::NEWEST, ..world.task.clone() };
+    let there = list(&folder, &[]).expect("listed");
+    let owner = Owner::beside_source(&task);
+    let plan = PrunePlan::plan(&task, Side::Source(&owner), &there, &[], world.now);
+    // The plan deletes it.
+    world.hold(made[0]);
+    assert_eq!(plan.perform(folder.as_fd(), None, |_event| {}).1, None);
+    assert_eq!(world.left(), BTreeSet::from([made[0], made[2]]));
+}
+
+#[test]
+fn privileged_a_hold_waits_for_a_deletion_and_tells_the_truth() {
+    let world = World::new();
+    let made = world.snapshot(-1);
+    let folder = File::open(world.volume.join("snapshots")).expect("open");
+    let id = list(&folder, &[]).expect("listed").into_iter().find(|one| one.uuid == made).expect("it").id;
+    let lock = HoldLock::take(folder.as_fd()).expect("locked");
+    let (begin, begun) = std::sync::mpsc::channel();
+    let holding = std::thread::scope(|threads| {
+        let holding = threads.spawn(|| {
+            begin.send(()).expect("heard");
+            set_hold(world.top().as_fd(), made, Some(&hold("late")))
+        });
+        begun.recv().expect("begun");
+        // Also if the thread is slow, it finds no snapshot.
+        subvolume::destroy_by_id(folder.as_fd(), id).expect("deleted");
+        drop(lock);
+        holding.join().expect("joined")
+    });
+    assert_eq!(holding, Ok(false), "it was deleted before");
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl World {
 
     fn prune(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: PairUuids, now: i64) {
         let pruning = PrunePlan::plan(&self.task, side, there, &[needed], now);
-        assert_eq!(pruning.perform(folder.as_fd(), |_| {}).1, None);
+        assert_eq!(pruning.perform(folder.as_fd(), None, |_| {}).1, None);
     }
 
     fn check(&self, day: i64) {
