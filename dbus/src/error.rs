@@ -56,7 +56,7 @@ error_names! {
     UnsupportedStream,
     /// The parent of the stream is missing.
     ParentMissing,
-    /// The stream was slower, or took longer, than the configuration allows.
+    /// The stream was slower, or took longer, than the configuration allows; or a job with files made no progress, or took too long.
     TooSlow,
     /// The passphrase or the key does not open the drive.
     WrongPassphrase,

@@ -75,7 +75,7 @@ mod worker;
 pub use backups::{LONGEST_REASON as REASON_MAX, MOST_DELETED as DELETED_MAX};
 pub use butterdock_worker::files::{Conflict, FileKind, FileRow};
 pub use explain::explain;
-pub use files::{FileList, FileVersion, RestoreFilesRequest, SnapshotsAt};
+pub use files::{FileList, FileVersion, RestoreFilesRequest};
 pub use own_files::Rights;
 pub use queries::{MadeBy, SnapshotOnDrive};
 pub use requests::{ImportRequest, ReceiveRequest};

@@ -80,6 +80,11 @@ impl Access<'_> {
         }
         let mut source = source.as_os_str().as_bytes().to_vec();
         if let Some(nested) = &snapshot.nested {
+            if nested.path.is_empty() {
+                let text = "it is not on record where the subvolume of this snapshot is, so its files may belong to other people: \
+                            read it as an administrator (--as-root)";
+                return Err(Error::new(ErrorCode::NotAuthorized, text));
+            }
             // The path comes from the drive.
             StreamPath::new(&nested.path).map_err(|why| {
                 let text = format!("the record of the snapshot has a path that is not used: {why}");
@@ -87,7 +92,7 @@ impl Access<'_> {
             })?;
             source = [&source, b"/".as_slice(), &nested.path].concat();
         }
-        Ok(Some(Caller { uid: *uid, groups: groups.clone(), source }))
+        Ok(Some(Caller { uid: *uid, groups: groups.clone(), source, target: None }))
     }
 
     /// What of a list is shown. Names of subvolumes below a source are those of other people's directories, which the user may be
@@ -148,6 +153,11 @@ mod tests {
         let nested = NestedOnDrive { path: b"alice/vault".to_vec(), run: Some(id(7)) };
         let nested = SnapshotOnDrive { nested: Some(nested), ..snapshot(Some(1)) };
         assert!(of(&nested));
+        let unknown = NestedOnDrive { path: Vec::new(), run: Some(id(7)) };
+        assert!(
+            !of(&SnapshotOnDrive { nested: Some(unknown), ..snapshot(Some(1)) }),
+            "a directory above may keep the user out"
+        );
         let hold = Hold { reason: "for the tax investigation".to_owned(), since: 7, machine: [5; 16] };
         let held = SnapshotOnDrive { held: Some(hold), ..snapshot(Some(1)) };
         let shown = access.shown(vec![held, snapshot(Some(3)), nested]);

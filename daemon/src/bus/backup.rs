@@ -8,9 +8,7 @@ use butterdock_dbus::path::{backup_path, destination_id};
 use butterdock_dbus::{
     DeletionEstimate, Error, ErrorName, FileRow, FileVersionRow, Options, Problem, RunOptions, SnapshotRow,
 };
-use butterdock_service::{
-    BackupDestination, BackupProperties, DestinationId, PlacedProblem, SnapshotPlace, SnapshotsAt,
-};
+use butterdock_service::{BackupDestination, BackupProperties, DestinationId, PlacedProblem, SnapshotPlace};
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
@@ -106,7 +104,7 @@ impl BackupObject {
 
     /// A call about files in these snapshots.
     fn files<'c>(&'c self, method: &'static str, options: &'c Options, header: &'c Header<'c>) -> FilesCall<'c> {
-        let at = SnapshotsAt::Source(self.now().name.clone());
+        let at = SnapshotPlace::Source(self.now().name.clone());
         FilesCall { server: &self.server, at, question: self.of_source(method), options, header }
     }
 }

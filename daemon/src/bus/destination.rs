@@ -10,7 +10,7 @@ use butterdock_dbus::{
 };
 use butterdock_service::drives::DriveId;
 use butterdock_service::jobs::JobHandle;
-use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service, SnapshotPlace, SnapshotsAt};
+use butterdock_service::{DestinationId, DestinationKind, DestinationProperties, Service, SnapshotPlace};
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, Variant, interface};
@@ -98,7 +98,7 @@ impl DestinationObject {
 
     /// A call about files in snapshots.
     fn files<'c>(&'c self, method: &'static str, options: &'c Options, header: &'c Header<'c>) -> FilesCall<'c> {
-        let at = SnapshotsAt::Destination(self.id());
+        let at = SnapshotPlace::Destination(self.id());
         FilesCall { server: &self.server, at, question: self.question(method), options, header }
     }
 

@@ -6,7 +6,7 @@ use butterdock_dbus::{
     self as contract, Error, ErrorName, FileRow, FileVersionRow, FileVersionsOptions, ListFilesOptions,
     ListSnapshotsOptions, OpenFileOptions, Options, RestoreFilesOptions, SnapshotRow,
 };
-use butterdock_service::{Conflict, RestoreFilesRequest, Rights, SnapshotOnDrive, SnapshotPlace, SnapshotsAt};
+use butterdock_service::{Conflict, RestoreFilesRequest, Rights, SnapshotOnDrive, SnapshotPlace};
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath};
 
@@ -18,7 +18,7 @@ use super::server::BusServer;
 #[derive(Debug)]
 pub(super) struct FilesCall<'c> {
     pub server: &'c Arc<BusServer>,
-    pub at: SnapshotsAt,
+    pub at: SnapshotPlace,
     /// The call, without its options.
     pub question: Question,
     pub options: &'c Options,
@@ -35,11 +35,7 @@ impl FilesCall<'_> {
             return Ok(snapshot_rows(service.list_own_snapshots(&self.at, &rights).await.for_caller()?));
         }
         self.server.authority.allow(self.header, &self.question.clone().with(self.options)).await?;
-        let place = match self.at {
-            SnapshotsAt::Destination(id) => SnapshotPlace::Destination(id),
-            SnapshotsAt::Source(backup) => SnapshotPlace::Source(backup),
-        };
-        Ok(snapshot_rows(service.list_snapshots_at(&place).await.for_caller()?))
+        Ok(snapshot_rows(service.list_snapshots_at(&self.at).await.for_caller()?))
     }
 
     /// `ListFiles`.

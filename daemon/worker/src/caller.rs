@@ -5,7 +5,6 @@ use std::io;
 
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::hex;
@@ -25,6 +24,9 @@ pub struct Caller {
     /// out, and a snapshot has none above it.
     #[serde(with = "hex")]
     pub source: Vec<u8>,
+    /// The configured path of the volume that files are restored into, for the same reason.
+    #[serde(with = "hex::optional", default)]
+    pub target: Option<Vec<u8>>,
 }
 
 impl Caller {
@@ -44,18 +46,14 @@ impl Caller {
         Ok(())
     }
 
-    /// Whether the user can enter the source, after [`Caller::take`]. The path is one of the configuration. It is opened for
-    /// look-ups only, which Landlock permits everywhere.
+    /// Whether the user can enter the source, after [`Caller::take`].
     pub(crate) fn can_enter_source(&self) -> bool {
-        let Ok(path) = CString::new(self.source.as_slice()) else { return false };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // Looking up a name in it needs the right to search it.
-        let entered = openat(CWD, path.as_c_str(), flags, Mode::empty())
-            .and_then(|source| openat(source, c".", flags, Mode::empty()));
-        match entered {
-            Ok(_) => true,
-            Err(Errno::ACCESS | _) => false,
-        }
+        can_enter(&self.source)
+    }
+
+    /// The same of the volume that files are restored into, if any.
+    pub(crate) fn can_enter_target(&self) -> bool {
+        self.target.as_deref().is_none_or(can_enter)
     }
 
     /// The group of new files whose own group the user cannot give them. The bus does not say which group is the primary one;
@@ -64,6 +62,17 @@ impl Caller {
         let own = self.groups.iter().copied().find(|group| *group == self.uid);
         own.or_else(|| self.groups.iter().copied().filter(|group| *group != 0).max()).unwrap_or(NOGROUP)
     }
+}
+
+/// Whether this process can enter a directory. The path is one of the configuration. It is opened for look-ups only, which Landlock
+/// permits everywhere.
+fn can_enter(path: &[u8]) -> bool {
+    let Ok(path) = CString::new(path) else { return false };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Looking up a name in it needs the right to search it.
+    let entered = openat(CWD, path.as_c_str(), flags, Mode::empty())
+        .and_then(|entered| openat(entered, c".", flags, Mode::empty()));
+    entered.is_ok()
 }
 
 /// The group of a user without groups (`nogroup`).
@@ -75,7 +84,8 @@ mod tests {
 
     #[test]
     fn new_files_get_a_group_of_the_user_and_never_roots() {
-        let group = |groups: &[u32]| Caller { uid: 1000, groups: groups.to_vec(), source: Vec::new() }.group();
+        let group =
+            |groups: &[u32]| Caller { uid: 1000, groups: groups.to_vec(), source: Vec::new(), target: None }.group();
         assert_eq!(group(&[24, 27, 1000, 2000]), 1000);
         assert_eq!(group(&[0, 100, 27]), 100);
         assert_eq!([group(&[]), group(&[0])], [NOGROUP; 2]);
@@ -83,7 +93,7 @@ mod tests {
 
     #[test]
     fn root_is_no_caller() {
-        let root = Caller { uid: 0, groups: Vec::new(), source: Vec::new() };
+        let root = Caller { uid: 0, groups: Vec::new(), source: Vec::new(), target: None };
         assert!(root.take().is_err());
     }
 }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::names::interface::{BACKUP, DESTINATION};
+use butterdock_dbus::names::interface::{BACKUP, DESTINATION, JOB};
 use butterdock_dbus::path::backup_path;
 use butterdock_dbus::{DriveState, FileRow, FileVersionRow, SnapshotRow};
 use butterdock_tests::{
-    Options, Polkit, Rules, Scenario, TIMEOUT, answer, as_nobody, no_options, python, run, snapshot,
+    Options, Polkit, Rules, Scenario, TIMEOUT, answer, as_nobody, contains_all, no_options, python, run, snapshot,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -25,14 +25,14 @@ const NOBODY: u32 = 65534;
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 
 /// The destination or the backup, and calls of it as root.
-struct Calls<'s> {
+pub(crate) struct Calls<'s> {
     scenario: &'s Scenario,
     path: String,
     interface: &'static str,
 }
 
 impl<'s> Calls<'s> {
-    fn new(scenario: &'s Scenario) -> Result<Self> {
+    pub(crate) fn new(scenario: &'s Scenario) -> Result<Self> {
         let path = scenario.fixture.one("the drive", |is| is.enrolled)?.path;
         Ok(Self { scenario, path, interface: DESTINATION })
     }
@@ -43,7 +43,7 @@ impl<'s> Calls<'s> {
     }
 
     /// The uuids of the snapshots, the newest first.
-    fn snapshots(&self) -> Result<Vec<String>> {
+    pub(crate) fn snapshots(&self) -> Result<Vec<String>> {
         let body =
             self.scenario.fixture.client.call(&self.path, (self.interface, "ListSnapshots"), &no_options())?.body();
         Ok(body.deserialize::<Vec<SnapshotRow>>()?.into_iter().map(|row| row.uuid).collect())
@@ -75,13 +75,18 @@ impl<'s> Calls<'s> {
         Ok((text, self.scenario.fixture.client.end_of(&job)?))
     }
 
-    fn begin_restore(&self, snapshot: &str, paths: &[&[u8]], options: &Options<'_>) -> Result<String> {
+    pub(crate) fn begin_restore(&self, snapshot: &str, paths: &[&[u8]], options: &Options<'_>) -> Result<String> {
         let call = (self.interface, "RestoreFiles");
         let body = self.scenario.fixture.client.call(&self.path, call, &(snapshot, paths, options))?.body();
         Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
     }
 
-    fn restore(&self, snapshot: &str, paths: &[&[u8]], options: &[(&'static str, &'static str)]) -> Result<()> {
+    pub(crate) fn restore(
+        &self,
+        snapshot: &str,
+        paths: &[&[u8]],
+        options: &[(&'static str, &'static str)],
+    ) -> Result<()> {
         let options = options.iter().map(|(key, value)| (*key, Variant::from(*value))).collect();
         let job = self.begin_restore(snapshot, paths, &options)?;
         self.scenario.succeeds(&job)
@@ -263,6 +268,8 @@ fn hostile(scenario: &Scenario, path: &str) -> Result<String> {
     symlink("../../../../etc/passwd", evil.join("up"))?;
     mknod(&evil.join("null"), SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IROTH, makedev(1, 3))?;
     nix::unistd::mkfifo(&evil.join("pipe"), Mode::S_IRWXU)?;
+    fs::write(evil.join("set-id"), "x")?;
+    fs::set_permissions(evil.join("set-id"), Permissions::from_mode(0o6755))?;
     snapshot::create(&evil.join("nested"))?;
     fs::write(evil.join("nested/inside"), "x")?;
     fs::create_dir(evil.join("many"))?;
@@ -280,16 +287,17 @@ fn a_hostile_tree_on_the_drive_leads_nowhere() -> Result<()> {
     let uuid = hostile(&scenario, &calls.path)?;
     let (rows, more) = calls.list(&uuid, b"", &no_options())?;
     let kinds: Vec<(&[u8], &str)> = rows.iter().map(|row| (row.name.as_slice(), row.kind.as_str())).collect();
-    let expected: [(&[u8], &str); 6] = [
+    let expected: [(&[u8], &str); 7] = [
         (b"etc", "symlink"),
         (b"many", "directory"),
         (b"nested", "directory"),
         (b"null", "character-device"),
         (b"pipe", "fifo"),
+        (b"set-id", "file"),
         (b"up", "symlink"),
     ];
     ensure!(kinds == expected && !more, "{rows:?}");
-    ensure!(rows[5].target.as_deref() == Some(b"../../../../etc/passwd"), "{:?}", rows[5]);
+    ensure!(rows[6].target.as_deref() == Some(b"../../../../etc/passwd"), "{:?}", rows[6]);
     let (mut all, mut after) = (0, None::<Vec<u8>>);
     loop {
         let options = after.take().map(|name| ("after", Variant::from(name))).into_iter().collect();
@@ -317,8 +325,16 @@ fn a_hostile_tree_on_the_drive_leads_nowhere() -> Result<()> {
     // This machine did not make it: for a user it does not exist, and it has no original place.
     let error = calls.begin_restore(&uuid, &[b"up"], &no_options()).err().context("refused")?.to_string();
     ensure!(error.contains("no original place"), "{error}");
-    calls.restore(&uuid, &[b"etc", b"up", b"pipe"], &[("target", "tank"), ("folder", "evil")])?;
+    let options = Options::from([("target", Variant::from("tank")), ("folder", Variant::from("evil"))]);
+    let job = calls.begin_restore(&uuid, &[b"etc", b"up", b"pipe", b"null", b"set-id"], &options)?;
+    scenario.succeeds(&job)?;
     ensure!(fs::read_link(scenario.tank.join("evil/etc"))? == Path::new("/etc"));
+    // Nothing that is restored gives a right.
+    ensure!(!scenario.tank.join("evil/null").exists(), "a device was made");
+    let mode = fs::metadata(scenario.tank.join("evil/set-id"))?.mode() & 0o7777;
+    ensure!(mode == 0o755, "{mode:o}");
+    let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
+    contains_all(&note, &["1 device is not restored", "1 file lost its set-id bits"])?;
     let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &Rules::Only(vec!["restore-own"]))?;
     let said = calls.nobody("ListFiles", &[&format!("s:{uuid}"), "y:", "o:{}"])?;
     ensure!(
@@ -353,6 +369,13 @@ fn a_killed_restore_leaves_nothing() -> Result<()> {
     ensure!(end == ("failed".to_owned(), "Failed".to_owned()), "{end:?}");
     let left: Vec<_> = fs::read_dir(scenario.tank.path())?.flatten().map(|entry| entry.file_name()).collect();
     ensure!(left.is_empty(), "{left:?}");
+    scenario.fixture.client.call(&reading, (JOB, "Cancel"), &no_options())?;
+    let end = scenario.fixture.client.end_of(&reading)?;
+    ensure!(end == ("cancelled".to_owned(), "Cancelled".to_owned()), "{end:?}");
+    let mut left = Vec::new();
+    (&reader).read_to_end(&mut left)?;
+    ensure!(left.is_empty(), "{} bytes stay in the pipe of a job that has ended", left.len());
+    let (reader, reading) = calls.open(&uuid, b"large")?;
     drop(reader);
     let end = scenario.fixture.client.end_of(&reading)?;
     ensure!(end == ("cancelled".to_owned(), "Cancelled".to_owned()), "{end:?}");

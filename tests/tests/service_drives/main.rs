@@ -25,6 +25,7 @@ mod queries;
 mod read_only;
 mod reload;
 mod renamed_backups;
+mod restored_files;
 mod rollback;
 mod second_pool;
 mod sleep_inhibitors;

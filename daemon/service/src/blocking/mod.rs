@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 pub(crate) use closer::Closer;
-pub(crate) use queue::{BlockingQueue, BlockingQueues};
+pub(crate) use queue::{BlockingQueue, BlockingQueues, Turn};
 
 /// Why a call has no answer. The text has neither name nor path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

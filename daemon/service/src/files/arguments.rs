@@ -20,6 +20,12 @@ pub(super) fn no_snapshot() -> Error {
     Error::new(ErrorCode::NotFound, text)
 }
 
+/// A read-only subvolume that no record names as a snapshot of a backup.
+pub(super) fn not_of_a_backup() -> Error {
+    let text = "the subvolume is not on record as a snapshot of a backup; root can read it where it is mounted";
+    Error::new(ErrorCode::NotAuthorized, text)
+}
+
 /// A path from the root of a snapshot; empty for the root.
 pub(super) fn checked(path: Vec<u8>) -> Result<FilePath, Error> {
     match StreamPath::new(&path) {

@@ -7,31 +7,23 @@
 mod arguments;
 mod versions;
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use butterdock_worker::caller::Caller;
 use butterdock_worker::files::{Conflict, FileEvent, FilePath, FileRow, FilesOrder, FilesTask, MOST_ROWS, day};
 
-use self::arguments::{checked, folder_name, identity, no_snapshot, selection};
+use self::arguments::{checked, folder_name, identity, no_snapshot, not_of_a_backup, selection};
 pub use self::versions::FileVersion;
-use crate::backups::{Identity, MadeBy, SnapshotOnDrive, list_source_snapshots};
+use crate::backups::{Identity, MadeBy, SnapshotOnDrive};
 use crate::config::BackupRule;
 use crate::drives::{DriveReservation, Need};
 use crate::jobs::{DriveFiles, FilesWork, JobHandle, SourceFiles, Target, open_snapshots_folder};
 use crate::own_files::Rights;
 use crate::service::Service;
-use crate::types::{DestinationId, Error, ErrorCode};
+use crate::snapshots::SnapshotPlace;
+use crate::types::{Error, ErrorCode};
 use crate::volumes::Volume;
-
-/// The snapshots that a request is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SnapshotsAt {
-    /// Those on this destination.
-    Destination(DestinationId),
-    /// Those beside the source of this backup.
-    Source(String),
-}
 
 /// One page of a list of files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +38,7 @@ pub struct FileList {
 #[derive(Debug)]
 pub struct RestoreFilesRequest {
     /// Where the snapshot is.
-    pub at: SnapshotsAt,
+    pub at: SnapshotPlace,
     /// Its uuid.
     pub snapshot: String,
     /// The files and directories, from the root of the snapshot.
@@ -64,31 +56,13 @@ pub struct RestoreFilesRequest {
 }
 
 impl Service {
-    /// The snapshots beside the source of a backup, the newest first.
-    ///
-    /// # Errors
-    /// `NotFound`: no such backup, or no snapshots; `DeviceGone`.
-    async fn list_source_snapshots(&self, backup: &str) -> Result<Vec<SnapshotOnDrive>, Error> {
-        let rule = self.backup_rule(backup)?;
-        let folder = open_snapshots_folder(&rule).await?;
-        let name = backup.to_owned();
-        let listed = crate::jobs::on_source(backup, move || {
-            let found = list_source_snapshots(folder.as_fd(), &name);
-            (folder, found)
-        });
-        let (folder, found) = listed.await?;
-        folder.close().await;
-        found
-            .map_err(|fault| Error::new(ErrorCode::Failed, format!("cannot list the snapshots of the source: {fault}")))
-    }
-
     /// The snapshots that this machine made, and a user those that [`own_files`](crate::own_files) names, without their paths.
     ///
     /// # Errors
     /// As for [`Service::list_files`].
-    pub async fn list_own_snapshots(&self, at: &SnapshotsAt, rights: &Rights) -> Result<Vec<SnapshotOnDrive>, Error> {
+    pub async fn list_own_snapshots(&self, at: &SnapshotPlace, rights: &Rights) -> Result<Vec<SnapshotOnDrive>, Error> {
         self.leave_safe(at, rights)?;
-        let found = self.snapshots_at(at).await?;
+        let found = self.list_snapshots_at(at).await?;
         let access = self.access(&found, rights).await;
         Ok(access.shown(found))
     }
@@ -99,7 +73,7 @@ impl Service {
     /// `NotFound`, `NotAuthorized`, `InvalidArgs`; or the drive cannot be used.
     pub async fn list_files(
         &self,
-        at: &SnapshotsAt,
+        at: &SnapshotPlace,
         snapshot: &str,
         path: Vec<u8>,
         (after, limit): (Option<Vec<u8>>, Option<u64>),
@@ -132,7 +106,7 @@ impl Service {
     /// As for [`Service::list_files`]; `Busy`.
     pub async fn open_file(
         &self,
-        at: &SnapshotsAt,
+        at: &SnapshotPlace,
         snapshot: &str,
         path: Vec<u8>,
         (rights, uid): (&Rights, u32),
@@ -184,24 +158,24 @@ impl Service {
         released(begun, reserved).await
     }
 
-    async fn start_files(&self, at: &SnapshotsAt, work: FilesWork) -> Result<JobHandle, Error> {
+    async fn start_files(&self, at: &SnapshotPlace, work: FilesWork) -> Result<JobHandle, Error> {
         match at {
-            SnapshotsAt::Destination(id) => {
+            SnapshotPlace::Destination(id) => {
                 let drive = self.about(self.0.manager.named(id.as_str()))?;
                 let reservation = self.0.manager.reserve(&drive.id);
                 self.0.jobs.start(DriveFiles { reservation, drive, work }).await
             }
-            SnapshotsAt::Source(backup) => {
-                let rule = self.backup_rule(backup)?;
+            SnapshotPlace::Source(backup) => {
+                let rule = self.rule_of(backup)?;
                 self.0.jobs.start(SourceFiles { rule, work }).await
             }
         }
     }
 
     /// A worker's answer about files.
-    async fn ask_files(&self, at: &SnapshotsAt, order: FilesOrder) -> Result<Vec<FileEvent>, Error> {
+    async fn ask_files(&self, at: &SnapshotPlace, order: FilesOrder) -> Result<Vec<FileEvent>, Error> {
         match at {
-            SnapshotsAt::Destination(id) => {
+            SnapshotPlace::Destination(id) => {
                 let lease = self.0.manager.lease(&self.0.manager.named(id.as_str()), Need::Read).await?;
                 let answer = match lease.root().try_clone_to_owned() {
                     Ok(top) => self.0.jobs.files(Some(&lease), order, top.into()).await,
@@ -210,16 +184,16 @@ impl Service {
                 lease.close().await;
                 answer
             }
-            SnapshotsAt::Source(backup) => {
-                let folder = open_snapshots_folder(&self.backup_rule(backup)?).await?;
+            SnapshotPlace::Source(backup) => {
+                let folder = open_snapshots_folder(&self.rule_of(backup)?).await?;
                 self.0.jobs.files(None, order, folder).await
             }
         }
     }
 
     /// Refuses a drive that a person made safe to unplug: only those who may make it safe use it again before its next plug.
-    fn leave_safe(&self, at: &SnapshotsAt, rights: &Rights) -> Result<(), Error> {
-        let SnapshotsAt::Destination(id) = at else { return Ok(()) };
+    fn leave_safe(&self, at: &SnapshotPlace, rights: &Rights) -> Result<(), Error> {
+        let SnapshotPlace::Destination(id) = at else { return Ok(()) };
         if *rights == Rights::Root || !self.0.manager.is_made_safe(&self.0.manager.named(id.as_str())) {
             return Ok(());
         }
@@ -228,44 +202,42 @@ impl Service {
     }
 
     /// Keeps a drive mounted between the steps of one request.
-    fn reserve_at(&self, at: &SnapshotsAt) -> Option<DriveReservation> {
+    fn reserve_at(&self, at: &SnapshotPlace) -> Option<DriveReservation> {
         match at {
-            SnapshotsAt::Destination(id) => Some(self.0.manager.reserve(&self.0.manager.named(id.as_str()))),
-            SnapshotsAt::Source(_) => None,
+            SnapshotPlace::Destination(id) => Some(self.0.manager.reserve(&self.0.manager.named(id.as_str()))),
+            SnapshotPlace::Source(_) => None,
         }
     }
 
-    /// The snapshots at a place.
-    ///
-    /// # Errors
-    /// The place is away, cannot be used, or does not answer.
-    pub async fn snapshots_at(&self, at: &SnapshotsAt) -> Result<Vec<SnapshotOnDrive>, Error> {
-        match at {
-            SnapshotsAt::Destination(id) => self.list_snapshots(id).await,
-            SnapshotsAt::Source(backup) => self.list_source_snapshots(backup).await,
-        }
-    }
-
-    async fn snapshot_at(&self, at: &SnapshotsAt, snapshot: Identity) -> Result<SnapshotOnDrive, Error> {
-        let found = self.snapshots_at(at).await?.into_iter().find(|found| found.uuid == snapshot);
+    async fn snapshot_at(&self, at: &SnapshotPlace, snapshot: Identity) -> Result<SnapshotOnDrive, Error> {
+        let found = self.list_snapshots_at(at).await?.into_iter().find(|found| found.uuid == snapshot);
         found.ok_or_else(no_snapshot)
     }
 
     /// The user whose identity a worker takes to read this snapshot; none for root.
-    async fn caller(&self, at: &SnapshotsAt, snapshot: Identity, rights: &Rights) -> Result<Option<Caller>, Error> {
-        match (rights, at) {
-            (Rights::Root, SnapshotsAt::Destination(_)) => Ok(None),
-            // Beside a source there are read-only subvolumes that are no snapshots of this backup.
-            (Rights::Root, SnapshotsAt::Source(_)) => self.snapshot_at(at, snapshot).await.map(|_found| None),
-            (Rights::User { .. }, _) => {
-                let found = self.snapshot_at(at, snapshot).await?;
-                self.access(std::slice::from_ref(&found), rights).await.caller_of(&found)
-            }
+    async fn caller(&self, at: &SnapshotPlace, snapshot: Identity, rights: &Rights) -> Result<Option<Caller>, Error> {
+        if *rights == Rights::Root && self.is_drive(at) {
+            return Ok(None);
+        }
+        let found = self.snapshot_at(at, snapshot).await?;
+        match rights {
+            Rights::Root if found.from == MadeBy::Unknown => Err(not_of_a_backup()),
+            Rights::Root => Ok(None),
+            Rights::User { .. } => self.access(std::slice::from_ref(&found), rights).await.caller_of(&found),
+        }
+    }
+
+    /// Whether a place is an enrolled drive, which has backups. The filesystem of a volume or of a source also has read-only
+    /// subvolumes of other programs, which the right to restore does not cover.
+    pub(super) fn is_drive(&self, at: &SnapshotPlace) -> bool {
+        match at {
+            SnapshotPlace::Destination(id) => self.0.manager.volume_name(&self.0.manager.named(id.as_str())).is_none(),
+            SnapshotPlace::Source(_) => false,
         }
     }
 
     /// The backup whose source a snapshot is of.
-    async fn source_of(&self, at: &SnapshotsAt, snapshot: Identity) -> Result<BackupRule, Error> {
+    async fn source_of(&self, at: &SnapshotPlace, snapshot: Identity) -> Result<BackupRule, Error> {
         let found = self.snapshot_at(at, snapshot).await?;
         if found.nested.is_some() {
             let text =
@@ -278,16 +250,7 @@ impl Service {
                         volume";
             return Err(Error::new(ErrorCode::NotFound, text));
         };
-        self.backup_rule(backup)
-    }
-
-    fn backup_rule(&self, backup: &str) -> Result<BackupRule, Error> {
-        let found = self.0.manager.rule(backup).map(|(rule, _)| rule);
-        found.ok_or_else(|| {
-            let name = backup.escape_debug();
-            let text = format!("there is no backup \"{name}\" any more; butterdock backups lists the backups");
-            Error::new(ErrorCode::NotFound, text)
-        })
+        self.rule_of(backup)
     }
 }
 

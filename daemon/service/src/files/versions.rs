@@ -3,10 +3,11 @@
 use butterdock_worker::files::{FileEvent, FilePath, FileRow, FilesOrder, FilesTask, MOST_SNAPSHOTS};
 
 use super::arguments::checked;
-use super::{SnapshotsAt, released};
+use super::released;
 use crate::backups::{Identity, MadeBy, SnapshotOnDrive};
 use crate::own_files::{Access, Rights};
 use crate::service::Service;
+use crate::snapshots::SnapshotPlace;
 use crate::types::{Error, ErrorCode};
 
 /// The largest number of snapshots in which a path is looked for: the newest.
@@ -33,7 +34,7 @@ impl Service {
     /// As for [`Service::list_files`].
     pub async fn file_versions(
         &self,
-        at: &SnapshotsAt,
+        at: &SnapshotPlace,
         path: Vec<u8>,
         backup: Option<&str>,
         rights: &Rights,
@@ -42,8 +43,13 @@ impl Service {
         self.leave_safe(at, rights)?;
         let reserved = self.reserve_at(at);
         let asked = async {
-            let mut snapshots = self.snapshots_at(at).await?;
+            let mut snapshots = self.list_snapshots_at(at).await?;
             snapshots.retain(|snapshot| backup.is_none() || snapshot.backup.as_deref() == backup);
+            // Beside a source, the records of subvolumes below it have no paths, so it is not known which belong together.
+            let has_place =
+                |snapshot: &SnapshotOnDrive| snapshot.nested.as_ref().is_none_or(|one| !one.path.is_empty());
+            let is_drive = self.is_drive(at);
+            snapshots.retain(|snapshot| (is_drive || snapshot.from != MadeBy::Unknown) && has_place(snapshot));
             let access = self.access(&snapshots, rights).await;
             snapshots.retain(|snapshot| access.caller_of(snapshot).is_ok());
             snapshots.truncate(MOST_VERSIONS);
@@ -55,7 +61,7 @@ impl Service {
     /// Looks for a path in these snapshots.
     async fn versions(
         &self,
-        at: &SnapshotsAt,
+        at: &SnapshotPlace,
         path: &FilePath,
         snapshots: Vec<SnapshotOnDrive>,
         access: &Access<'_>,

@@ -10,19 +10,23 @@
 //! ```
 //!
 //! The state of a job is a [`Job`] in a `watch` channel, which closes when the job is only in the history. Pure: `job` (the
-//! allowed transitions), `class` and `queue` (what runs next), `report` (a worker's reports), `stream_limit`, `worker_deadline`, and
+//! allowed transitions), `class` and `queue` (what runs next), `report` (a worker's reports), `limit`, `worker_deadline`, and
 //! `outcome` (the meaning of an end).
 
 mod class;
+mod files_limit;
 mod handle;
 mod history;
 mod history_query;
 mod history_writer;
 mod job;
 mod kinds;
+mod leftovers;
+mod limit;
 mod outcome;
 mod pace;
 mod queries;
+mod query_places;
 mod queue;
 mod record;
 mod report;
@@ -41,12 +45,12 @@ pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use history_query::HistoryQuery;
 pub use job::{About, AboutDrive, Job, JobError, Total};
+pub(crate) use kinds::open_snapshots_folder;
 pub(crate) use kinds::{
     BackupJob, Chosen, DeleteBesideSource, DeleteJob, DriveFiles, FilesWork, IntoVolumeJob, ON_SYSTEM, ReceiveJob,
     Refusal, RemoveJob, RestoredSnapshot, SourceFiles, StreamFiles, Target, VerifyJob, no_such_volume, refusal_of_run,
     runs,
 };
-pub(crate) use kinds::{on_source, open_snapshots_folder};
 pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use runner::sweep;

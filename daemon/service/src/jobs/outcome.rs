@@ -2,7 +2,8 @@
 
 use super::job::About;
 use super::job::JobError;
-use super::stream_limit::StreamExcess;
+use super::leftovers::Leftovers;
+use super::limit::Excess;
 use crate::catalogue;
 use crate::types::{ErrorCode, JobResult};
 use crate::worker::{UNCONFIRMED, WorkerError, public_of_transfer};
@@ -19,10 +20,12 @@ pub(super) enum EndReason {
     Unmounted,
     /// Its drive was unplugged.
     Unplugged,
-    /// Its drive was made safe to unplug before it began; or it is a job with files, for which that does not wait.
+    /// Its drive was made safe to unplug before it began.
+    RemovedBefore,
+    /// Its drive is being made safe to unplug, which does not wait for a job with files.
     Removed,
-    /// Its stream exceeded a limit.
-    Stream(StreamExcess),
+    /// It exceeded a limit, because of its client.
+    Exceeded(Excess),
 }
 
 /// How a runner ended.
@@ -135,11 +138,17 @@ impl EndRules {
                 (JobResult::Failed, ErrorCode::DeviceGone, text)
             }
             EndReason::Removed => {
+                let text = format!(
+                    "the drive is being made safe to unplug; {words}; plug it in again and start the job again"
+                );
+                (JobResult::Cancelled, ErrorCode::Cancelled, text)
+            }
+            EndReason::RemovedBefore => {
                 let text = "the drive was made safe to unplug before the job began; plug it in again, and start the job if it \
                             does not start by itself";
                 (JobResult::Cancelled, ErrorCode::Cancelled, text.to_owned())
             }
-            EndReason::Stream(excess) => {
+            EndReason::Exceeded(excess) => {
                 let (what, next) = excess.words();
                 (JobResult::Failed, ErrorCode::TooSlow, format!("{what}; {words}; {next}"))
             }
@@ -198,42 +207,11 @@ pub(super) fn error_name(kind: ErrorKind) -> ErrorCode {
     }
 }
 
-/// What may be left of a job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Leftovers {
-    /// It had begun to publish the subvolume. That is the last step: a published subvolume is complete, marked, read-only
-    /// and durable.
-    pub(super) named: bool,
-    /// No sweep has run after it.
-    pub(super) hidden: bool,
-}
-
-impl Leftovers {
-    /// A part of a sentence, for a job that receives subvolumes.
-    pub(super) fn words(self, about: &About) -> String {
-        let which = match (&about.volume, &about.drive) {
-            (Some(volume), _) => format!("\"{volume}\""),
-            (None, Some(drive)) => format!("--drive {}", drive.id),
-            (None, None) => String::new(),
-        };
-        let named = format!(
-            "the subvolume may have been published, and is complete if it was: check with butterdock snapshots {which}"
-        );
-        let (target, next) = (about.target(), if about.volume.is_some() { "receive" } else { "backup" });
-        let hidden = format!("a hidden subvolume may be left on the {target}; the next {next} removes it");
-        match (self.named, self.hidden) {
-            (false, false) => "no incomplete subvolume is left".to_owned(),
-            (true, false) => named,
-            (false, true) => hidden,
-            (true, true) => format!("{named}; if not, {hidden}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::VolumeName;
+    use crate::jobs::stream_limit::StreamExcess;
     use crate::types::JobKind;
 
     fn tank() -> About {
@@ -287,9 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn a_removal_says_whether_the_job_had_begun() {
+        let sentence = |why| {
+            let (_, failure) = EndRules::TRANSFER.outcome(Some(why), Ending::Killed, Leftovers::default(), &tank());
+            failure.map(|failure| failure.public).unwrap_or_default()
+        };
+        assert!(sentence(EndReason::RemovedBefore).contains("before the job began"));
+        let running = sentence(EndReason::Removed);
+        assert!(running.contains("is being made safe") && !running.contains("before the job began"), "{running}");
+    }
+
+    #[test]
     fn a_stream_over_its_limit_fails_with_too_slow() {
         let limit = std::time::Duration::from_secs(60);
-        let why = Some(EndReason::Stream(StreamExcess::Long { limit }));
+        let why = Some(EndReason::Exceeded(Excess::Stream(StreamExcess::Long { limit })));
         let slow = (JobResult::Failed, Some(ErrorCode::TooSlow));
         for ending in [reported(ErrorKind::Cancelled), Ending::Killed] {
             assert_eq!(seen(why, ending), slow);
@@ -369,19 +358,5 @@ mod tests {
             seen(Some(EndReason::Cancelled), Ending::Stuck { writing: false }),
             (JobResult::Failed, Some(ErrorCode::Failed))
         );
-    }
-
-    #[test]
-    fn the_message_promises_only_what_is_known() {
-        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
-        let about = About::receive(volume);
-        let words = |named, hidden| Leftovers { named, hidden }.words(&about);
-        assert!(words(false, false).starts_with("no incomplete subvolume"));
-        for (named, hidden) in [(true, false), (false, true), (true, true)] {
-            let words = words(named, hidden);
-            assert!(!words.contains("nothing"), "{words}");
-            assert_eq!(words.contains("butterdock snapshots \"tank\""), named, "{words}");
-            assert_eq!(words.contains("hidden"), hidden, "{words}");
-        }
     }
 }

@@ -11,10 +11,11 @@ use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
+use super::query_places::QueryPlaces;
 use super::retention::Retention;
 use super::source_store::SourceStore;
 use crate::backups::{BackupEvent, FullReason, Identity, LeftOut, SourceProblem, lineage_at};
-use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered};
+use crate::blocking::{BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
 use crate::dir_handle::DirHandle;
@@ -22,8 +23,6 @@ use crate::drives::{DriveId, DriveManager, Lease};
 use crate::types::{Error, ErrorCode};
 use crate::worker::{Order, Priority, Report, Spawner, WorkerError, WorkerFds, public_of_backup, public_sentence};
 
-/// Up to this many queries run at the same time; each is a process.
-const MOST: usize = 4;
 /// No honest answer has more reports.
 const LONGEST: usize = 10_000;
 /// Timeout for listing stream files on a drive.
@@ -43,7 +42,7 @@ pub(super) type Answer = (Vec<Report>, Option<WorkerError>);
 #[derive(Debug, Clone)]
 pub(super) struct Queries {
     spawner: Arc<Spawner>,
-    processes: BlockingQueue,
+    places: QueryPlaces,
     /// The recorded sources of backups.
     pub(super) sources: SourceStore,
     pub(super) retention: Retention,
@@ -51,7 +50,7 @@ pub(super) struct Queries {
 
 impl Queries {
     pub(super) fn new(spawner: Arc<Spawner>, sources: SourceStore, retention: Retention) -> Self {
-        Self { spawner, processes: BlockingQueue::new("query", MOST), sources, retention }
+        Self { spawner, places: QueryPlaces::new(), sources, retention }
     }
 
     /// A worker's answer to an order on a drive.
@@ -67,14 +66,13 @@ impl Queries {
         priority: Priority,
         within: Duration,
     ) -> Result<Answer, Error> {
-        let busy = |_full| Error::new(ErrorCode::Busy, "too many queries at the same time; try again in a moment");
-        let turn = self.processes.turn(Duration::ZERO).await.map_err(busy)?;
+        let turns = self.places.take(order.user()).await?;
         // A future that is dropped kills its worker.
         let answered = tokio::select! {
             answered = timeout(within, self.answer(order, handed, priority)) => answered,
             error = ended(drive) => return Err(error),
         };
-        drop(turn);
+        drop(turns);
         answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
     }
 

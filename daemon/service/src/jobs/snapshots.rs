@@ -58,7 +58,7 @@ impl Measured {
 }
 
 impl Jobs {
-    /// The snapshots beside the source of a backup, the newest first.
+    /// The snapshots beside the source of a backup, the newest first. If it is not known what the drives need, each counts as needed.
     ///
     /// # Errors
     /// The source is not there, has no snapshots yet, or does not answer.
@@ -68,10 +68,16 @@ impl Jobs {
         rule: &BackupRule,
     ) -> Result<Vec<SnapshotOnDrive>, Error> {
         let sources = &self.queries.sources;
-        let folder = open_beside(sources, manager, rule).await?;
+        let folder = open_to_list(sources, manager, rule).await?;
         let (folder, listed) = list_in(sources, rule, folder).await?;
         close(Box::new(folder)).await;
-        listed.map_err(|fault| Error::new(ErrorCode::Failed, format!("cannot list the snapshots: {fault}")))
+        let listed =
+            listed.map_err(|fault| Error::new(ErrorCode::Failed, format!("cannot list the snapshots: {fault}")));
+        let mut rows = listed?;
+        if manager.unread_pins(rule.name.as_str()).is_some() {
+            rows.iter_mut().for_each(|row| row.pinned = true);
+        }
+        Ok(rows)
     }
 
     /// Holds a snapshot beside the source of a backup, or releases it.
@@ -86,7 +92,7 @@ impl Jobs {
         hold: Option<Hold>,
     ) -> Result<(), Error> {
         let sources = &self.queries.sources;
-        let folder = open_beside(sources, manager, rule).await?;
+        let folder = open_to_list(sources, manager, rule).await?;
         let (folder, listed) = list_in(sources, rule, folder).await?;
         let is_listed = listed.is_ok_and(|rows| rows.iter().any(|row| row.uuid == uuid));
         let (looks, here) = (sources.spaces.looks(rule.name.as_str()), hold);
@@ -136,19 +142,27 @@ impl Jobs {
     }
 }
 
-/// Opens the folder for the snapshots of a backup.
+/// Opens the folder for the snapshots of a backup, to delete some.
 ///
 /// # Errors
-/// `DeviceGone`: the source is not there, or has no snapshots yet; `Failed`: it is not known what the drives need.
+/// As for [`open_to_list`]; `Failed`: it is not known what the drives need.
 pub(super) async fn open_beside(
     sources: &SourceStore,
     manager: &DriveManager,
     rule: &BackupRule,
 ) -> Result<SourceFolder, Error> {
-    let name = rule.name.as_str();
-    if let Some(unread) = manager.unread_pins(name) {
-        return Err(Error::new(ErrorCode::Failed, unread));
+    match manager.unread_pins(rule.name.as_str()) {
+        Some(unread) => Err(Error::new(ErrorCode::Failed, unread)),
+        None => open_to_list(sources, manager, rule).await,
     }
+}
+
+/// Opens the folder for the snapshots of a backup.
+///
+/// # Errors
+/// `DeviceGone`: the source is not there, or has no snapshots yet.
+async fn open_to_list(sources: &SourceStore, manager: &DriveManager, rule: &BackupRule) -> Result<SourceFolder, Error> {
+    let name = rule.name.as_str();
     let (store, looked) = (sources.clone(), rule.clone());
     let look = move || Some((store.look(&looked)?, store.of(&looked).ok().flatten()));
     let found = sources.spaces.looks(name).run(LOOKING, look).await.map_err(silent)?;

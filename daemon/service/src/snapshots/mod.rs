@@ -141,7 +141,11 @@ impl Service {
         Ok(DeletionEstimate { bytes: measured.freed, lost_parents })
     }
 
-    fn rule_of(&self, backup: &str) -> Result<BackupRule, Error> {
+    /// The backup with this name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub(crate) fn rule_of(&self, backup: &str) -> Result<BackupRule, Error> {
         let text = "there is no such backup; butterdock backups lists the backups";
         self.0.manager.rule(backup).map(|(rule, _)| rule).ok_or_else(|| Error::new(ErrorCode::NotFound, text))
     }

@@ -10,7 +10,7 @@ use butterdock_receive::{Hold, Origin};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode as FileMode;
 
-use super::folders::{Folders, look_up_holds};
+use super::folders::Folders;
 use super::listed_runs::{NestedOnDrive, add_runs, by_run};
 use super::name;
 use super::shared_record::{PairUuids, SharedRecord, SharedSnapshot};
@@ -196,38 +196,6 @@ pub struct OpenSnapshot {
     pub snapshot: OwnedFd,
     /// The folder that it is in.
     pub folder: OwnedFd,
-}
-
-/// The snapshots of a backup beside its source, in the folder for them; the newest first. Their paths are from that folder.
-///
-/// # Errors
-/// The folder cannot be read.
-pub fn list_source_snapshots(folder: BorrowedFd<'_>, backup: &str) -> Result<Vec<SnapshotOnDrive>, Fault> {
-    let mut found = Vec::new();
-    let mut there = list(folder, &[])?;
-    look_up_holds(folder, &mut there)?;
-    for snapshot in there {
-        let Some(name) = snapshot.name else { continue };
-        let Some(made) = name::parse(backup.as_bytes(), &name) else { continue };
-        found.push(SnapshotOnDrive {
-            path: name.clone(),
-            name,
-            uuid: snapshot.uuid,
-            received_uuid: snapshot.received_uuid.known(),
-            parent_uuid: snapshot.parent_uuid.known(),
-            source: snapshot.parent_uuid.known(),
-            backup: Some(backup.to_owned()),
-            made: Some(made),
-            from: MadeBy::ThisMachine,
-            pinned: false,
-            left_over: false,
-            held: snapshot.held,
-            nested: None,
-        });
-    }
-    found.sort_by(|one, other| (other.made, &other.name).cmp(&(one.made, &one.name)));
-    found.truncate(MOST);
-    Ok(found)
 }
 
 /// Opens the snapshot with this uuid, in any folder of the drive whose top is `root`; `None` if there is no such snapshot.

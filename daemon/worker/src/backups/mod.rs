@@ -96,7 +96,7 @@ pub use beside_source::list_beside;
 pub use butterdock_receive::{Hold, LONGEST_REASON};
 pub(crate) use deletion::Deletion;
 pub use deletion::{DeletionEvent, KeptBecause, MOST_DELETED};
-pub use drive::{Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, list_snapshots, list_source_snapshots, open_snapshot};
+pub use drive::{Backups, MadeBy, OpenSnapshot, SnapshotOnDrive, list_snapshots, open_snapshot};
 pub use drive_folder::{beneath, choose_folder, default_folder, make_beneath};
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};

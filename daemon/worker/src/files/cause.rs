@@ -36,6 +36,8 @@ pub enum FileCause {
     TargetDenied,
     /// A directory on the way is a symbolic link, a file or another subvolume now.
     TargetOutside,
+    /// A directory is too deep, or its path too long.
+    TooDeep,
     /// The user may not read this many of the selected files. All others are restored.
     Incomplete {
         /// The number of files and directories.
@@ -146,6 +148,7 @@ impl FileCause {
             | Self::NotAFile
             | Self::TargetDenied
             | Self::TargetOutside
+            | Self::TooDeep
             | Self::Incomplete { .. } => ErrorKind::Failed,
         }
     }
@@ -185,6 +188,10 @@ impl fmt::Display for FileCause {
             Self::TargetOutside => {
                 "a directory on the way to its original place is a symbolic link, a file or another subvolume now; restore it into a \
                  volume and move it from there"
+            }
+            Self::TooDeep => {
+                "a directory is more than 256 levels deep, or its path is longer than 4095 bytes; select directories in it one by \
+                 one, or restore the whole snapshot"
             }
             Self::Incomplete { denied } => {
                 return write!(

@@ -174,6 +174,9 @@ impl FilesJob {
         if self.caller.as_ref().is_some_and(|caller| !caller.can_enter_source()) {
             return Err(FileError::of_cause(FileCause::SourceDenied));
         }
+        if self.caller.as_ref().is_some_and(|caller| !caller.can_enter_target()) {
+            return Err(FileError::of_cause(FileCause::TargetDenied));
+        }
         match &self.task {
             Task::List { snapshot, path, after, limit } => {
                 let (tree, after) = (tree(snapshot)?, after.as_ref().map(|after| after.0.as_slice()));

@@ -9,7 +9,7 @@ use butterdock_receive::{Control, StreamPath};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::io::Errno as PipeErrno;
+use rustix::io::{Errno as PipeErrno, ioctl_fionread};
 
 use super::FileEvent;
 use super::cause::{FileCause, FileError, Side, reading};
@@ -19,6 +19,8 @@ use super::tree::{Tree, open_file};
 const PIECE: usize = 1 << 20;
 /// The wanted size of the pipe: the largest that users get by default.
 const PIPE: i32 = 1 << 20;
+/// The first time between two looks at a pipe that is being read.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The time between two looks for a cancel.
 const TICK: Duration = Duration::from_millis(100);
 /// A reader that takes longer for a piece loses the pipe: the drive stays mounted meanwhile.
@@ -56,7 +58,7 @@ impl Read<'_> {
         loop {
             let read = read_at(file, offset, &mut buffer).map_err(reading(self.path.as_bytes()))?;
             if read == 0 {
-                return Ok(());
+                return self.drain(timeout);
             }
             self.write(buffer.get(..read).unwrap_or_default(), timeout)?;
             offset = offset.saturating_add(read as u64);
@@ -86,10 +88,34 @@ impl Read<'_> {
         Ok(())
     }
 
+    /// Waits until the reader has read all. So the job lasts for as long as its pipe has content, and counts as one of the user.
+    fn drain(&self, timeout: Duration) -> Result<(), FileError> {
+        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+        while ioctl_fionread(self.pipe).map_err(|errno| self.of_pipe(errno))? > 0 {
+            if self.control.is_cancelled() {
+                return Err(FileError::cancelled());
+            }
+            if begun.elapsed() > timeout {
+                return Err(FileError::of_cause(FileCause::ReaderIdle));
+            }
+            if self.poll(PollFlags::empty(), pause)?.contains(PollFlags::POLLERR) {
+                return Err(FileError::of_cause(FileCause::ReaderGone));
+            }
+            pause = pause.saturating_mul(2).min(TICK);
+        }
+        Ok(())
+    }
+
     fn await_room(&self) -> Result<(), FileError> {
-        let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut [PollFd::new(self.pipe, PollFlags::POLLOUT)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+        self.poll(PollFlags::POLLOUT, TICK).map(drop)
+    }
+
+    /// Waits for these events on the pipe, or for its reader to leave.
+    fn poll(&self, events: PollFlags, timeout: Duration) -> Result<PollFlags, FileError> {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::ZERO);
+        let mut polled = [PollFd::new(self.pipe, events)];
+        match poll(&mut polled, timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(polled.iter().find_map(PollFd::revents).unwrap_or(PollFlags::empty())),
             Err(errno) => Err(FileError::of_fault(Side::Snapshot, self.path.as_bytes(), Fault { call: "poll", errno })),
         }
     }
@@ -182,6 +208,37 @@ mod tests {
             copied
         });
         assert_eq!(copied.expect_err("ended").cause, Some(FileCause::ReaderIdle));
+    }
+
+    #[test]
+    fn a_small_file_that_is_not_read_keeps_its_job() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("small"), "text").expect("written");
+        let (root, control) = (File::open(folder.path()).expect("opened"), Control::new().expect("a control"));
+        let (mut reader, writer) = ends();
+        std::thread::scope(|threads| {
+            let reading = threads.spawn(|| read(&root, b"small", &writer, &control));
+            let mut text = [0; 4];
+            reader.read_exact(&mut text).expect("read");
+            assert_eq!((&text, reading.join().expect("joined")), (b"text", Ok(())));
+        });
+        let (reader, writer) = ends();
+        std::thread::scope(|threads| {
+            let reading = threads.spawn(|| read(&root, b"small", &writer, &control));
+            while ioctl_fionread(&reader).expect("asked") == 0 {
+                std::thread::yield_now();
+            }
+            assert!(!reading.is_finished(), "its content is in the pipe");
+            drop(reader);
+            assert_eq!(reading.join().expect("joined").expect_err("ended").cause, Some(FileCause::ReaderGone));
+        });
+        let (_reader, writer) = ends();
+        let (path, tree) = (StreamPath::new(b"small").expect("a path"), Tree::new(root.as_fd()).expect("a tree"));
+        let (parent, _stat) = tree.find(&path).expect("found");
+        let (file, _stat) = open_file(&parent, path.name()).expect("opened").expect("a file");
+        let unread = Read { tree, path: &path, pipe: writer.as_fd(), control: &control };
+        let error = unread.copy(&file, Duration::from_millis(100)).expect_err("ended");
+        assert_eq!(error.cause, Some(FileCause::ReaderIdle));
     }
 
     #[test]

@@ -93,7 +93,12 @@ mod tests {
             Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, writer_threads: None };
         let time = crate::backups::TaskTime { stopped: true, settled_drive: u64::MAX, ..Default::default() };
         let task = Task { protect: 7, time, ..Task::of(b"home", Identity([1; 16])) };
-        let caller = crate::caller::Caller { uid: 1000, groups: vec![4, 1000], source: b"/home".to_vec() };
+        let caller = crate::caller::Caller {
+            uid: 1000,
+            groups: vec![4, 1000],
+            source: b"/home".to_vec(),
+            target: Some(b"/srv/tank".to_vec()),
+        };
         let list = files::FilesTask::List {
             snapshot: Identity([3; 16]),
             path: files::FilePath(b"a\n\xff".to_vec()),

@@ -95,6 +95,23 @@ pub enum Order {
 }
 
 impl Order {
+    /// The user in whose identity the worker runs; none for root.
+    pub fn user(&self) -> Option<u32> {
+        match self {
+            Self::Files(order) => order.caller.as_ref().map(|caller| caller.uid),
+            Self::Receive { .. }
+            | Self::Backup(_)
+            | Self::Prune(_)
+            | Self::Delete { .. }
+            | Self::Restore { .. }
+            | Self::Verify
+            | Self::Import { .. }
+            | Self::Streams
+            | Self::Sweep
+            | Self::Cancel => None,
+        }
+    }
+
     /// The subject of the order.
     pub fn subject(&self) -> Subject {
         match self {

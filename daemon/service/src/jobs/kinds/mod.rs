@@ -35,7 +35,7 @@ pub(crate) use backup::{BackupJob, ON_SYSTEM};
 pub(super) use backup::{Open, is_remembered, open as open_directories, openings, task};
 pub(crate) use delete::{Chosen, DeleteBesideSource, DeleteJob, Refusal, refusal_of_run, runs};
 pub(super) use files::files_error;
-pub(crate) use files::{DriveFiles, FilesWork, SourceFiles, Target, on_source, open_snapshots_folder};
+pub(crate) use files::{DriveFiles, FilesWork, SourceFiles, Target, open_snapshots_folder};
 pub(crate) use import::StreamFiles;
 pub(super) use import::open as open_folder;
 pub(crate) use into_volume::IntoVolumeJob;

@@ -11,6 +11,7 @@ use crate::destinations::{self, VolumeDestination};
 use crate::jobs::class::JobClass;
 use crate::jobs::job::About;
 use crate::jobs::job::{JobError, Total};
+use crate::jobs::limit::Limit;
 use crate::jobs::outcome::Ending;
 use crate::jobs::runner::{Runner, RunnerEvent, other_than};
 use crate::jobs::stream_limit::StreamLimit;
@@ -70,7 +71,7 @@ impl JobRequest for ReceiveJob {
     }
 
     fn run(self: Box<Self>, mut runner: Runner, context: &JobContext<'_>) -> JobRun {
-        runner.limit = Some(StreamLimit::new(&context.config.streams, self.uid, Instant::now()));
+        runner.limit = Some(Limit::Stream(StreamLimit::new(&context.config.streams, self.uid, Instant::now())));
         let writer_threads = context.writer_threads();
         Box::pin(async move {
             let Self { volume, place, uid, input, name, verify, force_decompress, strict_parent, .. } = *self;

@@ -81,8 +81,9 @@ impl JobRequest for RemoveJob {
                         EndReason::Cancelled
                         | EndReason::Unmounted
                         | EndReason::Unplugged
+                        | EndReason::RemovedBefore
                         | EndReason::Removed
-                        | EndReason::Stream(_) => {
+                        | EndReason::Exceeded(_) => {
                             known = Some(why);
                             runner.tell(RunnerEvent::Writing).await;
                         }

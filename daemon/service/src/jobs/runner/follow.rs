@@ -12,9 +12,9 @@ use super::{Runner, RunnerEvent};
 use crate::backups::{
     self, DeletionEvent, Identity, KeptBecause, Lineage, Listings, MOST_DELETED, RecordUpdate, SharedSnapshot,
 };
+use crate::jobs::limit::{Excess, Limit};
 use crate::jobs::outcome::EndReason;
 use crate::jobs::source_space::HeldSpace;
-use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
 use crate::jobs::worker_deadline::{Due, WorkerDeadline};
 use crate::worker::{Report, Subject, Worker, WorkerError};
 use butterdock_worker::verify;
@@ -195,7 +195,7 @@ impl Runner {
             let wake = deadline.as_ref().map(WorkerDeadline::next);
             // The limits do not apply to a job that is being ended, or whose stream was received completely.
             let limit = self.limit.as_ref().filter(|_| deadline.is_none() && !seen.is_settling());
-            let limit = limit.and_then(StreamLimit::end);
+            let limit = limit.and_then(Limit::end);
             let wake = wake.or_else(|| earliest(news.deadline(), limit));
             tokio::select! {
                 report = worker.next() => match report {
@@ -259,7 +259,7 @@ impl Runner {
 }
 
 impl Runner {
-    /// Ends the job where its stream comes too slowly.
+    /// Ends the job where its stream comes too slowly, and notes its progress.
     async fn judge(&mut self, report: &Report, is_settling: bool) {
         let Report::Progress { counts, waited_ms } = report else { return };
         let waited = Duration::from_millis(*waited_ms);
@@ -268,7 +268,7 @@ impl Runner {
     }
 
     /// Makes the scheduler end the job, once.
-    async fn exceeded(&mut self, excess: Option<StreamExcess>) {
+    async fn exceeded(&mut self, excess: Option<Excess>) {
         if let Some(excess) = excess {
             self.limit = None;
             self.tell(RunnerEvent::Exceeded(excess)).await;

@@ -17,9 +17,9 @@ use uuid::Uuid;
 use super::handle::SchedulerMessage;
 use super::job::JobError;
 use super::kinds::open_volume;
-use super::outcome::Leftovers;
+use super::leftovers::Leftovers;
+use super::limit::{Excess, Limit};
 use super::outcome::{EndReason, Ending};
-use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::destinations::{Destination, VolumeDestination, close};
 use crate::volumes::Volume;
 use crate::worker::{self, Priority, Report, Spawner, Worker, WorkerFds};
@@ -48,8 +48,8 @@ pub(super) enum RunnerEvent {
     Unplugged,
     /// Its drive is being made safe to unplug, which does not wait for it.
     Removed,
-    /// Its stream exceeded a limit.
-    Exceeded(StreamExcess),
+    /// It exceeded a limit, because of its client.
+    Exceeded(Excess),
     /// A public note.
     Noted(String),
     /// It was asked to end, and cannot until the kernel has written its data.
@@ -68,8 +68,8 @@ pub(super) enum RunnerEvent {
 #[derive(Debug)]
 pub(crate) struct Runner {
     pub(super) id: Uuid,
-    /// The limits of a stream that a caller passed.
-    pub(super) limit: Option<StreamLimit>,
+    /// The limits of a job whose client can make it wait.
+    pub(super) limit: Option<Limit>,
     pub(super) priority: Priority,
     pub(super) spawner: Arc<Spawner>,
     pub(super) scheduler: mpsc::Sender<SchedulerMessage>,

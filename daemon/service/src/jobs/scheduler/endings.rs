@@ -17,8 +17,8 @@ use crate::config::Config;
 use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{AboutDrive, Job, JobError};
 use crate::jobs::job::{Event, after};
+use crate::jobs::leftovers::Leftovers;
 use crate::jobs::outcome::EndReason;
-use crate::jobs::outcome::Leftovers;
 use crate::jobs::queue::JobTarget;
 use crate::jobs::record::Record;
 use crate::jobs::report;
@@ -158,7 +158,7 @@ impl Scheduler {
         if let Some(AboutDrive { id, .. }) = removed {
             // A job that began now would mount the drive that a person unplugs.
             for queued in self.queue.waiting_for(&JobTarget::Drive(id)) {
-                self.end(queued, EndReason::Removed);
+                self.end(queued, EndReason::RemovedBefore);
             }
         }
         self.answer_stop();
@@ -187,7 +187,9 @@ fn attempt(job: &Job, why: Option<EndReason>) -> Option<Attempt> {
     let end = match (job.state, why) {
         (JobState::Cancelled, Some(EndReason::Stopping)) => AttemptEnd::Interrupted,
         // The person wanted the drive, not that the backup never runs.
-        (JobState::Cancelled, Some(EndReason::Removed)) if job.trigger.is_automatic() => AttemptEnd::NotBegun,
+        (JobState::Cancelled, Some(EndReason::RemovedBefore | EndReason::Removed)) if job.trigger.is_automatic() => {
+            AttemptEnd::NotBegun
+        }
         (JobState::Cancelled, _) => return None,
         (JobState::Failed | JobState::Queued | JobState::Running | JobState::Flushing | JobState::Succeeded, _) => {
             AttemptEnd::Failed

@@ -174,7 +174,7 @@ impl Scheduler {
             }
             RunnerEvent::Unplugged => self.end(id, EndReason::Unplugged),
             RunnerEvent::Removed => self.end(id, EndReason::Removed),
-            RunnerEvent::Exceeded(excess) => self.end(id, EndReason::Stream(excess)),
+            RunnerEvent::Exceeded(excess) => self.end(id, EndReason::Exceeded(excess)),
             RunnerEvent::Noted(note) => {
                 if let Some(entry) = self.jobs.get(&id) {
                     entry.job.send_modify(|job| report::note(job, &note));

@@ -1,5 +1,8 @@
 //! Owner, mode, times and extended attributes of restored files.
 //!
+//! A file loses its set-id bits and its capabilities: whoever wrote the drive chose them. A directory keeps its set-group-id bit, which
+//! gives no right.
+//!
 //! A user cannot give files to others. Then the file becomes the user's own, without set-id bits; if it cannot have its group, its
 //! group gets no more rights than all users, and it gets no access control list.
 
@@ -16,6 +19,8 @@ use super::Run;
 const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 const CAPABILITY: &CStr = c"security.capability";
+/// The bits with which a program gets the rights of its file's owner or group.
+const SET_ID: u32 = 0o6000;
 /// The longest value that the kernel takes.
 const VALUE: usize = 65536;
 
@@ -58,12 +63,19 @@ impl Run<'_> {
         path: &[u8],
     ) -> Result<u32, FileError> {
         let kept = self.set_owner(made, stat).map_err(writing(path))?;
-        match source {
+        let had_capability = match source {
             Some(source) => self.set_xattrs(source, made, kept, path)?,
-            None => self.restored.attributes = self.restored.attributes.saturating_add(1),
-        }
-        let mode = kept.mode(stat.mode);
+            None => {
+                self.restored.attributes = self.restored.attributes.saturating_add(1);
+                false
+            }
+        };
+        let mut mode = kept.mode(stat.mode);
         if !stat.is_dir() {
+            if had_capability || stat.mode & SET_ID != 0 {
+                self.restored.set_ids = self.restored.set_ids.saturating_add(1);
+            }
+            mode &= !SET_ID;
             inode::set_mode(made, mode).map_err(writing(path))?;
         }
         inode::set_times(made, Times { atime: stat.atime, mtime: stat.mtime }).map_err(writing(path))?;
@@ -108,14 +120,19 @@ impl Run<'_> {
         Ok(Kept { owner: now.uid == stat.uid, group })
     }
 
-    fn set_xattrs(&mut self, source: &OwnedFd, made: &OwnedFd, kept: Kept, path: &[u8]) -> Result<(), FileError> {
+    /// Returns whether the file has capabilities in the snapshot.
+    fn set_xattrs(&mut self, source: &OwnedFd, made: &OwnedFd, kept: Kept, path: &[u8]) -> Result<bool, FileError> {
         let names = match xattr::list(source) {
             Err(Fault { errno: Errno::EOPNOTSUPP, .. }) => Vec::new(),
             names => names.map_err(reading(path))?,
         };
-        let depends_on_owner = |name: &CStr| [ACCESS_ACL, DEFAULT_ACL, CAPABILITY].contains(&name);
-        let mut value = Vec::new();
+        let depends_on_owner = |name: &CStr| [ACCESS_ACL, DEFAULT_ACL].contains(&name);
+        let (mut value, mut had_capability) = (Vec::new(), false);
         for name in &names {
+            if name.as_c_str() == CAPABILITY {
+                had_capability = true;
+                continue;
+            }
             if depends_on_owner(name) && !kept.all() {
                 self.restored.attributes = self.restored.attributes.saturating_add(1);
                 continue;
@@ -141,7 +158,7 @@ impl Run<'_> {
                 Err(fault) => return Err(writing(path)(fault)),
             }
         }
-        Ok(())
+        Ok(had_capability)
     }
 }
 

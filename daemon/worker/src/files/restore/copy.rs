@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use butterdock_btrfs::file::{self, Mode, OFlag, Stat};
 use butterdock_btrfs::inode::set_mode;
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names};
+use butterdock_btrfs::{Error as Fault, best_effort, filesystem, names};
 use butterdock_receive::StreamPath;
 
 use super::super::FileKind;
@@ -19,8 +19,10 @@ use super::{Run, join, target_name};
 const NEW: OFlag = OFlag::O_CREAT.union(OFlag::O_EXCL).union(OFlag::O_RDWR);
 const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
 const PRIVATE: u32 = 0o700;
-/// As in the kernel (`PATH_MAX`, without the NUL). It also bounds how deep a tree can be.
-pub(super) const LONGEST_PATH: usize = 4095;
+/// As in the kernel (`PATH_MAX`, without the NUL).
+const LONGEST_PATH: usize = 4095;
+/// The deepest directory: for each level, two descriptors are open and a call is on the stack.
+const DEEPEST: usize = 256;
 /// The inode number of the empty directory that a snapshot has in place of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
 const PLACEHOLDER: u64 = 2;
 
@@ -89,9 +91,7 @@ impl Run<'_> {
         to: TargetDirectory<'_>,
     ) -> Result<Option<Made>, FileError> {
         self.cancelled()?;
-        if from.path.len() > LONGEST_PATH {
-            return Err(reading(from.path)(Fault { call: "openat", errno: Errno::ENAMETOOLONG }));
-        }
+        check_depth(from.path)?;
         let copied = match FileKind::of(stat.mode) {
             FileKind::Directory => self.copy_directory(from, stat, to),
             FileKind::File => self.copy_file(from, stat, to),
@@ -202,14 +202,11 @@ impl Run<'_> {
         stat: &Stat,
         to: TargetDirectory<'_>,
     ) -> Result<Option<Made>, FileError> {
-        match names::make_node(to.directory, from.name, stat.mode & 0o170_000 | 0o600, stat.rdev) {
-            Ok(()) => {}
-            Err(Fault { errno: Errno::EPERM, .. }) if self.request.is_user => {
-                self.restored.devices = self.restored.devices.saturating_add(1);
-                return Ok(None);
-            }
-            Err(fault) => return Err(writing(from.path)(fault)),
+        if matches!(FileKind::of(stat.mode), FileKind::BlockDevice | FileKind::CharacterDevice) {
+            self.restored.devices = self.restored.devices.saturating_add(1);
+            return Ok(None);
         }
+        names::make_node(to.directory, from.name, stat.mode & 0o170_000 | 0o600, 0).map_err(writing(from.path))?;
         self.set_attributes_at(to.directory, from.name, stat, from.path)?;
         self.restored.files = self.restored.files.saturating_add(1);
         Ok(Some(Made::OTHER))
@@ -265,6 +262,13 @@ impl Ways {
         }
         Ok(last)
     }
+}
+
+/// Refuses a path that is too deep.
+pub(super) fn check_depth(path: &[u8]) -> Result<(), FileError> {
+    let levels = path.iter().filter(|byte| **byte == b'/').count();
+    let is_too_deep = path.len() > LONGEST_PATH || levels >= DEEPEST;
+    if is_too_deep { Err(FileError::because(FileCause::TooDeep, path)) } else { Ok(()) }
 }
 
 /// Makes a directory that only the worker's user can enter.

@@ -13,6 +13,9 @@
 //! incomplete has a final name, and a file that is replaced is kept until the new one is complete. Missing directories on the way
 //! to a file are restored with it, as one. All names are resolved below the target's descriptor, so other users who own directories
 //! on the way cannot redirect the worker.
+//!
+//! Nothing that is restored gives a right by itself: devices are left out, and files lose set-id bits and capabilities, because
+//! whoever wrote the drive chose them. A restore of the whole snapshot keeps all of it.
 
 mod attributes;
 mod copy;
@@ -81,8 +84,11 @@ pub struct Restored {
     pub owners: u64,
     /// Extended attributes that could not be restored.
     pub attributes: u64,
-    /// Devices that the user cannot make.
+    /// Devices, which are not restored.
     pub devices: u64,
+    /// Files that lost set-id bits or capabilities.
+    #[serde(default)]
+    pub set_ids: u64,
     /// Files and directories that the user may not read.
     pub denied: u64,
 }
@@ -118,8 +124,13 @@ impl Restored {
         add(self.attributes, "extended attribute is not restored", "extended attributes are not restored");
         add(
             self.devices,
-            "device is not restored, because only root can make one",
-            "devices are not restored, because only root can make them",
+            "device is not restored; only a restore of the whole snapshot restores devices",
+            "devices are not restored; only a restore of the whole snapshot restores devices",
+        );
+        add(
+            self.set_ids,
+            "file lost its set-id bits or capabilities; set them again if you trust it",
+            "files lost their set-id bits or capabilities; set them again if you trust them",
         );
         text
     }

@@ -9,7 +9,7 @@ use butterdock_receive::StreamPath;
 
 use super::super::cause::{FileCause, FileError, reading, writing};
 use super::super::tree::open_directory;
-use super::copy::{LONGEST_PATH, Made, Source, TargetDirectory, Ways, make_directory};
+use super::copy::{Made, Source, TargetDirectory, Ways, check_depth, make_directory};
 use super::work_folder::WorkFolder;
 use super::{Conflict, Run, join, target_name};
 
@@ -238,7 +238,8 @@ impl Run<'_> {
     /// The bytes of a file, or of all files in a directory that the user may read.
     pub(super) fn size(&self, parent: &OwnedFd, name: &CStr, stat: &Stat, path: &[u8]) -> Result<u64, FileError> {
         self.cancelled()?;
-        if !stat.is_dir() || path.len() > LONGEST_PATH {
+        check_depth(path)?;
+        if !stat.is_dir() {
             return Ok(if stat.is_file() { stat.size } else { 0 });
         }
         // What cannot be read is an error later, or counted.

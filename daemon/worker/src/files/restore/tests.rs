@@ -305,10 +305,49 @@ fn an_error_midway_leaves_no_incomplete_directory() {
         directory = rustix::fs::openat(&directory, &name, flags, rustix::fs::Mode::empty()).expect("opened").into();
         path.push(name);
     }
-    fixture.restore("dir", Conflict::Fail).expect_err("too deep");
+    let error = fixture.restore("dir", Conflict::Fail).expect_err("too deep");
+    assert_eq!(error.cause, Some(FileCause::TooDeep), "{}", error.message);
     assert!(fixture.names().is_empty(), "{:?}", fixture.names());
     // The folder cannot be removed by its path.
     empty_and_remove(&fixture.snapshot("dir"));
+}
+
+#[test]
+fn a_tree_of_3000_levels_fails_with_its_reason() {
+    let fixture = Fixture::new();
+    fixture.write("dir/a", "x");
+    let mut directory = File::open(fixture.snapshot("dir")).expect("opened");
+    for level in 0..3000 {
+        rustix::fs::mkdirat(&directory, "d", rustix::fs::Mode::RWXU).expect("made");
+        directory = rustix::fs::openat(&directory, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())
+            .expect("opened")
+            .into();
+        if level == 250 {
+            let whole = fixture.restore("dir", Conflict::Replace).expect("restored");
+            assert_eq!((whole.files, whole.directories), (1, 252));
+        }
+    }
+    let error = fixture.restore("dir", Conflict::KeepBoth).expect_err("too deep");
+    assert_eq!(error.cause, Some(FileCause::TooDeep), "{}", error.message);
+    assert_eq!(fs::read_dir(fixture.target("")).expect("read").count(), 1, "nothing incomplete is left");
+    for path in [fixture.snapshot("dir"), fixture.target("dir")] {
+        empty_and_remove(&path);
+    }
+}
+
+#[test]
+fn set_id_bits_are_lost_and_counted() {
+    let fixture = Fixture::new();
+    fixture.write("dir/program", "x");
+    for (path, mode) in [("dir/program", 0o6755), ("dir", 0o2755)] {
+        fs::set_permissions(fixture.snapshot(path), Permissions::from_mode(mode)).expect("set");
+    }
+    let restored = fixture.restore("dir", Conflict::Fail).expect("restored");
+    let mode = |path| fixture.target(path).metadata().expect("facts").mode() & 0o7777;
+    assert_eq!((mode("dir/program"), mode("dir"), restored.set_ids), (0o755, 0o2755, 1));
+    assert!(
+        restored.sentence().ends_with("1 file lost its set-id bits or capabilities; set them again if you trust it")
+    );
 }
 
 fn empty_and_remove(path: &Path) {

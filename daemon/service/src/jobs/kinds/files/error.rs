@@ -29,7 +29,8 @@ fn code(error: &WorkerError) -> ErrorCode {
             | FileCause::ReaderIdle
             | FileCause::Occupied
             | FileCause::OtherType
-            | FileCause::TargetOutside,
+            | FileCause::TargetOutside
+            | FileCause::TooDeep,
         )
         | None => crate::jobs::outcome::error_name(error.kind),
     }

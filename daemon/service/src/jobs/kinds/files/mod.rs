@@ -6,27 +6,32 @@
 mod beside_source;
 mod error;
 mod on_drive;
+mod pipe;
 mod place;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use butterdock_receive::ErrorKind;
 use butterdock_worker::caller::Caller;
 use butterdock_worker::files::{Conflict, FilePath, FilesOrder, FilesTask, RestoreTo};
+use tokio::time::Instant;
 
 pub(crate) use self::beside_source::SourceFiles;
 use self::error::failure;
 pub(in crate::jobs) use self::error::files_error;
 pub(crate) use self::on_drive::DriveFiles;
+pub(crate) use self::place::open_snapshots_folder;
 use self::place::{FilesPlace, open_source, reach_volume};
-pub(crate) use self::place::{on_source, open_snapshots_folder};
 use super::receive::check;
 use crate::backups::Identity;
 use crate::config::{BackupRule, Config};
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
+use crate::jobs::files_limit::FilesLimit;
 use crate::jobs::job::About;
+use crate::jobs::limit::Limit;
 use crate::jobs::outcome::{EndRules, Ending};
 use crate::jobs::runner::{Outcome, Runner};
 use crate::types::{Error, ErrorCode, JobKind};
@@ -103,9 +108,12 @@ impl FilesWork {
 
     /// Has a worker do it. The snapshot is on the filesystem of `place`.
     async fn run(&mut self, runner: &mut Runner, place: DirHandle) -> Result<(Outcome, Box<dyn Destination>), Ending> {
-        let (snapshot, caller) = (self.snapshot, self.caller.clone());
+        let (snapshot, mut caller) = (self.snapshot, self.caller.clone());
+        let mut kept = None;
         let (task, handed, directory, swept) = match &mut self.target {
             Target::Pipe { path, pipe } => {
+                // The reader gets no end of the pipe before the job ends, and the worker learns when the reader leaves.
+                kept = pipe.as_ref().and_then(|pipe| pipe.try_clone().ok());
                 let handed = WorkerFds { pipe: pipe.take(), ..WorkerFds::default() };
                 (FilesTask::Read { snapshot, path: path.clone() }, handed, place, Vec::new())
             }
@@ -117,14 +125,24 @@ impl FilesWork {
             }
             Target::Volume { volume, place: expected, paths, folder, day } => {
                 let directory = reach_volume(runner, volume, *expected).await?;
+                if let Some(caller) = &mut caller {
+                    caller.target = Some(volume.rule.path.as_os_str().as_bytes().to_vec());
+                }
                 let (to, conflict, day) = (RestoreTo::Folder(folder.clone()), Conflict::Fail, day.clone());
                 let task = FilesTask::Restore { snapshot, paths: paths.clone(), to, conflict, day };
                 (task, [place].into(), directory, vec![folder.clone()])
             }
         };
+        runner.limit = Some(Limit::Files(match self.target {
+            Target::Pipe { .. } => FilesLimit::reading(self.uid, Instant::now()),
+            Target::Source { .. } | Target::Volume { .. } => FilesLimit::restoring(self.uid, Instant::now()),
+        }));
         let sweep = FilesOrder { caller: caller.clone(), task: FilesTask::Sweep { paths: swept } };
         let directory = FilesPlace { directory, sweep };
         let mut outcome = runner.work(Order::Files(FilesOrder { caller, task }), handed, &directory).await;
+        if let Some(pipe) = kept {
+            pipe::discard(pipe).await;
+        }
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {

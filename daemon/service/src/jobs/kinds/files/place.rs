@@ -89,10 +89,7 @@ pub(crate) async fn open_snapshots_folder(rule: &BackupRule) -> Result<DirHandle
 ///
 /// # Errors
 /// `DeviceGone`: it does not answer.
-pub(crate) async fn on_source<T: Send + 'static>(
-    backup: &str,
-    call: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
+async fn on_source<T: Send + 'static>(backup: &str, call: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let answered = OPENINGS.of(backup.to_owned()).run(OPENING, call).await;
     answered.map_err(|unanswered| Error::new(ErrorCode::DeviceGone, unanswered.to_string()))
 }
