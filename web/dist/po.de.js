@@ -103,6 +103,7 @@ cockpit.locale({"":{"plural-forms":(n)=>n!=1?1:0,"language":"de","language-direc
 "It is printed on the drive. Compare it, so that you erase the right one.":[null,"Sie steht auf dem Laufwerk. Vergleichen Sie sie, damit Sie das richtige löschen."],
 "It is unmounted, and locked if it is encrypted.":[null,"Es wird ausgehängt und, wenn es verschlüsselt ist, gesperrt."],
 "It was stopped.":[null,"Es wurde angehalten."],
+"Its snapshots and its history go with the new name.":[null,"Seine Snapshots und sein Verlauf gehen mit dem neuen Namen."],
 "Keep it":[null,"Behalten"],
 "Keep it mounted":[null,"Eingehängt lassen"],
 "Last attached":[null,"Zuletzt angeschlossen"],

@@ -166,6 +166,17 @@ test("a backup is changed, and the file keeps its comments", async () => {
     await page.find("nav").getByRole("link", { name: "Drives" }).click();
 });
 
+test("a backup gets another name, and its snapshots go with it", async () => {
+    await page.find("nav").getByRole("link", { name: "Backups" }).click();
+    await page.find('[data-backup="home"] [data-action="edit"]').click();
+    await page.find("#name").fill("family");
+    await page.find('[data-action="submit"]').click();
+    await page.waitFor('[data-backup="family"]');
+    await page.waitFor('[data-backup="home"]', "detached");
+    await page.find("nav").getByRole("link", { name: "Drives" }).click();
+    await until("the drive takes the renamed backup", async () => (await page.card("Blue").innerText()).includes("family"));
+});
+
 test("what users may do decides which buttons they see", async () => {
     const expected = {
         root: ["backup", "verify", "forget"],

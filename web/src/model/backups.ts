@@ -169,7 +169,8 @@ export async function writeRule(bus: Bus, rule: Rule, old: Rule | undefined, rev
     const [, warnings] = await bus.call(ROOT, "Manager", "SetBackup", [
         rule.name,
         options(values),
-        options({ revision, create: old === undefined }),
+        // Its snapshots and its history go with the new name.
+        options({ revision, ...(old && old.name !== rule.name ? { rename_from: old.name } : { create: old === undefined }) }),
     ]);
     return warnings as Problem[];
 }

@@ -58,7 +58,7 @@ function Editor(props: {
     const known = SCHEDULES.includes(word) ? word : "custom";
     // The source names a new backup until its name is typed.
     const name = named ? rule.name : nameOf(rule.source);
-    const nameTaken = old === undefined && taken.includes(name);
+    const nameTaken = name !== old?.name && taken.includes(name);
     const ready = name !== "" && !nameTaken && rule.source.startsWith("/") && rule.to.length > 0 && rule.schedule.length > 0;
 
     const schedule = (kind: string, at: string): void => {
@@ -111,20 +111,21 @@ function Editor(props: {
                 />
                 <div className="bd-quiet">{_("The folder of a btrfs subvolume, such as /home or /srv/photos.")}</div>
             </FormGroup>
-            {!old && (
-                <FormGroup label={_("Name of the backup")} fieldId="name" isRequired>
-                    <TextInput
-                        id="name"
-                        value={name}
-                        validated={nameTaken ? "error" : "default"}
-                        onChange={(_event, text) => {
-                            setNamed(true);
-                            change({ name: text });
-                        }}
-                    />
-                    {nameTaken && <div className="bd-quiet">{_("There is a backup of this name already.")}</div>}
-                </FormGroup>
-            )}
+            <FormGroup label={_("Name of the backup")} fieldId="name" isRequired>
+                <TextInput
+                    id="name"
+                    value={name}
+                    validated={nameTaken ? "error" : "default"}
+                    onChange={(_event, text) => {
+                        setNamed(true);
+                        change({ name: text });
+                    }}
+                />
+                {old && name !== old.name && !nameTaken && (
+                    <div className="bd-quiet">{_("Its snapshots and its history go with the new name.")}</div>
+                )}
+                {nameTaken && <div className="bd-quiet">{_("There is a backup of this name already.")}</div>}
+            </FormGroup>
             <FormGroup role="group" label={_("Where to")} fieldId="to">
                 {drives.length === 0 && <Alert component="p" variant="info" isInline isPlain title={_("Enrol a drive first.")} />}
                 {drives.map((drive) => {
