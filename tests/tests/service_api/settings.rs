@@ -176,7 +176,7 @@ fn a_link_that_came_later_is_not_followed(service: &Service, manager: &Manager<'
     client_warns(manager.client.block_on(manager.proxy.set_volume("later", values, no_options())), "does not exist")?;
     fs::create_dir(&above)?;
     std::os::unix::fs::symlink(DEEP, &path)?;
-    let stream = fs::File::open("/dev/null")?;
+    let stream = fs::File::open(service.configuration())?;
     let refused = manager.client.block_on(manager.proxy.receive("later", (&stream).into(), no_options()));
     let Err(Error::Named(_, text)) = refused else { anyhow::bail!("{refused:?}") };
     ensure!(text.contains("leads to a directory of the system"), "{text}");
