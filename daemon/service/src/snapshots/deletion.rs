@@ -50,7 +50,7 @@ impl Service {
         }
         let order = DeletionOrder {
             place: match place {
-                SnapshotPlace::Destination(id) => OrderPlace::Drive(id.to_string()),
+                SnapshotPlace::Destination(id) => OrderPlace::Drive(self.0.manager.named(id.as_str()).to_string()),
                 SnapshotPlace::Source(backup) => OrderPlace::Source(backup.clone()),
             },
             snapshots: wanted,

@@ -93,7 +93,7 @@ impl Service {
             return Err(Error::new(ErrorCode::Busy, "the snapshot is being deleted; cancel that job first"));
         }
         match place {
-            SnapshotPlace::Destination(id) => self.set_hold_on(&DriveId::from(id), uuid, hold).await,
+            SnapshotPlace::Destination(id) => self.set_hold_on(&self.0.manager.named(id.as_str()), uuid, hold).await,
             SnapshotPlace::Source(backup) => {
                 let rule = self.rule_of(backup)?;
                 self.0.jobs.set_hold_beside_source(&self.0.manager, &rule, uuid, hold).await
@@ -152,7 +152,7 @@ impl Service {
 
     fn lost_parents(&self, place: &SnapshotPlace, deleted: &[Identity], rows: &[SnapshotOnDrive]) -> Vec<LostParent> {
         let on = match place {
-            SnapshotPlace::Destination(id) => DeletedOn::Drive(DriveId::from(id)),
+            SnapshotPlace::Destination(id) => DeletedOn::Drive(self.0.manager.named(id.as_str())),
             SnapshotPlace::Source(backup) => DeletedOn::Source(backup.clone()),
         };
         let present: Vec<Identity> = rows.iter().map(|row| row.uuid).collect();
@@ -162,7 +162,7 @@ impl Service {
     async fn measure(&self, place: &SnapshotPlace, snapshots: Vec<Identity>) -> Result<Measured, Error> {
         match place {
             SnapshotPlace::Destination(id) => {
-                let lease = self.0.manager.lease(&DriveId::from(id), Need::Read).await?;
+                let lease = self.0.manager.lease(&self.0.manager.named(id.as_str()), Need::Read).await?;
                 let measured = self.0.jobs.measure_on(&lease, snapshots).await;
                 lease.close().await;
                 measured
