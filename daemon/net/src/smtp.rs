@@ -49,7 +49,7 @@ pub(crate) fn send(
         MailSecurity::Tls => {
             let mut dialogue = Dialogue::begin(encrypt(server, stream)?)?;
             let offers = dialogue.hello()?;
-            deliver(dialogue, &offers, login, (from, to), message)
+            send_message(dialogue, &offers, login, (from, to), message)
         }
         MailSecurity::Starttls => {
             let mut dialogue = Dialogue::begin(stream)?;
@@ -59,12 +59,12 @@ pub(crate) fn send(
             dialogue.command("STARTTLS", 220)?;
             let mut dialogue = Dialogue::new(encrypt(server, dialogue.into_stream()?)?);
             let offers = dialogue.hello()?;
-            deliver(dialogue, &offers, login, (from, to), message)
+            send_message(dialogue, &offers, login, (from, to), message)
         }
         MailSecurity::None => {
             let mut dialogue = Dialogue::begin(stream)?;
             let offers = dialogue.hello()?;
-            deliver(dialogue, &offers, login, (from, to), message)
+            send_message(dialogue, &offers, login, (from, to), message)
         }
     }
 }
@@ -104,7 +104,7 @@ fn encrypt(server: &Server<'_>, stream: TcpStream) -> Result<StreamOwned<ClientC
     Ok(stream)
 }
 
-fn deliver<S: Read + Write>(
+fn send_message<S: Read + Write>(
     mut dialogue: Dialogue<S>,
     offers: &[String],
     login: Option<(&str, Zeroizing<String>)>,

@@ -22,18 +22,18 @@ fn post(url: &str, authority: OrderAuthority) -> Post {
 }
 
 /// Orders a request to a TLS server with this script.
-fn deliver(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> (Report, Server) {
-    deliver_within(Duration::from_secs(60), script)
+fn carry_out(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> (Report, Server) {
+    carry_out_within(Duration::from_secs(60), script)
 }
 
-fn deliver_within(
+fn carry_out_within(
     time: Duration,
     script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
 ) -> (Report, Server) {
     let authority = Authority::new();
     let server = Server::start(Some(authority.server(&["localhost"])), script);
     let post = post(&format!("https://localhost:{}/hook?a=b", server.port), authority.trusted());
-    (Program::new().deliver_within(Delivery::Post(post), time), server)
+    (Program::new().carry_out_within(Delivery::Post(post), time), server)
 }
 
 fn answered(answer: &'static str) -> Report {
@@ -41,7 +41,7 @@ fn answered(answer: &'static str) -> Report {
         peer.request()?;
         peer.say(answer)
     };
-    deliver(script).0
+    carry_out(script).0
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_request_is_sent_as_ordered() {
     let token = Some(CredentialName::try_from("hook".to_owned()).expect("a name"));
     let post = Post { token, ..post(&format!("https://localhost:{}/hook?a=b", server.port), authority.trusted()) };
     assert_eq!(
-        Program::new().env("CREDENTIALS_DIRECTORY", folder).deliver(Delivery::Post(post.clone())),
+        Program::new().env("CREDENTIALS_DIRECTORY", folder).carry_out(Delivery::Post(post.clone())),
         Report::Delivered
     );
     let [heard] = server.heard().try_into().expect("one request");
@@ -68,7 +68,7 @@ fn a_request_is_sent_as_ordered() {
     }
     assert!(heard.ends_with("\n\n{\"label\":\"Blue\\nline\"}"), "{heard}");
     // Without the credential nothing is sent.
-    let report = Program::new().deliver(Delivery::Post(post));
+    let report = Program::new().carry_out(Delivery::Post(post));
     assert!(
         matches!(&report, Report::Failed(Cause::Credential(why)) if why.as_str().starts_with("hook: ")),
         "{report:?}"
@@ -85,7 +85,7 @@ fn only_certificates_of_the_authority_for_the_name_are_trusted() {
             peer.say(OK)
         });
         let post = post(&format!("https://localhost:{}/", server.port), trusted.trusted());
-        let report = Program::new().deliver(Delivery::Post(post));
+        let report = Program::new().carry_out(Delivery::Post(post));
         assert!(matches!(report, Report::Failed(Cause::Tls(_))), "{report:?}");
         assert_eq!(server.heard(), Vec::<String>::new());
     }
@@ -97,7 +97,7 @@ fn a_system_without_authorities_trusts_no_server() {
     let empty = folder.path().join("none.pem");
     std::fs::write(&empty, "").expect("written");
     let program = Program::new().env("SSL_CERT_FILE", empty.to_str().expect("text"));
-    let report = program.deliver(Delivery::Post(post("https://localhost:1/", OrderAuthority::System)));
+    let report = program.carry_out(Delivery::Post(post("https://localhost:1/", OrderAuthority::System)));
     assert_eq!(report, Report::Failed(Cause::NoAuthorities));
 }
 
@@ -109,7 +109,7 @@ fn a_server_without_tls_gets_no_request() {
         peer.say("HTTP/1.1 200 OK\r\n\r\n")
     });
     let post = post(&format!("https://localhost:{}/", server.port), Authority::new().trusted());
-    let report = Program::new().deliver_within(Delivery::Post(post), Duration::from_secs(2));
+    let report = Program::new().carry_out_within(Delivery::Post(post), Duration::from_secs(2));
     assert!(matches!(report, Report::Failed(Cause::Tls(_) | Cause::Timeout)), "{report:?}");
     assert!(server.heard().iter().all(|line| !line.contains("POST")));
 }
@@ -121,7 +121,7 @@ fn this_machine_is_reached_without_tls() {
         peer.say(OK)
     });
     let post = post(&format!("http://127.0.0.1:{}/", server.port), OrderAuthority::System);
-    assert_eq!(Program::new().deliver(Delivery::Post(post)), Report::Delivered);
+    assert_eq!(Program::new().carry_out(Delivery::Post(post)), Report::Delivered);
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn a_failure_of_the_server_is_for_later_and_the_next_order_succeeds() {
         peer.say(if peer.number == 0 { "HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nsorry" } else { OK })
     });
     let post = post(&format!("https://localhost:{}/", server.port), authority.trusted());
-    let first = Program::new().deliver(Delivery::Post(post.clone()));
+    let first = Program::new().carry_out(Delivery::Post(post.clone()));
     assert!(matches!(&first, Report::Failed(Cause::Later(500, said)) if said.as_str() == "sorry"), "{first:?}");
-    assert_eq!(Program::new().deliver(Delivery::Post(post)), Report::Delivered);
+    assert_eq!(Program::new().carry_out(Delivery::Post(post)), Report::Delivered);
 }
 
 #[test]
@@ -164,14 +164,14 @@ fn a_redirect_leads_only_to_the_same_server() {
         "file:///etc/passwd".to_owned(),
     ] {
         let said = to.clone();
-        let (report, _) = deliver(move |peer| {
+        let (report, _) = carry_out(move |peer| {
             peer.request()?;
             peer.say(&format!("HTTP/1.1 308 Moved\r\nLocation: {said}\r\nContent-Length: 0\r\n\r\n"))
         });
         assert!(matches!(&report, Report::Failed(Cause::Redirect(at)) if at.as_str() == to), "{to}: {report:?}");
     }
     assert_eq!(elsewhere.connections(), 0);
-    let (report, server) = deliver(|peer| {
+    let (report, server) = carry_out(|peer| {
         peer.request()?;
         if peer.number == 0 {
             return peer.say("HTTP/1.1 307 Moved\r\nLocation: /new\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -181,7 +181,7 @@ fn a_redirect_leads_only_to_the_same_server() {
     assert_eq!(report, Report::Delivered);
     let heard = server.heard();
     assert!(heard.len() == 2 && heard[1].starts_with("POST /new ") && heard[1].contains("Blue"), "{heard:?}");
-    let (report, server) = deliver(|peer| {
+    let (report, server) = carry_out(|peer| {
         peer.request()?;
         peer.say("HTTP/1.1 307 Moved\r\nLocation: /again\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     });
@@ -193,9 +193,9 @@ fn a_redirect_leads_only_to_the_same_server() {
 
 #[test]
 fn a_server_that_hangs_or_drips_is_given_up() {
-    let (report, _) = deliver_within(SHORT, |peer| peer.hang());
+    let (report, _) = carry_out_within(SHORT, |peer| peer.hang());
     assert_eq!(report, Report::Failed(Cause::Timeout));
-    let (report, _) = deliver_within(SHORT, |peer| {
+    let (report, _) = carry_out_within(SHORT, |peer| {
         peer.request()?;
         loop {
             // Each byte comes in time.
@@ -210,7 +210,7 @@ fn a_server_that_hangs_or_drips_is_given_up() {
 #[test]
 fn answers_without_an_end_take_no_memory() {
     let endless = |head: &'static str, more: &'static [u8]| {
-        deliver(move |peer| {
+        carry_out(move |peer| {
             peer.request()?;
             peer.say(head)?;
             loop {
@@ -253,14 +253,14 @@ fn a_proxy_of_the_environment_is_not_used() {
         program = program.env(name, "http://127.0.0.1:1");
     }
     let post = post(&format!("https://localhost:{}/", server.port), authority.trusted());
-    assert_eq!(program.deliver(Delivery::Post(post)), Report::Delivered);
+    assert_eq!(program.carry_out(Delivery::Post(post)), Report::Delivered);
 }
 
 #[test]
 fn a_server_that_is_not_there_is_a_failed_connection() {
-    let report = Program::new().deliver(Delivery::Post(post("http://127.0.0.1:1/", OrderAuthority::System)));
+    let report = Program::new().carry_out(Delivery::Post(post("http://127.0.0.1:1/", OrderAuthority::System)));
     assert!(matches!(report, Report::Failed(Cause::Connection(_))), "{report:?}");
     let unknown = post("https://nothing.invalid/", Authority::new().trusted());
-    let report = Program::new().deliver(Delivery::Post(unknown));
+    let report = Program::new().carry_out(Delivery::Post(unknown));
     assert!(matches!(report, Report::Failed(Cause::Name(_) | Cause::Timeout)), "{report:?}");
 }

@@ -73,7 +73,7 @@ fn take(peer: &mut Peer, offers: &str, answer: impl Fn(&str) -> Option<&'static 
 fn with_tls(offers: &'static str, answer: fn(&str) -> Option<&'static str>) -> (Report, Vec<String>) {
     let authority = Authority::new();
     let server = Server::start(Some(authority.server(&["localhost"])), move |peer| serve(peer, offers, answer));
-    let report = Program::new().deliver(Delivery::Mail(mail(&server, MailSecurity::Tls, authority.trusted())));
+    let report = Program::new().carry_out(Delivery::Mail(mail(&server, MailSecurity::Tls, authority.trusted())));
     (report, server.heard())
 }
 
@@ -109,7 +109,7 @@ fn a_login_is_sent_only_over_tls() {
     let server = Server::start_plain(Some(config), move |peer| serve(peer, offers, |_| None));
     let (mail, folder) = login(mail(&server, MailSecurity::Starttls, authority.trusted()));
     let program = Program::new().env("CREDENTIALS_DIRECTORY", folder.path().to_str().expect("text"));
-    assert_eq!(program.deliver(Delivery::Mail(mail)), Report::Delivered);
+    assert_eq!(program.carry_out(Delivery::Mail(mail)), Report::Delivered);
     let heard = server.heard();
     // NUL ann NUL pass word
     let at = |begin: &str| heard.iter().position(|line| line.starts_with(begin));
@@ -122,7 +122,7 @@ fn a_server_without_starttls_gets_no_mail() {
     let server = Server::start_plain(None, |peer| serve(peer, "250-AUTH PLAIN\r\n", |_| None));
     let (mail, folder) = login(mail(&server, MailSecurity::Starttls, authority.trusted()));
     let program = Program::new().env("CREDENTIALS_DIRECTORY", folder.path().to_str().expect("text"));
-    let report = program.deliver(Delivery::Mail(mail));
+    let report = program.carry_out(Delivery::Mail(mail));
     assert!(matches!(report, Report::Failed(Cause::Unsupported(_))), "{report:?}");
     let heard = server.heard();
     assert!(!heard.iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")), "{heard:?}");
@@ -142,7 +142,7 @@ fn an_answer_before_tls_is_not_taken_for_one_of_the_server() {
         peer.hang()
     });
     let mail = mail(&server, MailSecurity::Starttls, authority.trusted());
-    let report = Program::new().deliver_within(Delivery::Mail(mail), Duration::from_secs(2));
+    let report = Program::new().carry_out_within(Delivery::Mail(mail), Duration::from_secs(2));
     assert!(matches!(report, Report::Failed(Cause::Protocol(_))), "{report:?}");
 }
 
@@ -155,7 +155,7 @@ fn a_mail_that_is_taken_is_delivered_without_an_answer_to_the_farewell() {
         peer.hang()
     });
     let mail = mail(&server, MailSecurity::Tls, authority.trusted());
-    let report = Program::new().deliver_within(Delivery::Mail(mail), Duration::from_secs(2));
+    let report = Program::new().carry_out_within(Delivery::Mail(mail), Duration::from_secs(2));
     assert_eq!(report, Report::Delivered);
 }
 
@@ -169,7 +169,7 @@ fn only_a_trusted_certificate_of_the_name_gets_a_mail() {
                 MailSecurity::Tls => Server::start(Some(config.clone()), script),
                 MailSecurity::Starttls | MailSecurity::None => Server::start_plain(Some(config.clone()), script),
             };
-            let report = Program::new().deliver(Delivery::Mail(mail(&server, security, trusted.trusted())));
+            let report = Program::new().carry_out(Delivery::Mail(mail(&server, security, trusted.trusted())));
             assert!(matches!(report, Report::Failed(Cause::Tls(_))), "{report:?}");
             assert!(!server.heard().iter().any(|line| line.starts_with("MAIL")));
         }
@@ -180,9 +180,9 @@ fn only_a_trusted_certificate_of_the_name_gets_a_mail() {
 fn a_relay_on_this_machine_needs_no_tls_and_no_other_does_without() {
     let server = Server::start_plain(None, |peer| serve(peer, "", |_| None));
     let here = mail(&server, MailSecurity::None, OrderAuthority::System);
-    assert_eq!(Program::new().deliver(Delivery::Mail(here.clone())), Report::Delivered);
+    assert_eq!(Program::new().carry_out(Delivery::Mail(here.clone())), Report::Delivered);
     let there = Mail { server: Host::try_from("mail.example.org".to_owned()).expect("a host"), ..here };
-    let report = Program::new().deliver(Delivery::Mail(there));
+    let report = Program::new().carry_out(Delivery::Mail(there));
     assert!(matches!(report, Report::Failed(Cause::Order(_))), "{report:?}");
 }
 
@@ -194,7 +194,7 @@ fn a_refused_login_and_a_refused_mail_have_their_causes() {
     });
     let (mail, folder) = login(mail(&server, MailSecurity::Tls, authority.trusted()));
     let program = Program::new().env("CREDENTIALS_DIRECTORY", folder.path().to_str().expect("text"));
-    let report = program.deliver(Delivery::Mail(mail));
+    let report = program.carry_out(Delivery::Mail(mail));
     assert!(matches!(&report, Report::Failed(Cause::Login(_))), "{report:?}");
     let (report, _) = with_tls("", |line| line.starts_with("RCPT").then_some("550 5.1.1 unknown\r\n"));
     assert!(
@@ -211,9 +211,9 @@ fn a_greylisted_mail_is_for_later_and_the_next_order_succeeds() {
         serve(peer, "", move |line| (line.starts_with("RCPT") && number == 0).then_some("451 4.7.1 greylisted\r\n"))
     });
     let mail = mail(&server, MailSecurity::Tls, authority.trusted());
-    let first = Program::new().deliver(Delivery::Mail(mail.clone()));
+    let first = Program::new().carry_out(Delivery::Mail(mail.clone()));
     assert!(matches!(first, Report::Failed(Cause::Later(451, _))), "{first:?}");
-    assert_eq!(Program::new().deliver(Delivery::Mail(mail)), Report::Delivered);
+    assert_eq!(Program::new().carry_out(Delivery::Mail(mail)), Report::Delivered);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_mail_server_that_hangs_is_given_up() {
     let authority = Authority::new();
     let server = Server::start(Some(authority.server(&["localhost"])), Peer::hang);
     let mail = mail(&server, MailSecurity::Tls, authority.trusted());
-    let report = Program::new().deliver_within(Delivery::Mail(mail), Duration::from_millis(400));
+    let report = Program::new().carry_out_within(Delivery::Mail(mail), Duration::from_millis(400));
     assert_eq!(report, Report::Failed(Cause::Timeout));
 }
 
@@ -236,7 +236,7 @@ fn an_answer_without_an_end_takes_no_memory() {
             }
         });
         let mail = mail(&server, MailSecurity::Tls, authority.trusted());
-        let report = Program::new().deliver_within(Delivery::Mail(mail), Duration::from_secs(20));
+        let report = Program::new().carry_out_within(Delivery::Mail(mail), Duration::from_secs(20));
         assert!(matches!(report, Report::Failed(Cause::Protocol(_))), "{report:?}");
     }
     let used = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage").max_rss();

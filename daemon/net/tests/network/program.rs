@@ -38,7 +38,7 @@ impl Program {
     }
 
     /// Orders a delivery.
-    pub(crate) fn deliver_within(self, delivery: Delivery, time: Duration) -> Report {
+    pub(crate) fn carry_out_within(self, delivery: Delivery, time: Duration) -> Report {
         let timeout_ms = u32::try_from(time.as_millis()).expect("short");
         let order = Order { version: "9.9".to_owned(), timeout_ms, delivery };
         let start = Instant::now();
@@ -48,7 +48,7 @@ impl Program {
         report.expect("a report")
     }
 
-    pub(crate) fn deliver(self, delivery: Delivery) -> Report {
-        self.deliver_within(delivery, Duration::from_secs(60))
+    pub(crate) fn carry_out(self, delivery: Delivery) -> Report {
+        self.carry_out_within(delivery, Duration::from_secs(60))
     }
 }
