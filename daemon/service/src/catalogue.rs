@@ -57,6 +57,8 @@ events! {
     BACKUP_OVERDUE = "c504ead342e5473b8793fbb7b88dba43",
     /// A backup is no longer overdue.
     BACKUP_RECOVERED = "a5df14df13324c43afad2f3114187be7",
+    /// A channel of notifications does not work.
+    NOTIFICATION_FAILED = "bc82a05f5fe7407f9e1596613e8d9078",
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn words(
     left_out: impl Fn(&BackupRule) -> Option<String>,
 ) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config { volumes, backups, destinations, imports, worker, drives, .. } = config;
+    let Config { volumes, backups, destinations, imports, notify, worker, drives, .. } = config;
     let Config { max_jobs, max_queued, max_queued_per_user, streams, history, state, run, .. } = config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: add a [[volume]] to receive streams.\n");
@@ -128,6 +128,12 @@ fn words(
     }
     for rule in destinations {
         line(&mut out, &text::one_line(&rule.words()));
+    }
+    for rule in notify {
+        line(&mut out, &text::one_line(&rule.words()));
+        for name in rule.backups.iter().filter(|name| !is_configured(name)) {
+            line(&mut out, &text::one_line(&format!("  WARNING: no backup is called \"{name}\".")));
+        }
     }
     for rule in imports {
         line(&mut out, &text::one_line(&rule.words()));

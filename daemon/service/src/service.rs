@@ -21,9 +21,10 @@ use crate::followers::{
 use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
+use crate::notify::{NetProgram, Notifications, NotifyFailure, NotifyStatus, SendingParts, SocketProgram};
 use crate::renames::{Rename, Renames};
 use crate::supervisor::Supervisor;
-use crate::types::{Attempt, AttemptEnd, BackupProperties, Error, JobState};
+use crate::types::{Attempt, AttemptEnd, BackupProperties, Error, ErrorCode, JobState};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 
@@ -36,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) spawner: Arc<Spawner>,
     /// Opens the directories of backups.
     pub(crate) open_directories: OpenDirectories,
+    /// Reaches the network.
+    pub(crate) net: Arc<dyn NetProgram>,
 }
 
 /// A running service. Cheap to clone.
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) deletions: DeletionOrders,
     pub(crate) renames: Renames,
     hooks: Hooks,
+    notifications: Notifications,
     supervisor: Supervisor,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
     pub(crate) backup_list: BackupList,
@@ -83,7 +87,8 @@ impl Service {
         let supervisor = Supervisor::new();
         let spawner = Spawner::start(supervisor.thread("starts workers"));
         let spawner = Arc::new(spawner.context("cannot start the thread that starts workers")?);
-        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_directories: ON_SYSTEM };
+        let net = Arc::new(SocketProgram { socket: config.run.join("net.socket") });
+        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_directories: ON_SYSTEM, net };
         Self::start_on(machine, supervisor, sources, config, clock).await
     }
 
@@ -94,7 +99,7 @@ impl Service {
         config: Config,
         clock: Clock,
     ) -> Result<Self> {
-        let Machine { devices, spawner, open_directories } = machine;
+        let Machine { devices, spawner, open_directories, net } = machine;
         warn_unread(&sources).await;
         // Before anything is looked at, so that no change is missed.
         let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
@@ -107,6 +112,11 @@ impl Service {
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
+        let parts = SendingParts { program: net, state: config.state.clone(), clock: clock.clone(), machine: name() };
+        let (notifications, listener, sending) = Notifications::new(parts);
+        hooks.set_listener(listener);
+        let rules = config.notify.clone();
+        supervisor.start("sends notifications", |pulse| sending.run(rules, pulse));
         let (wall_clock, times) = (clock.clone(), clock.clone());
         let clock = open_clock(&config, clock).await?;
         let jobs = Scheduler::start(
@@ -146,6 +156,7 @@ impl Service {
             deletions,
             renames,
             hooks,
+            notifications,
             supervisor,
             volumes,
             backup_list,
@@ -234,6 +245,22 @@ impl Service {
         found.ok_or_else(|| no_such_volume(name))
     }
 
+    /// The channels of notifications, as they are now and as they change.
+    #[must_use]
+    pub fn notifications(&self) -> watch::Receiver<Vec<NotifyStatus>> {
+        self.0.notifications.states()
+    }
+
+    /// Sends a test over a channel of notifications, and waits for its end, which may take some minutes.
+    ///
+    /// # Errors
+    /// `NotFound`; inside, why it was not delivered.
+    pub async fn test_notification(&self, name: &str) -> Result<Result<(), NotifyFailure>, Error> {
+        let sent = self.0.notifications.test(name).await;
+        let unknown = "there is no [[notify]] of this name; `butterdock notify` lists them";
+        sent.ok_or_else(|| Error::new(ErrorCode::NotFound, unknown))
+    }
+
     /// Reads the configuration again; where it has a mistake everything stays as it was. Either is logged.
     ///
     /// # Errors
@@ -247,7 +274,7 @@ impl Service {
     }
 
     async fn reload_unlogged(&self) -> Result<(), String> {
-        let Shared { jobs, manager, hooks, volumes, sources, config: current, .. } = &*self.0;
+        let Shared { jobs, manager, hooks, notifications, volumes, sources, config: current, .. } = &*self.0;
         let mut current = current.lock().await;
         let sources = sources.clone();
         warn_unread(&sources).await;
@@ -267,6 +294,7 @@ impl Service {
         jobs.configured(&config).await;
         settle_renames(&self.0.renames, &config, (jobs, manager, &self.0.deletions)).await;
         hooks.configured(config.drives.on_event.clone());
+        notifications.configured(config.notify.clone());
         manager.configured(&config);
         manager.set_volumes(&config).await;
         tracing::info!("the configuration was read again: {} volumes", configured.len());
@@ -288,6 +316,12 @@ impl Service {
     pub fn log_mounted_drives(&self) {
         self.0.manager.left();
     }
+}
+
+/// The name of this machine, for persons.
+fn name() -> String {
+    let name = nix::sys::utsname::uname().map(|facts| facts.nodename().to_string_lossy().into_owned());
+    name.unwrap_or_else(|_unknown| "this machine".to_owned())
 }
 
 /// Logs that the administrator's usual file is not read.

@@ -7,6 +7,8 @@ mod ignored;
 #[cfg(test)]
 mod modules;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod one_place;
 #[cfg(test)]
 mod retired;

@@ -74,6 +74,7 @@ const SERVICE: Table = &[
     ),
     ("followers", &["clock", "drives", "service", "supervisor", "timetable", "types"]),
     ("hooks", &["config", "text", "types"]),
+    ("notify", &["blocking", "catalogue", "clock", "config", "durable", "hooks", "supervisor", "text"]),
     (
         "jobs",
         &[
@@ -119,6 +120,7 @@ const SERVICE: Table = &[
             "drives",
             "files",
             "jobs",
+            "notify",
             "own_files",
             "schedule",
             "service",
@@ -144,6 +146,7 @@ const SERVICE: Table = &[
             "hooks",
             "jobs",
             "mounts",
+            "notify",
             "renames",
             "supervisor",
             "types",

@@ -7,6 +7,7 @@ use super::backup::Backup;
 use super::destination::Destination;
 use super::drives::{Drives, Import};
 use super::merge::{Layers, Mistake, Origin};
+use super::notify::Notify;
 use super::streams::Streams;
 use super::validated::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
@@ -30,6 +31,7 @@ pub(super) struct File {
     pub(super) backup: Option<Vec<Backup>>,
     pub(super) destination: Option<Vec<Destination>>,
     pub(super) import: Option<Vec<Import>>,
+    pub(super) notify: Option<Vec<Notify>>,
 }
 
 /// `[queue]`

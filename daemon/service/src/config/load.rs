@@ -11,6 +11,7 @@ use super::destination::Destination;
 use super::drives::Import;
 use super::file::{self, File, Paths, Queue, Worker};
 use super::merge::{Layers, Mistake};
+use super::notify::Notify;
 use super::{Config, VolumeRule, WorkerRule};
 
 /// The maker's file.
@@ -165,7 +166,8 @@ fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
 
 /// Names every field, so that the compiler requires a new key here.
 fn apply(config: &mut Config, file: File) {
-    let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, destination, import } = file;
+    let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, destination, import, notify } =
+        file;
     let Queue { max, max_per_user } = queue;
     // Where the administrator's file is, is known before it is read.
     let Paths { state, run, settings: _ } = paths;
@@ -184,6 +186,8 @@ fn apply(config: &mut Config, file: File) {
     config.volumes = volume.into_iter().flatten().filter_map(rule).collect();
     config.backups = backup.into_iter().flatten().map(Backup::rule).collect();
     config.imports = import.into_iter().flatten().filter_map(Import::rule).collect();
+    let notify = notify.into_iter().flatten().filter(|one: &Notify| one.enabled);
+    config.notify = notify.map(|one| one.rule).collect();
     let destinations = destination.into_iter().flatten().filter(|one: &Destination| one.enabled);
     config.destinations = destinations.map(|one| one.rule).collect();
 }
@@ -320,13 +324,15 @@ mod tests {
         let config = loaded(&[&example(), ""]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
         let worker = WorkerRule { writer_threads: None, ..config.worker };
-        assert_eq!((config.backups.len(), config.destinations.len(), config.imports.len()), (1, 1, 1));
+        let counts = [config.backups.len(), config.destinations.len(), config.imports.len(), config.notify.len()];
+        assert_eq!(counts, [1, 1, 1, 1]);
         assert_eq!(config.backups[0].keep, crate::backups::RetentionRule::default());
         let config = Config {
             volumes: Vec::new(),
             backups: Vec::new(),
             destinations: Vec::new(),
             imports: Vec::new(),
+            notify: Vec::new(),
             worker,
             ..config
         };
@@ -359,8 +365,12 @@ mod tests {
     ];
 
     /// Tables in lists that are empty by default, which the example describes in words.
-    const IN_WORDS: [&str; 3] =
-        ["[[destination]]\nzzz = 1", "[drives]\nmatch = [ { zzz = 1 } ]", "[drives]\nkey_file = [ { zzz = 1 } ]"];
+    const IN_WORDS: [&str; 4] = [
+        "[[destination]]\nzzz = 1",
+        "[[notify]]\nzzz = 1",
+        "[drives]\nmatch = [ { zzz = 1 } ]",
+        "[drives]\nkey_file = [ { zzz = 1 } ]",
+    ];
 
     /// The keys that the parser names when it refuses an unknown one.
     fn known(text: &str) -> BTreeSet<String> {

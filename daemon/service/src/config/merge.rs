@@ -18,8 +18,8 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 /// The lists of tables, and the key by which a table of one file is that of the other.
-pub(crate) const LISTS: [(&str, &str); 4] =
-    [("volume", "name"), ("backup", "name"), ("destination", "name"), ("import", "drive")];
+pub(crate) const LISTS: [(&str, &str); 5] =
+    [("volume", "name"), ("backup", "name"), ("destination", "name"), ("import", "drive"), ("notify", "name")];
 /// The older names of keys: the table, the older name, the name.
 pub(crate) const OLDER_NAMES: [(&str, &str, &str); 1] = [("backup", "drives", "to")];
 

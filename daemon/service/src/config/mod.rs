@@ -16,6 +16,7 @@ mod drives;
 mod file;
 mod load;
 mod merge;
+mod notify;
 mod schedule;
 mod source_reserve;
 mod streams;
@@ -32,6 +33,7 @@ pub(crate) use load::ConfigText;
 pub use load::{ConfigFiles, load, unread_file};
 pub(crate) use load::{ConfigTexts, LARGEST};
 pub(crate) use merge::{LISTS, Layers, Mistake, OLDER_NAMES, Origin};
+pub use notify::{MailRule, NotifyChannel, NotifyEvent, NotifyRule};
 pub use streams::{ByteRate, StreamRules, duration_words};
 pub use validated::{FilesystemUuid, IoClass, VolumeName};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub backups: Vec<BackupRule>,
     /// Where backups go by a name of its own, in the order of the file; names are unique.
     pub destinations: Vec<DestinationRule>,
+    /// Who hears of failures, in the order of the file; names are unique.
+    pub notify: Vec<NotifyRule>,
     /// The folders of stream files, in the order of the file; up to one for each drive.
     pub imports: Vec<ImportRule>,
     /// Limit of jobs of one class that run at the same time.
@@ -108,6 +112,7 @@ impl Default for Config {
             volumes: Vec::new(),
             backups: Vec::new(),
             destinations: Vec::new(),
+            notify: Vec::new(),
             imports: Vec::new(),
             max_jobs: 4,
             max_queued: 200,

@@ -276,12 +276,18 @@ impl DriveManager {
 
     /// Tells the hooks of a drive. Not to be called with the lock held: it is taken here.
     pub(super) fn tell(&self, kind: Kind, id: &DriveId) {
+        self.tell_with(kind, id, String::new());
+    }
+
+    /// The same with a public reason.
+    pub(super) fn tell_with(&self, kind: Kind, id: &DriveId, message: String) {
         let label = {
             let table = self.lock();
             let away = || table.enrolment(id).map(|enrolment| enrolment.label().to_owned());
             table.shown.get(id).map(|shown| shown.borrow().label.clone()).or_else(away)
         };
-        self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));
+        let event = Event::of(kind, id.as_str(), &label.unwrap_or_default());
+        self.0.hooks.tell(Event { message, ..event });
     }
 
     /// Waits for the lock of an attached drive.

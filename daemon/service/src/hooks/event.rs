@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     Overdue,
     /// It is no longer overdue.
     Recovered,
+    /// A verify found damage on a drive.
+    VerifyFailed,
 }
 
 impl Event {
@@ -105,6 +107,7 @@ impl Kind {
             Self::Pulled => "pulled",
             Self::Overdue => "overdue",
             Self::Recovered => "recovered",
+            Self::VerifyFailed => "verify-failed",
         }
     }
 }
@@ -153,9 +156,13 @@ impl Sequence {
                 }
                 None => vec![event],
             },
-            Kind::Recognised | Kind::Unknown | Kind::Refused | Kind::Pulled | Kind::Overdue | Kind::Recovered => {
-                vec![event]
-            }
+            Kind::Recognised
+            | Kind::Unknown
+            | Kind::Refused
+            | Kind::Pulled
+            | Kind::Overdue
+            | Kind::Recovered
+            | Kind::VerifyFailed => vec![event],
         }
     }
 }
@@ -190,6 +197,7 @@ mod tests {
             Kind::Pulled,
             Kind::Overdue,
             Kind::Recovered,
+            Kind::VerifyFailed,
         ];
         let events = PAGE.split("The events are:").nth(1).expect("the events");
         for word in all.map(Kind::word) {

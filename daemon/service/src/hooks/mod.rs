@@ -4,6 +4,8 @@
 //! * `running` runs the command with a timeout, one at a time, so that a light does not get `safe` before
 //!   `backup-done`.
 //!
+//! Notifications (`notify`) get the same events, in the same order.
+//!
 //! Sending an event never blocks: the queue is bounded, and events that do not fit are logged and dropped. A failure
 //! of the command is logged and has no other effect.
 
@@ -14,6 +16,8 @@ use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 pub(crate) use event::{Event, Kind};
 
@@ -38,6 +42,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     command: Option<Command>,
+    listener: Option<mpsc::Sender<Event>>,
     sequence: Sequence,
 }
 
@@ -63,7 +68,7 @@ impl Hooks {
                 }
             }
         })?;
-        let state = Mutex::new(State { command, sequence: Sequence::default() });
+        let state = Mutex::new(State { command, listener: None, sequence: Sequence::default() });
         Ok(Self(Arc::new(Shared { state, queue })))
     }
 
@@ -72,11 +77,23 @@ impl Hooks {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).command = command;
     }
 
+    /// Passes all events also to this channel.
+    pub(crate) fn set_listener(&self, listener: mpsc::Sender<Event>) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).listener = Some(listener);
+    }
+
     /// Sends an event. Never waits.
     pub(crate) fn tell(&self, event: Event) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Also without a command: one may be configured while a backup runs.
         let events = state.sequence.take(event);
+        for event in &events {
+            if let Some(listener) = &state.listener
+                && listener.try_send(event.clone()).is_err()
+            {
+                tracing::warn!("no notification for {}: too many events wait already", event.kind.word());
+            }
+        }
         let Some(command) = &state.command else { return };
         for event in events {
             if let Err(unsent) = self.0.queue.try_send(Waiting { command: command.clone(), event }) {

@@ -47,6 +47,7 @@ use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
 use crate::dir_handle::DirHandle;
 use crate::drives::{Drive, DriveId, DriveManager, Need};
 use crate::jobs::{Job, Look, OpenDirectories};
+use crate::notify::SocketProgram;
 use crate::schedule::Schedule;
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
@@ -152,6 +153,7 @@ impl Fixture {
             devices: Arc::new(devices.clone()),
             spawner: Arc::new(Spawner::simulated(move |worker| player.clone().play(worker))),
             open_directories: OpenDirectories { open: places, find_source, look },
+            net: Arc::new(SocketProgram { socket: config.run.join("net.socket") }),
         };
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock);

@@ -8,7 +8,7 @@ use crate::config::{BackupRule, LISTS};
 /// It is installed as documentation; tests compare it with the parser.
 const EXAMPLE: &str = include_str!("../../../data/butterdock.toml");
 /// Keys whose value in the example is only an example.
-const SAMPLES: [&str; 16] = [
+const SAMPLES: [&str; 27] = [
     "backup.folder",
     "backup.name",
     "backup.overdue",
@@ -21,6 +21,17 @@ const SAMPLES: [&str; 16] = [
     "destination.uuid",
     "import.drive",
     "import.folder",
+    "notify.ca",
+    "notify.credential",
+    "notify.events",
+    "notify.from",
+    "notify.kind",
+    "notify.name",
+    "notify.port",
+    "notify.security",
+    "notify.server",
+    "notify.to",
+    "notify.user",
     "volume.name",
     "volume.path",
     "volume.uuid",
@@ -82,6 +93,7 @@ mod tests {
             "destination" => {
                 "name = \"red\"\nkind = \"volume\"\npath = \"/red\"\nuuid = \"0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\"\n"
             }
+            "notify" => "name = \"me\"\nkind = \"ntfy\"\nurl = \"https://ntfy.sh/x\"\n",
             list => panic!("what a [[{list}]] needs"),
         };
         let mut count = 0;
