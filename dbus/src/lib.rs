@@ -52,6 +52,7 @@ mod files;
 mod job;
 mod manager;
 pub mod names;
+mod notification;
 mod options;
 pub mod path;
 mod problem;
@@ -82,6 +83,7 @@ pub use manager::{
     BackupRow, HISTORY_MAX, HISTORY_PAGE, HistoryEntry, ListBackupsOptions, ListHistoryOptions, ReceiveOptions, Warning,
 };
 pub use names::introspection;
+pub use notification::{NotificationChannel, NotificationTest};
 pub use options::{Options, none as no_options};
 pub use problem::{Problem, ProblemParams, problems_markdown};
 pub use problem_table::{PROBLEMS, ProblemRow};

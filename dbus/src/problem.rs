@@ -30,12 +30,16 @@ pub struct ProblemParams {
     pub devices: Option<Vec<String>>,
     /// How many devices are missing,
     pub missing: Option<u64>,
-    /// of how many.
+    /// of how many; or how often something failed.
     pub count: Option<u64>,
     /// The formats whose signatures are on the device.
     pub formats: Option<Vec<String>>,
     /// The ids of drives.
     pub drives: Option<Vec<String>>,
+    /// The name of the channel for notifications.
+    pub channel: Option<String>,
+    /// Why it does not work, for programs.
+    pub cause: Option<String>,
     /// The name of the backup.
     pub backup: Option<String>,
     /// The names of the backups.
@@ -70,6 +74,8 @@ impl ProblemParams {
             backup,
             backups,
             blocks,
+            cause,
+            channel,
             count,
             destination,
             device,
@@ -88,6 +94,8 @@ impl ProblemParams {
             ("backup", backup.is_some()),
             ("backups", backups.is_some()),
             ("blocks", blocks.is_some()),
+            ("cause", cause.is_some()),
+            ("channel", channel.is_some()),
             ("count", count.is_some()),
             ("destination", destination.is_some()),
             ("device", device.is_some()),
@@ -150,6 +158,8 @@ mod tests {
             count: Some(0),
             formats: Some(Vec::new()),
             drives: Some(Vec::new()),
+            channel: Some(String::new()),
+            cause: Some(String::new()),
             backup: Some(String::new()),
             backups: Some(Vec::new()),
             error: Some(String::new()),

@@ -138,6 +138,11 @@ pub const PROBLEMS: &[ProblemRow] = &[
     row("drive-write-protected", &[], "Switch the write protection of the drive off, then plug it in again."),
     row("enrolment-unreadable", &[("drives", "as")], "Enrol these drives again, or forget them."),
     row("no-drive", &[], "Enrol a drive for the backup, or correct its drives in the configuration."),
+    row(
+        "notification-failed",
+        &[("channel", "s"), ("cause", "s"), COUNT, TIME],
+        "Correct the channel in the configuration, then test it (butterdock notify test).",
+    ),
     row("record-unreadable", &[REASON], "Update butterdock, or forget the drive and enrol it again."),
     row("record-unwritable", &[REASON], "Make room on the filesystem of the state directory, or make it writable."),
     row(

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod drives;
 pub(crate) mod files;
+pub(crate) mod notify;
 pub(crate) mod settings;
 pub(crate) mod snapshots;
 pub(crate) mod streams;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand, ValueHint};
 use backup::Backup;
 use drives::{Enrol, OnDestination, SafelyRemove};
 use files::{FilesVerb, Restore};
+use notify::NotifyVerb;
 use settings::{DestinationChange, Settings, VolumeChange};
 use snapshots::Snapshots;
 use streams::{Import, Receive};
@@ -135,6 +137,13 @@ pub(crate) enum Verb {
 
     /// Show the settings, and where each is from: the maker of the system, the administrator or the default; or change them
     Settings(Settings),
+
+    /// List the channels for notifications, and test one
+    #[command(disable_help_subcommand = true)]
+    Notify {
+        #[command(subcommand)]
+        verb: Option<NotifyVerb>,
+    },
 
     /// Add, change and remove volumes
     #[command(disable_help_subcommand = true, subcommand_value_name = "CHANGE", subcommand_help_heading = "Changes")]

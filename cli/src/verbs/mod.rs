@@ -5,6 +5,7 @@ mod drives;
 mod files;
 mod held_snapshots;
 mod jobs;
+mod notify;
 mod settings;
 mod snapshots;
 mod status;
@@ -51,6 +52,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Settings(wanted)) => Box::pin(settings::run(service, out, wanted)),
         Some(Verb::Volume { change }) => Box::pin(settings::change_volume(service, out, change)),
         Some(Verb::Destination { change }) => Box::pin(settings::change_destination(service, out, change)),
+        Some(Verb::Notify { verb }) => Box::pin(notify::run(service, out, verb.as_ref())),
         Some(Verb::Unpin { drive, backup }) => Box::pin(drives::unpin(service, out, drive, backup.clone())),
         Some(Verb::TrustClock) => Box::pin(backups::trust_clock(service, out)),
     };

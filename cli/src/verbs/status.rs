@@ -1,11 +1,12 @@
 //! `butterdock status`, which is also `butterdock` without a verb, and `butterdock volumes`.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use butterdock_dbus::{ListBackupsOptions, VolumeProperties};
 use serde::Serialize;
 
-use super::{backups, drives, jobs};
+use super::{backups, drives, jobs, notify};
 use crate::failure::Failure;
 use crate::render::{DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped};
 use crate::service::Service;
@@ -44,6 +45,9 @@ pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Fai
     drives::print_problems(&objects.drives, out);
     let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
     backups::print_source_problems(&rows, out);
+    if features.iter().any(|feature| feature == "notifications") {
+        notify::print_problems(&manager.list_notifications(HashMap::new()).await?, out);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

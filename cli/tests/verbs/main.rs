@@ -7,6 +7,7 @@ mod drives;
 mod endings;
 mod fake;
 mod held_snapshots;
+mod notify;
 mod pages;
 mod python;
 mod readme;

@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 41] = [
+const VERBS: [&str; 43] = [
     "status",
     "receive",
     "jobs",
@@ -48,6 +48,8 @@ const VERBS: [&str; 41] = [
     "backups",
     "unpin",
     "trust-clock",
+    "notify",
+    "notify test",
     "restore",
     "ls",
     "cat",
@@ -151,6 +153,8 @@ fn the_page_documents_every_json_key() {
         &["forget", "3f2a"],
         &["settings", "set", "max_jobs=2"],
         &["volume", "remove", "tank"],
+        &["notify"],
+        &["notify", "test", "ann"],
     ] {
         keys(&fixture.json(words), &mut found);
     }

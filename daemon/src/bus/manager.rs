@@ -6,8 +6,8 @@ use std::sync::Arc;
 use butterdock_dbus::authority::Permission;
 use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::{
-    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, ListHistoryOptions, Options, Problem, Settings,
-    no_options,
+    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, ListHistoryOptions, NotificationChannel,
+    NotificationTest, Options, Problem, Settings, no_options,
 };
 use butterdock_service::settings::SettingList;
 use zbus::message::Header;
@@ -16,6 +16,7 @@ use zbus::{OwnedObjectPath, interface};
 use super::authority::Question;
 use super::fd_table::PassedFd;
 use super::mapping::{ForCaller as _, backup_row, history_entry, history_query};
+use super::notifications;
 use super::server::{BusServer, bus_failed};
 use super::settings;
 use super::volume::receive;
@@ -183,6 +184,27 @@ impl Manager {
         settings::set_defaults(&self.server, &header, &values, &options).await
     }
 
+    #[zbus(out_args("notifications"))]
+    async fn list_notifications(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<NotificationChannel>, Error> {
+        no_options(&options)?;
+        notifications::list(&self.server, &header).await
+    }
+
+    #[zbus(out_args("result"))]
+    async fn test_notification(
+        &self,
+        name: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<NotificationTest, Error> {
+        no_options(&options)?;
+        notifications::test(&self.server, &header, &name).await
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
@@ -190,6 +212,6 @@ impl Manager {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> Vec<String> {
-        ["drives", "backups", "clock", "settings"].map(str::to_owned).to_vec()
+        ["drives", "backups", "clock", "settings", "notifications"].map(str::to_owned).to_vec()
     }
 }

@@ -28,6 +28,7 @@ mod header;
 mod job;
 mod manager;
 mod mapping;
+mod notifications;
 mod object_publisher;
 mod polkit;
 mod publisher;

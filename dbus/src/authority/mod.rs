@@ -105,6 +105,9 @@ pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "SetDestination", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: MANAGER, method: "RemoveDestination", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: MANAGER, method: "SetDefaults", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "ListNotifications", rule: Rule::Anybody, details: &[] },
+    // The answer has the words of the server.
+    Row { interface: MANAGER, method: "TestNotification", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: VOLUME, method: "Receive", rule: RECEIVE, details: &["volume"] },
     // Subvolume names are not public. Users who may receive need them, to choose the parent of an increment.
     Row { interface: VOLUME, method: "ListSubvolumes", rule: Rule::Action(Action::Receive), details: &["volume"] },

@@ -7,6 +7,7 @@ use zbus::{Fd, OwnedObjectPath, Variant, proxy};
 use crate::authority::Permission;
 use crate::error::Error;
 use crate::manager::{BackupRow, HistoryEntry};
+use crate::notification::{NotificationChannel, NotificationTest};
 use crate::problem::Problem;
 use crate::settings::Settings;
 
@@ -100,6 +101,13 @@ pub trait Manager {
         values: HashMap<&str, Variant<'_>>,
         options: HashMap<&str, Variant<'_>>,
     ) -> Result<String, Error>;
+
+    /// The channels for notifications. There are no options yet.
+    fn list_notifications(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<NotificationChannel>, Error>;
+
+    /// Sends a test over a channel, and answers what happened; it may take some minutes. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn test_notification(&self, name: &str, options: HashMap<&str, Variant<'_>>) -> Result<NotificationTest, Error>;
 
     /// The service's version.
     #[zbus(property(emits_changed_signal = "const"))]

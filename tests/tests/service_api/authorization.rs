@@ -43,12 +43,13 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
         (
             _,
             "GetSettings" | "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory"
-            | "ListBackups" | "GetPermissions" | "Run" | "ListSnapshots",
+            | "ListBackups" | "ListNotifications" | "GetPermissions" | "Run" | "ListSnapshots",
         ) => &mut command,
         (MANAGER, "SetBackup") => command.args(["s:mine", "o:{\"source\": \"/mine\", \"to\": [\"Blue\"]}"]),
         (MANAGER, "SetVolume") => command.args(["s:mine", "o:{\"path\": \"/srv/mine\"}"]),
         (MANAGER, "SetDestination") => command.args(["s:mine", "o:{\"kind\": \"no such kind\"}"]),
         (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination") => command.arg("s:mine"),
+        (MANAGER, "TestNotification") => command.arg("s:me"),
         (MANAGER, "SetDefaults") => command.arg("o:{\"history\": 100}"),
         (BACKUP, "ListFiles" | "OpenFile") => command.args([SNAPSHOT, "y:a"]),
         (BACKUP, "RestoreFiles") => command.args([SNAPSHOT, "Y:a"]),
@@ -65,7 +66,7 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
 /// There is no drive to back up to, and no such destination: a caller who is authorized learns that.
 fn let_pass(row: &Row, said: &Value) -> bool {
     let answer = match row.method {
-        "Run" | "RemoveDestination" => said["error"] == NOT_FOUND,
+        "Run" | "RemoveDestination" | "TestNotification" => said["error"] == NOT_FOUND,
         "SetDestination" => said["error"] == INVALID_ARGS,
         // The source of the backup is not there.
         _ if row.interface == BACKUP => said["error"] != REFUSED,

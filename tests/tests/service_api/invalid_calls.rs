@@ -24,7 +24,7 @@ fn call(client: &Client, (interface, method): (&str, &str), job: &str, options: 
         (MANAGER, "SetBackup" | "SetVolume" | "SetDestination") => {
             client.call(ROOT, (MANAGER, method), &("mine", Options::new(), options))
         }
-        (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination") => {
+        (MANAGER, "RemoveBackup" | "RemoveVolume" | "RemoveDestination" | "TestNotification") => {
             client.call(ROOT, (MANAGER, method), &("mine", options))
         }
         (MANAGER, "SetDefaults") => client.call(ROOT, (MANAGER, method), &(Options::new(), options)),

@@ -11,6 +11,7 @@ mod introspection;
 mod invalid_calls;
 mod job_counters;
 mod job_signals;
+mod notifications;
 mod polkit_cancellation;
 mod private_names;
 mod settings;

@@ -3,6 +3,7 @@
 mod backup;
 mod drive;
 mod job;
+mod notification;
 mod problem;
 mod snapshot;
 mod volume;
@@ -10,6 +11,7 @@ mod volume;
 pub(crate) use backup::BackupObject;
 pub(crate) use drive::{DriveObject, DriveResult};
 pub(crate) use job::{EndedJob, HistoryObject, JobObject, WatchEvent};
+pub(crate) use notification::NotificationObject;
 pub(crate) use snapshot::{FileObject, FileVersionObject, SnapshotObject};
 pub(crate) use volume::{StreamObject, SubvolumeObject, VolumeObject};
 

@@ -24,6 +24,10 @@ pub(super) struct ProblemObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     drives: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     backup: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<&'a [String]>,
@@ -53,6 +57,8 @@ impl<'a> ProblemObject<'a> {
             count,
             formats,
             drives,
+            channel,
+            cause,
             backup,
             backups,
             error,
@@ -72,6 +78,8 @@ impl<'a> ProblemObject<'a> {
             count: *count,
             formats: formats.as_deref(),
             drives: drives.as_deref(),
+            channel: channel.as_deref(),
+            cause: cause.as_deref(),
             backup: backup.as_deref(),
             backups: backups.as_deref(),
             error: error.as_deref(),

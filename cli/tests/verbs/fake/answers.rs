@@ -11,9 +11,10 @@ use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER
 use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
 use butterdock_dbus::{
     BackupOptions, BackupRow, DeleteOptions, DeletionEstimate, DriveHealth, EnrolEncryptedOptions, EnrolOptions, Error,
-    ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions, ListBackupsOptions, ListHistoryOptions, MountRow, Options,
-    Problem, ProblemParams, ReceiveOptions, RemoveOptions, RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions,
-    Settings, SnapshotRow, SnapshotsOfMachine, StreamRow, SubvolumeRow, UnpinOptions, Warning, no_options,
+    ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions, ListBackupsOptions, ListHistoryOptions, MountRow,
+    NotificationChannel, NotificationTest, Options, Problem, ProblemParams, ReceiveOptions, RemoveOptions,
+    RestoreOptions, RunOptions, SafelyRemoveOptions, SetOptions, Settings, SnapshotRow, SnapshotsOfMachine, StreamRow,
+    SubvolumeRow, UnpinOptions, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -168,6 +169,11 @@ impl Service {
                 RemoveOptions::from_options(&options).and_then(|_| answer(call, &"5e6f"))
             }
             (DESTINATION, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
+            (MANAGER, "ListNotifications") => answer(call, &channels()),
+            (MANAGER, "TestNotification") => {
+                let (name, _): (String, Options) = given.deserialize().expect("as in the XML");
+                tested(call, &name)
+            }
             (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
             (VOLUME, "ListSubvolumes") => subvolumes(call, object),
@@ -365,6 +371,8 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         count: Some(2),
         formats: Some(vec!["ext4".to_owned()]),
         drives: Some(vec!["1b2c".to_owned()]),
+        channel: Some("ann".to_owned()),
+        cause: Some("tls".to_owned()),
         backup: Some("photos".to_owned()),
         backups: Some(vec!["photos".to_owned()]),
         error: Some("org.butterdock.Butterdock1.Error.Failed".to_owned()),
@@ -407,6 +415,48 @@ fn snapshots() -> Vec<SnapshotRow> {
         ..row("monday", "bb11", false)
     };
     vec![ours, row("monday", "aa11", false), others]
+}
+
+/// A channel that works, and one that does not.
+fn channels() -> Vec<NotificationChannel> {
+    let works = NotificationChannel {
+        name: "ann".to_owned(),
+        kind: "mail".to_owned(),
+        last_delivered: Some(STARTED),
+        ..NotificationChannel::default()
+    };
+    let params = ProblemParams {
+        channel: Some(STEERING.to_owned()),
+        cause: Some("tls".to_owned()),
+        count: Some(3),
+        time: Some(STARTED),
+        ..ProblemParams::default()
+    };
+    let (code, english) = ("notification-failed".to_owned(), format!("notifications over \"{STEERING}\" fail"));
+    let fails = NotificationChannel {
+        name: STEERING.to_owned(),
+        kind: "webhook".to_owned(),
+        queued: 2,
+        dropped: 1,
+        last_delivered: None,
+        problems: Some(vec![Problem { code, params, english }]),
+    };
+    vec![works, fails]
+}
+
+fn tested(call: &Message, name: &str) -> Answer {
+    match name {
+        "ann" => answer(call, &NotificationTest { delivered: true, ..NotificationTest::default() }),
+        "hook" => answer(
+            call,
+            &NotificationTest {
+                delivered: false,
+                cause: Some("tls".to_owned()),
+                message: Some(format!("there is no secure connection ({STEERING})")),
+            },
+        ),
+        _ => Err(Error::new(ErrorName::NotFound, "there is no [[notify]] of this name")),
+    }
 }
 
 fn subvolumes(call: &Message, volume: &str) -> Answer {

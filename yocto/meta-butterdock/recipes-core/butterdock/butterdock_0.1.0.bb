@@ -60,6 +60,8 @@ do_install() {
     # The example is documentation: a product sets its configuration in butterdock-conf, and /etc belongs to the administrator.
     install -D -m 0644 ${D}${sysconfdir}/butterdock/butterdock.toml ${D}${docdir}/${BPN}/butterdock.toml
     rm -r ${D}${sysconfdir}
+    # For the passwords of notifications: the unit of butterdock-net needs it, and /etc may be read-only.
+    install -d -m 0700 ${D}${sysconfdir}/butterdock/credentials
 
     # The folder belongs to polkit.
     if ${@bb.utils.contains('PACKAGECONFIG', 'polkit', 'false', 'true', d)}; then
@@ -82,6 +84,7 @@ FILES:${PN} += " \
 "
 FILES:${PN}-net += " \
     ${libexecdir}/butterdock-net \
+    ${sysconfdir}/butterdock/credentials \
     ${systemd_system_unitdir}/butterdock-net.socket \
     ${systemd_system_unitdir}/butterdock-net@.service \
 "

@@ -1,0 +1,164 @@
+//! Notifications, from the bus and the record to a server on the loopback, through the real `butterdock-net`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::{Error, ErrorName, ManagerProxy, NotificationChannel, SetOptions};
+use butterdock_tests::{Client, Service, TIMEOUT, butterdockd, no_options, wait_until};
+use serde_json::Value;
+use zbus::Variant;
+
+/// In place of systemd: starts the program for each connection.
+fn open_socket(run: &Path, credentials: &Path) -> Result<()> {
+    let program = butterdockd()?.with_file_name("butterdock-net");
+    ensure!(program.exists(), "run `cargo build --workspace --bins`");
+    let socket = UnixListener::bind(run.join("net.socket"))?;
+    let credentials = credentials.to_owned();
+    thread::spawn(move || {
+        for stream in socket.incoming().map_while(Result::ok) {
+            let Ok(input) = stream.try_clone() else { return };
+            let mut command = Command::new(&program);
+            command.env_clear().env("CREDENTIALS_DIRECTORY", &credentials);
+            command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(stream));
+            // One that fails is seen by the service.
+            drop(command.status());
+        }
+    });
+    Ok(())
+}
+
+/// A server that answers each request with the next status, and then with 200.
+fn serve(statuses: &'static [u16]) -> Result<(u16, Receiver<(String, Value)>)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    let (hear, heard) = channel();
+    thread::spawn(move || {
+        let mut statuses = statuses.iter();
+        for stream in listener.incoming().map_while(Result::ok) {
+            if answer(&stream, statuses.next().copied().unwrap_or(200), &hear).is_err() {
+                return;
+            }
+        }
+    });
+    Ok((port, heard))
+}
+
+fn answer(mut stream: &TcpStream, status: u16, hear: &Sender<(String, Value)>) -> Result<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(number) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+            length = number.trim().parse()?;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    hear.send((head, serde_json::from_slice(&body)?))?;
+    Ok(())
+}
+
+fn hook(port: u16) -> String {
+    format!(
+        "[[notify]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook?key=s3cret\"\n\
+         credential = \"hook\"\n"
+    )
+}
+
+fn list(client: &Client) -> Result<Vec<NotificationChannel>> {
+    let manager = client.block_on(ManagerProxy::new(client.connection()))?;
+    Ok(client.block_on(manager.list_notifications(no_options()))?)
+}
+
+#[test]
+fn a_test_reaches_the_server_or_says_why_not() -> Result<()> {
+    let (port, heard) = serve(&[401])?;
+    let service = Service::with(&["tank"], &hook(port))?;
+    let client = service.client()?;
+    let manager = client.block_on(ManagerProxy::new(client.connection()))?;
+    let test = |name| client.block_on(manager.test_notification(name, no_options()));
+    let said = test("hook")?;
+    ensure!(!said.delivered && said.cause.as_deref() == Some("program"), "no socket: {said:?}");
+    let credentials = service.join("credentials");
+    fs::create_dir(&credentials)?;
+    open_socket(&service.join("run"), &credentials)?;
+    let said = test("hook")?;
+    ensure!(said.cause.as_deref() == Some("credential"), "{said:?}");
+    fs::write(credentials.join("butterdock_hook"), "t0ken\n")?;
+    let said = test("hook")?;
+    ensure!(said.cause.as_deref() == Some("login"), "{said:?}");
+    let (head, _) = heard.recv_timeout(TIMEOUT)?;
+    ensure!(head.starts_with("POST /hook?key=s3cret ") && head.contains("Bearer t0ken"), "{head}");
+    let said = test("hook")?;
+    ensure!(said.delivered && said.cause.is_none(), "{said:?}");
+    let (_, body) = heard.recv_timeout(TIMEOUT)?;
+    ensure!(body["event"] == "test" && body["version"] == 1, "{body}");
+    let unknown = test("other");
+    ensure!(matches!(unknown, Err(Error::Named(ErrorName::NotFound, _))), "{unknown:?}");
+    let said = service.butterdock(&["notify", "test", "hook"])?.output()?;
+    ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
+}
+
+#[test]
+fn what_waited_is_sent_once_after_a_restart() -> Result<()> {
+    let (port, heard) = serve(&[])?;
+    let mut service = Service::with(&["tank"], &hook(port).replace("credential", "#credential"))?;
+    service.stop()?.success()?;
+    let id = "0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros();
+    let record = format!(
+        "{{\"id\":\"{id}\",\"channel\":\"hook\",\"about\":\"overdue\",\"time\":{now},\"drive\":\"\",\"label\":\"\",\
+         \"backup\":\"home\",\"job\":null,\"error\":\"\",\"message\":\"x\",\"attempts\":0,\"tried\":0}}"
+    );
+    let folder = service.join("state").join("notifications");
+    fs::write(folder.join(format!("{id}.json")), record)?;
+    open_socket(&service.join("run"), Path::new("/nonexistent"))?;
+    service.start_daemon()?;
+    let (_, body) = heard.recv_timeout(TIMEOUT)?;
+    ensure!(body["id"] == id && body["event"] == "overdue" && body["backup"] == "home", "{body}");
+    let client = service.client()?;
+    wait_until("it is delivered", || Ok(list(&client)?.first().is_some_and(|one| one.last_delivered.is_some())))?;
+    ensure!(fs::read_dir(&folder)?.next().is_none(), "its record stays");
+    service.stop()?.success()?;
+    service.start_daemon()?;
+    let client = service.client()?;
+    let channels = list(&client)?;
+    let channel = channels.first().context("a channel")?;
+    ensure!((channel.queued, channel.dropped) == (0, 0) && channel.problems.is_none(), "{channel:?}");
+    ensure!(heard.try_recv().is_err(), "it was sent twice");
+    Ok(())
+}
+
+#[test]
+fn channels_are_changed_only_in_the_file() -> Result<()> {
+    let service = Service::with(&["tank"], &hook(9))?;
+    let client = service.client()?;
+    let manager = client.block_on(ManagerProxy::new(client.connection()))?;
+    let (settings, _) = client.block_on(manager.get_settings(no_options()))?;
+    ensure!(settings.read_only.iter().any(|key| key == "notify"), "{:?}", settings.read_only);
+    ensure!(settings.values.contains_key("notify"), "they are shown");
+    let values = std::collections::HashMap::from([("notify", Variant::from("x"))]);
+    let options = SetOptions::default();
+    let refused = client.block_on(manager.set_defaults(values, options.to_options()));
+    let Err(Error::Named(ErrorName::NotAllowed, why)) = &refused else { anyhow::bail!("{refused:?}") };
+    ensure!(why.contains(&service.configuration().display().to_string()), "it names the file: {why}");
+    let listed = list(&client)?;
+    let channel = listed.first().context("a channel")?;
+    ensure!((channel.name.as_str(), channel.kind.as_str()) == ("hook", "webhook"), "{channel:?}");
+    Ok(())
+}
