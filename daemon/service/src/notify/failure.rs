@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn only_details_have_the_words_of_other_machines() {
-        let failure = NotifyFailure::Reported(Cause::Refused(550, Line::of("no <ann>\nhere")));
+        let failure = NotifyFailure::Reported(Cause::Refused(550, Line::of("no <zoe>\nhere")));
         assert_eq!(failure.word(), "refused");
-        assert!(failure.sentence().contains("550") && !failure.sentence().contains("ann"));
-        assert!(failure.details().ends_with("(no <ann> here)"), "{}", failure.details());
+        assert!(failure.sentence().contains("550") && !failure.sentence().contains("zoe"));
+        assert!(failure.details().ends_with("(no <zoe> here)"), "{}", failure.details());
         let timeout = NotifyFailure::Reported(Cause::Timeout);
         assert_eq!(timeout.details(), timeout.sentence());
     }

@@ -50,6 +50,8 @@ pub(crate) struct Sending {
     asked: mpsc::UnboundedReceiver<Message>,
     states: watch::Sender<Vec<NotifyStatus>>,
     channels: Vec<Channel>,
+    /// The time of the last event: each has another, so that the records keep their order.
+    latest: u64,
     queue: BlockingQueue,
     end: mpsc::UnboundedSender<Ended>,
     ended: mpsc::UnboundedReceiver<Ended>,
@@ -81,7 +83,7 @@ impl Sending {
     ) -> Self {
         let (end, ended) = mpsc::unbounded_channel();
         let queue = BlockingQueue::new("notify", ORDERS);
-        Self { parts, events, asked, states, channels: Vec::new(), queue, end, ended }
+        Self { parts, events, asked, states, channels: Vec::new(), latest: 0, queue, end, ended }
     }
 
     /// Runs until the service ends.
@@ -145,7 +147,8 @@ impl Sending {
     }
 
     async fn add(&mut self, store: &Store, event: &Event) {
-        let now = self.now();
+        let now = self.now().max(self.latest.saturating_add(1));
+        self.latest = now;
         for channel in &mut self.channels {
             let Some(notification) = Notification::of(event, &channel.rule, now) else { continue };
             write(store, &notification).await;
