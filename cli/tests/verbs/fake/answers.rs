@@ -142,6 +142,7 @@ fn plain(english: &str) -> Problem {
 }
 
 impl Service {
+    #[expect(clippy::too_many_lines, reason = "an arm for each method")]
     pub(super) async fn answer(self: &Arc<Self>, path: &str, method: (&str, &str), call: &Message) -> Answer {
         let given = call.body();
         let object = &*name(path);
@@ -170,10 +171,7 @@ impl Service {
             }
             (DESTINATION, "Unpin") => UnpinOptions::from_options(&options).and_then(|_| answer(call, &())),
             (MANAGER, "ListNotifications") => answer(call, &channels()),
-            (MANAGER, "TestNotification") => {
-                let (name, _): (String, Options) = given.deserialize().expect("as in the XML");
-                tested(call, &name)
-            }
+            (MANAGER, "TestNotification") => tested(call, given.deserialize().expect("as in the XML")),
             (MANAGER, "TrustClock") | (DESTINATION, "Forget") => answer(call, &()),
             (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
             (VOLUME, "ListSubvolumes") => subvolumes(call, object),
@@ -444,8 +442,8 @@ fn channels() -> Vec<NotificationChannel> {
     vec![works, fails]
 }
 
-fn tested(call: &Message, name: &str) -> Answer {
-    match name {
+fn tested(call: &Message, (name, _): (String, Options)) -> Answer {
+    match name.as_str() {
         "ann" => answer(call, &NotificationTest { delivered: true, ..NotificationTest::default() }),
         "hook" => answer(
             call,
