@@ -195,6 +195,10 @@ pub struct BackupRow {
     pub attached: Option<bool>,
     /// The time of its last success on this drive, in microseconds since 1970; 0 if never.
     pub last_good: Option<u64>,
+    /// How long its last success on this drive ran, in microseconds; missing if that is not recorded.
+    pub last_duration: Option<u64>,
+    /// How many bytes of streams it sent; missing if that is not recorded.
+    pub last_sent: Option<u64>,
     /// Why it cannot run, or did not, as an English sentence; missing if nothing is wrong.
     pub problem: Option<String>,
     /// The same, each for programs; missing if nothing is wrong.

@@ -53,6 +53,7 @@ impl PublishedObject for DestinationObject {
             free,
             size,
             last_backup,
+            last_verify,
             next_run,
             overdue,
             backups,
@@ -65,6 +66,7 @@ impl PublishedObject for DestinationObject {
             ("Free", free.into()),
             ("Size", size.into()),
             ("LastBackup", last_backup.into()),
+            ("LastVerify", last_verify.into()),
             ("NextRun", next_run.into()),
             ("Overdue", overdue.into()),
             ("Backups", backups.into()),
@@ -304,6 +306,11 @@ impl DestinationObject {
     #[zbus(property)]
     fn last_backup(&self) -> u64 {
         self.now().last_backup
+    }
+
+    #[zbus(property)]
+    fn last_verify(&self) -> u64 {
+        self.now().last_verify
     }
 
     #[zbus(property)]

@@ -9,13 +9,14 @@ use butterdock_dbus::{
     BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, ListHistoryOptions, NotificationChannel,
     NotificationTest, Options, Problem, Settings, no_options,
 };
+use butterdock_service::jobs::EndedCount;
 use butterdock_service::settings::SettingList;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::mapping::{ForCaller as _, backup_row, history_entry, history_query};
+use super::mapping::{ForCaller as _, backup_row, history_entry, history_query, job_result};
 use super::notifications;
 use super::server::{BusServer, bus_failed};
 use super::settings;
@@ -213,5 +214,12 @@ impl Manager {
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> Vec<String> {
         ["drives", "backups", "clock", "settings", "notifications"].map(str::to_owned).to_vec()
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn jobs_ended(&self) -> Vec<(String, String, u64)> {
+        let counts = self.server.service.jobs().ended_counts();
+        let row = |one: EndedCount| Some((one.kind.clone(), job_result(one.result()?).to_string(), one.count));
+        counts.into_iter().filter_map(row).collect()
     }
 }

@@ -138,6 +138,10 @@ pub trait Destination {
     #[zbus(property)]
     fn last_backup(&self) -> zbus::Result<u64>;
 
+    /// The time of the end of the last complete verify, in microseconds since 1970; 0 if never.
+    #[zbus(property)]
+    fn last_verify(&self) -> zbus::Result<u64>;
+
     /// When its next backup is scheduled, in microseconds since 1970; 0 without a scheduled time.
     #[zbus(property)]
     fn next_run(&self) -> zbus::Result<u64>;

@@ -116,4 +116,8 @@ pub trait Manager {
     /// Features beyond the first version of the contract.
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> zbus::Result<Vec<String>>;
+
+    /// How many jobs have ended: kind, result and number.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn jobs_ended(&self) -> zbus::Result<Vec<(String, String, u64)>>;
 }

@@ -53,6 +53,13 @@ pub(super) fn record(enrolment: &mut Enrolment, result: &VerifyResult, now: u64)
     enrolment.damage = Some(damage);
 }
 
+/// When the last verify of all its devices ended, if there was one.
+pub(super) fn verified(enrolment: &Enrolment) -> Option<u64> {
+    // Older records have no time of a verify but that of the damage that it found.
+    let of_damage = || enrolment.damage.as_ref().map(|damage| damage.found);
+    Some(enrolment.verified).filter(|time| *time != 0).or_else(of_damage)
+}
+
 /// The snapshots on the drive that are no parents.
 pub(super) fn damaged(enrolment: &Enrolment) -> Vec<Identity> {
     let all = enrolment.damage.iter().flat_map(|damage| &damage.subvolumes);

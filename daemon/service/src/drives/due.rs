@@ -10,7 +10,7 @@ use super::handle::DriveManager;
 use super::table::{DriveTable, goes};
 use super::volumes::VolumeEntry;
 use crate::config::BackupRule;
-use crate::enrolment::Enrolment;
+use crate::enrolment::{Enrolment, LastRun};
 use crate::policy::Action;
 use crate::schedule::{Attempts, Calendar, Due, is_from_future};
 
@@ -158,8 +158,9 @@ impl DriveManager {
     }
 
     /// A backup that was started at this time, in seconds since 1970, has succeeded.
-    pub(crate) fn backup_succeeded(&self, id: &DriveId, backup: &str, started: i64) {
+    pub(crate) fn backup_succeeded(&self, id: &DriveId, backup: &str, started: i64, run: LastRun) {
         self.note_attempt(id, backup, |attempts, _now| attempts.succeeded(started));
+        self.set_last_run(id, backup, run);
         // An instant that passed during it is due now.
         self.look_at_times();
     }

@@ -17,7 +17,7 @@ use super::problem::{failed, no_such_drive};
 use super::{DriveId, kept_shared, replaced, rows};
 use crate::backups::{Backups, Identity, RecordUpdate, SharedRecord, SharedSnapshot, for_order, remember};
 use crate::config::BackupRule;
-use crate::enrolment::Enrolment;
+use crate::enrolment::{Enrolment, LastRun};
 use crate::hooks::Kind;
 
 impl DriveManager {
@@ -50,6 +50,14 @@ impl DriveManager {
     pub(crate) fn set_left_out(&self, id: &DriveId, backup: &str, count: u64) {
         if let Some(enrolled) = id.enrolment() {
             self.lock().left_out.entry(enrolled).or_default().insert(backup.to_owned(), count);
+        }
+    }
+
+    /// Notes how long the last good run of a backup to it took, and what it sent, and writes it down soon.
+    pub(super) fn set_last_run(&self, id: &DriveId, backup: &str, run: LastRun) {
+        if let Some(enrolled) = id.enrolment() {
+            self.lock().last_runs.entry(enrolled).or_default().insert(backup.to_owned(), run);
+            self.write_soon(id);
         }
     }
 
@@ -199,6 +207,7 @@ impl DriveManager {
                 enrolment.not_done = table.not_done.on(enrolled);
                 enrolment.condition = table.condition(enrolled);
                 enrolment.left_out = table.left_out.get(&enrolled).cloned().unwrap_or_default();
+                enrolment.last_runs = table.last_runs.get(&enrolled).cloned().unwrap_or_default();
                 enrolment.readings = table.readings.get(&enrolled).copied().unwrap_or_default();
                 enrolment.origins = table.origins.get(&enrolled).cloned().unwrap_or_default();
             })?;

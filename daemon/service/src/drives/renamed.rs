@@ -29,6 +29,9 @@ impl DriveManager {
             for left_out in table.left_out.values_mut() {
                 move_key(left_out, from, to);
             }
+            for last_runs in table.last_runs.values_mut() {
+                move_key(last_runs, from, to);
+            }
             table.enrolments.iter().map(|enrolment| DriveId::from(enrolment.id)).collect()
         };
         for id in ids {
@@ -70,6 +73,7 @@ fn rename(enrolment: &mut Enrolment, from: &str, to: &str) -> Result<(), Error> 
     }
     move_key(&mut enrolment.not_done, from, to);
     move_key(&mut enrolment.left_out, from, to);
+    move_key(&mut enrolment.last_runs, from, to);
     move_key(&mut enrolment.given_up, from, to);
     Ok(())
 }
@@ -88,6 +92,7 @@ mod tests {
 
     use super::*;
     use crate::backups::{Identity, SharedRecord, SharedSnapshot};
+    use crate::enrolment::LastRun;
 
     fn known(numbers: &[u8], source: u8) -> serde_json::Value {
         let shared = |&number: &u8| SharedSnapshot {
@@ -109,6 +114,7 @@ mod tests {
         blue.replaced.insert("home".to_owned());
         blue.given_up.insert("home".to_owned(), true);
         blue.left_out.insert("home".to_owned(), 4);
+        blue.last_runs.insert("home".to_owned(), LastRun { micros: 5, sent: 6 });
         let etc = blue.shared["etc"].clone();
         for _ in 0..2 {
             rename(&mut blue, "home", "daheim").expect("read");
@@ -116,6 +122,7 @@ mod tests {
             assert_eq!((blue.shared.len(), blue.shared.get("etc")), (2, Some(&etc)));
             assert!(blue.replaced.contains("daheim") && blue.replaced.len() == 1);
             assert_eq!((blue.given_up.get("daheim"), blue.left_out.get("daheim")), (Some(&true), Some(&4)));
+            assert_eq!(blue.last_runs.keys().collect::<Vec<_>>(), ["daheim"]);
             assert!(!blue.given_up.contains_key("home") && !blue.left_out.contains_key("home"));
         }
     }

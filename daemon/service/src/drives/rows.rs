@@ -93,6 +93,7 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         problems.insert(0, Problem::RecordUnreadable { sentence: sentence.clone() });
     }
     let left_out = table.left_out.get(&enrolment.id).and_then(|of_it| of_it.get(rule.name.as_str())).copied();
+    let run = table.last_runs.get(&enrolment.id).and_then(|of_it| of_it.get(rule.name.as_str())).copied();
     let last = due::last_good(rule, enrolment).and_then(|time| u64::try_from(time).ok());
     let now = table.now();
     let by_times = table.due(rule, enrolment, now);
@@ -110,6 +111,8 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         problems,
         note: kept_shared::because(enrolment, rule.name.as_str())
             .map(|why| format!("full transfer, because {}", FullReason::GivenUp(why))),
+        last_duration: run.map(|run| run.micros),
+        last_sent: run.map(|run| run.sent),
         left_out,
         // Without names: all users may see it.
         warnings: left_out

@@ -159,12 +159,10 @@ fn readings(table: &DriveTable, enrolment: &Enrolment) -> Readings {
 
 /// What is known of its health.
 fn health(table: &DriveTable, enrolment: &Enrolment) -> DriveHealth {
-    // Older records have no time of a verify but that of the damage that it found.
-    let found = enrolment.damage.as_ref().map(|damage| (damage.found, damage.blocks));
-    let verified = Some(enrolment.verified).filter(|time| *time != 0).or_else(|| Some(found?.0));
+    let verified = damage::verified(enrolment);
     DriveHealth {
         verified,
-        verify_errors: verified.map(|_| found.map_or(0, |(_, blocks)| blocks)),
+        verify_errors: verified.map(|_| enrolment.damage.as_ref().map_or(0, |damage| damage.blocks)),
         device_errors: readings(table, enrolment).device_errors,
     }
 }
@@ -186,6 +184,7 @@ pub(super) fn destination(table: &DriveTable, drive: &Drive) -> Option<Destinati
         free: enrolment.map(|one| readings(table, one).free).unwrap_or_default(),
         size: drive.size,
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
+        last_verify: enrolment.and_then(damage::verified).unwrap_or_default(),
         next_run: enrolment.and_then(|one| table.next_run(one)).and_then(rows::micros).unwrap_or_default(),
         overdue: enrolment.is_some_and(|one| table.is_any_overdue(one)),
         backups,

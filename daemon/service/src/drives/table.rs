@@ -17,7 +17,7 @@ use super::{Drive, DriveId};
 use crate::clock::Clock;
 use crate::config::{BackupRule, Config, DestinationPlace, OnFinish};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
-use crate::enrolment::{Enrolment, Unreadable};
+use crate::enrolment::{Enrolment, LastRun, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 use crate::types::{Condition, Problem, SnapshotsOfMachine};
 
@@ -46,6 +46,8 @@ pub(super) struct DriveTable {
     pub(super) unreadable: Unreadable,
     /// How many subvolumes below the source the last run of each backup left out, by enrolment.
     pub(super) left_out: BTreeMap<Uuid, BTreeMap<String, u64>>,
+    /// The last good run of each backup, by enrolment.
+    pub(super) last_runs: BTreeMap<Uuid, BTreeMap<String, LastRun>>,
     /// What its filesystem said of itself when it was used last, by enrolment.
     pub(super) readings: BTreeMap<Uuid, Readings>,
     /// Which machines made the snapshots on it when it was used last, by enrolment.
@@ -70,6 +72,7 @@ impl DriveTable {
         let (journal, stale) = (Journal::default(), BTreeSet::new());
         let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
         let left_out = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.left_out.clone())).collect();
+        let last_runs = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.last_runs.clone())).collect();
         let conditions = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.condition)).collect();
         let origins = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.origins.clone())).collect();
         let readings = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.readings)).collect();
@@ -88,6 +91,7 @@ impl DriveTable {
             conditions,
             unreadable: Unreadable::default(),
             left_out,
+            last_runs,
             readings,
             origins,
             volumes: Volumes::new(),
@@ -117,6 +121,7 @@ impl DriveTable {
         self.attempts.remove(&enrolled);
         self.conditions.remove(&enrolled);
         self.left_out.remove(&enrolled);
+        self.last_runs.remove(&enrolled);
         self.readings.remove(&enrolled);
         self.origins.remove(&enrolled);
     }

@@ -60,6 +60,9 @@ pub(crate) struct Enrolment {
     /// How many subvolumes below the source the last run of each backup left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, u64>,
+    /// The last good run of each backup; none in older records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_runs: BTreeMap<String, LastRun>,
     /// What the last complete verify found, until one of all devices finds nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
@@ -84,6 +87,15 @@ pub(crate) struct Enrolment {
     /// The backups whose shared snapshot beside the source was given up, until the next one; true by a command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given_up: BTreeMap<String, bool>,
+}
+
+/// A run of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastRun {
+    /// How long it ran, in microseconds, without the time in the queue.
+    pub micros: u64,
+    /// The bytes of its streams.
+    pub sent: u64,
 }
 
 /// Data on a drive that cannot be read.
@@ -152,6 +164,7 @@ impl Enrolment {
             replaced: BTreeSet::new(),
             not_done: BTreeMap::new(),
             left_out: BTreeMap::new(),
+            last_runs: BTreeMap::new(),
             damage: None,
             condition: Condition::Sound,
             own_key: false,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use super::ended_counts::EndedCount;
 use super::history_query::HistoryQuery;
 use super::history_writer::HistoryWriter;
 use super::job::{About, Job, JobError, Total};
@@ -91,6 +92,11 @@ impl Jobs {
     /// The jobs that ended, the newest first.
     pub fn history(&self) -> Vec<Record> {
         self.writer.ended()
+    }
+
+    /// How many jobs ended, of each kind with each result.
+    pub fn ended_counts(&self) -> Vec<EndedCount> {
+        self.writer.counts()
     }
 
     /// A page of the jobs that ended, the newest first.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::ended_counts::EndedCounts;
 use super::record::Record;
 use crate::durable;
 
@@ -24,6 +25,7 @@ pub(crate) struct History {
     recalled: Vec<Record>,
     /// Those of them that a killed service left unfinished, also where none is kept.
     interrupted: Vec<Record>,
+    counts: EndedCounts,
     /// Locked: a second service would take the jobs that run for those of a killed one.
     _lock: File,
 }
@@ -45,7 +47,8 @@ impl History {
         })?;
         durable::sweep(&folder)?;
         let (recalled, interrupted) = (Vec::new(), Vec::new());
-        let mut history = Self { folder, keep, ended: Vec::new(), recalled, interrupted, _lock: lock };
+        let counts = EndedCounts::open(state);
+        let mut history = Self { folder, keep, ended: Vec::new(), recalled, interrupted, counts, _lock: lock };
         let there: Vec<PathBuf> =
             fs::read_dir(&history.folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         let interrupted: Vec<Record> = there.iter().filter_map(|path| history.take_in(path)).collect();
@@ -56,8 +59,10 @@ impl History {
             if let Err(error) = history.write(&record) {
                 tracing::warn!(butterdock_job = %record.id, "cannot write down that the job was interrupted: {error}");
             }
+            history.counts.add(&record);
             history.interrupted.push(record);
         }
+        history.write_counts();
         history.prune();
         history.recalled = history.list();
         Ok(history)
@@ -104,6 +109,18 @@ impl History {
     /// The jobs that a killed service left unfinished; once.
     pub(crate) fn interrupted(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.interrupted)
+    }
+
+    /// How many jobs have ended: those of the writer.
+    pub(super) fn counts(&self) -> EndedCounts {
+        self.counts.clone()
+    }
+
+    /// Writes down how many jobs have ended.
+    pub(super) fn write_counts(&self) {
+        if let Err(error) = self.counts.write() {
+            tracing::warn!("cannot write down how many jobs have ended: {error}");
+        }
     }
 
     /// How many are kept.

@@ -1,11 +1,13 @@
 //! The task that writes the history. It is separate from the scheduler, which must never wait for a slow disk.
 
 use super::class::JobClass;
+use super::ended_counts::{EndedCount, EndedCounts};
 use super::history::History;
 use super::record::Record;
 use crate::blocking::local;
 use crate::supervisor::{Heartbeat, Supervisor};
 use anyhow::{Error, anyhow};
+use butterdock_btrfs::best_effort;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +34,7 @@ const ROOTS: usize = ROOM / 2;
 pub(super) struct HistoryWriter {
     asks: mpsc::Sender<Ask>,
     ended: HistoryCache,
+    counts: EndedCounts,
 }
 
 impl HistoryWriter {
@@ -39,8 +42,9 @@ impl HistoryWriter {
     pub(super) fn start(mut history: History, supervisor: &Supervisor) -> Self {
         let (asks, waiting) = mpsc::channel(ROOM);
         let ended = HistoryCache::of(history.recalled(), history.kept());
+        let counts = history.counts();
         supervisor.start("writes the history", |pulse| keep(history, waiting, pulse));
-        Self { asks, ended }
+        Self { asks, ended, counts }
     }
 
     /// Whether this many records can be queued now for a job of this class. The scheduler asks before it accepts a job, for its
@@ -54,6 +58,7 @@ impl HistoryWriter {
     pub(super) fn write(&self, record: Record) {
         if record.state.result().is_some() {
             self.ended.add(record.clone());
+            self.counts.add(&record);
         }
         self.ask(Ask::Write(Box::new(record)));
     }
@@ -67,6 +72,11 @@ impl HistoryWriter {
     /// The jobs that ended, the newest first, without their details.
     pub(super) fn ended(&self) -> Vec<Record> {
         self.ended.list()
+    }
+
+    /// How many jobs ended, of each kind with each result.
+    pub(super) fn counts(&self) -> Vec<EndedCount> {
+        self.counts.list()
     }
 
     /// A backup has another name: so have its jobs.
@@ -93,8 +103,10 @@ impl HistoryWriter {
 
 async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse: Heartbeat) -> Error {
     while let Some(ask) = pulse.during(waiting.recv()).await {
+        // Once for all jobs that ended together.
+        let is_last = waiting.is_empty();
         let done = local(move || {
-            answer(&mut history, ask);
+            answer(&mut history, ask, is_last);
             history
         });
         // The disk may be slow.
@@ -106,7 +118,8 @@ async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse:
     anyhow!("its channel is closed")
 }
 
-fn answer(history: &mut History, ask: Ask) {
+/// Performs a request. `is_last`: no other one waits.
+fn answer(history: &mut History, ask: Ask, is_last: bool) {
     match ask {
         Ask::Write(record) => {
             if let Err(error) = history.write(&record) {
@@ -119,8 +132,14 @@ fn answer(history: &mut History, ask: Ask) {
                 tracing::warn!("cannot write the new name of a backup into its history: {error}");
             }
         }
-        // The caller may have disconnected.
-        Ask::Settle(reply) => drop(reply.send(())),
+        Ask::Settle(reply) => {
+            history.write_counts();
+            // The caller may have disconnected.
+            return best_effort(reply.send(()));
+        }
+    }
+    if is_last {
+        history.write_counts();
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Job {
     pub trigger: Trigger,
     /// When it was asked for.
     pub started: u64,
+    /// When it began to run; 0 before.
+    pub begun: u64,
     /// When it ended; 0 before.
     pub ended: u64,
     /// Its state.
@@ -169,6 +171,7 @@ impl Job {
             about,
             trigger,
             started,
+            begun: 0,
             ended: 0,
             state: JobState::Queued,
             total,

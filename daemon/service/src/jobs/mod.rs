@@ -14,6 +14,7 @@
 //! `outcome` (the meaning of an end).
 
 mod class;
+mod ended_counts;
 mod files_limit;
 mod handle;
 mod history;
@@ -41,6 +42,7 @@ mod stream_limit;
 mod worker_deadline;
 
 pub use butterdock_worker::streams::StreamFile;
+pub use ended_counts::EndedCount;
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use history_query::HistoryQuery;

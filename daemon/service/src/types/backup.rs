@@ -115,6 +115,10 @@ pub struct BackupStatus {
     pub note: Option<String>,
     /// What a person has to know although it can run.
     pub warnings: Vec<Warning>,
+    /// How long its last good run on this drive took, in microseconds, if that is recorded.
+    pub last_duration: Option<u64>,
+    /// How many bytes of streams that run sent, if that is recorded.
+    pub last_sent: Option<u64>,
     /// How many subvolumes below the source the last run left out, if one has begun.
     pub left_out: Option<u64>,
     /// How many snapshots the backup has beside its source, when that was found out last.

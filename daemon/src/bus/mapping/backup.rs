@@ -23,6 +23,8 @@ pub(in crate::bus) fn backup_row(backup: BackupStatus) -> BackupRow {
         note,
         warnings,
         source_snapshots,
+        last_duration,
+        last_sent,
         left_out: _,
         source_held,
     } = backup;
@@ -49,6 +51,8 @@ pub(in crate::bus) fn backup_row(backup: BackupStatus) -> BackupRow {
         incremental,
         note,
         warnings,
+        last_duration,
+        last_sent,
         source_snapshots,
         source_held,
     }

@@ -14,6 +14,7 @@ use super::{MOST_SHOWN, Scheduler, events, step};
 use crate::backups::BackupCause;
 use crate::blocking::local;
 use crate::config::Config;
+use crate::enrolment::LastRun;
 use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{AboutDrive, Job, JobError};
 use crate::jobs::job::{Event, after};
@@ -126,7 +127,7 @@ impl Scheduler {
             match *result {
                 JobResult::Succeeded => {
                     let started = i64::try_from(job.started / 1_000_000).unwrap_or(i64::MAX);
-                    drives.backup_succeeded(&drive.id, backup, started);
+                    drives.backup_succeeded(&drive.id, backup, started, last_run(&job));
                 }
                 JobResult::Cancelled | JobResult::Failed => drives.backup_cancelled(&drive.id, backup),
             }
@@ -179,6 +180,11 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// What is recorded of a backup that ran to its end.
+fn last_run(job: &Job) -> LastRun {
+    LastRun { micros: job.ended.saturating_sub(job.begun), sent: job.bytes_received }
 }
 
 /// What is recorded of a backup that did not run to its end; none where it succeeded, or a user cancelled it.

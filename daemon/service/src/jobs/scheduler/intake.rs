@@ -109,6 +109,8 @@ impl Scheduler {
         let (stop, stopped) = watch::channel(None);
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
+        let now = self.retention.clock.micros();
+        entry.job.send_modify(|job| job.begun = now);
         step(entry, &Event::Begins);
         events::begins(id, &entry.doing);
         if entry.end_rules.has_hooks {
