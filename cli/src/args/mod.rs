@@ -159,6 +159,13 @@ pub(crate) enum Verb {
         change: DestinationChange,
     },
 
+    /// Print numbers for Prometheus: backups, destinations and jobs; does not start the service
+    Metrics {
+        /// Replace this file in one step instead, for the textfile collector of Prometheus: its name ends in .prom
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
+
     /// Restore a snapshot into a volume, or files from a snapshot, and watch the job
     Restore(Restore),
 

@@ -3,6 +3,7 @@
 //! Answers go to standard output, errors and progress bars to standard error. Names and the service's messages are
 //! escaped here, so that they cannot send control sequences to a terminal.
 
+mod exposition;
 mod json;
 mod progress;
 mod text;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+pub(crate) use exposition::{Exposition, Sample};
 pub(crate) use json::{
     BackupObject, DriveObject, DriveResult, EndedJob, FileObject, FileVersionObject, HistoryObject, JobObject,
     NotificationObject, SnapshotObject, StreamObject, SubvolumeObject, VolumeObject, WatchEvent,

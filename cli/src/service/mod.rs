@@ -50,7 +50,12 @@ impl Service {
 
     /// All volumes, drives, destinations and jobs.
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
-        let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
+        self.objects_of(BUS_NAME).await
+    }
+
+    /// The same of the service with this name on the bus.
+    pub(crate) async fn objects_of(&self, name: &str) -> Result<Objects, Failure> {
+        let manager = ObjectManagerProxy::new(&self.bus, name.to_owned(), ROOT).await?;
         Objects::read(&manager.get_managed_objects().await?)
     }
 
@@ -67,6 +72,12 @@ impl Service {
     /// The manager object, without cached properties.
     pub(crate) async fn manager(&self) -> Result<ManagerProxy<'_>, Failure> {
         Ok(ManagerProxy::builder(&self.bus).cache_properties(CacheProperties::No).build().await?)
+    }
+
+    /// The manager object of the service with this name on the bus.
+    pub(crate) async fn manager_of(&self, owner: &OwnedUniqueName) -> Result<ManagerProxy<'_>, Failure> {
+        let builder = ManagerProxy::builder(&self.bus).destination(owner.clone());
+        Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
     /// The volume with this name in the configuration.
@@ -128,14 +139,22 @@ impl Service {
 
     /// The current owner of the service's name. Starts the service if the bus can.
     pub(crate) async fn owner(&self) -> Result<OwnedUniqueName, Failure> {
-        let bus = DBusProxy::new(&self.bus).await?;
-        let name = BusName::try_from(BUS_NAME).map_err(|error| Failure::own(error.to_string()))?;
-        match bus.get_name_owner(name.clone()).await {
+        match self.owner_now().await {
             Ok(owner) => Ok(owner),
             Err(_none) => {
                 self.manager().await?.version().await?;
-                Ok(bus.get_name_owner(name).await?)
+                self.owner_now().await
             }
+        }
+    }
+
+    /// The current owner of the service's name. Does not start the service.
+    pub(crate) async fn owner_now(&self) -> Result<OwnedUniqueName, Failure> {
+        let bus = DBusProxy::new(&self.bus).await?;
+        let name = BusName::try_from(BUS_NAME).map_err(|error| Failure::own(error.to_string()))?;
+        match bus.get_name_owner(name).await {
+            Err(zbus::fdo::Error::NameHasNoOwner(_)) => Err(Failure::absent()),
+            answer => Ok(answer?),
         }
     }
 }

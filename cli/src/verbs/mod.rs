@@ -5,6 +5,7 @@ mod drives;
 mod files;
 mod held_snapshots;
 mod jobs;
+mod metrics;
 mod notify;
 mod settings;
 mod snapshots;
@@ -27,9 +28,14 @@ type Running<'v> = Pin<Box<dyn Future<Output = Result<ExitCode, Failure>> + 'v>>
 
 /// Runs the verb of the command line.
 pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
-    let service = &Service::connect().await?;
+    let service = Service::connect().await;
+    if let Some(Verb::Metrics { output }) = &args.verb {
+        // It also reports that there is no bus.
+        return metrics::run(service, out, output.as_deref()).await;
+    }
+    let service = &service?;
     let running: Running<'_> = match &args.verb {
-        None | Some(Verb::Status) => Box::pin(status::show(service, out)),
+        None | Some(Verb::Status | Verb::Metrics { .. }) => Box::pin(status::show(service, out)),
         Some(Verb::Volumes) => Box::pin(status::volumes(service, out)),
         Some(Verb::Receive(wanted)) => Box::pin(streams::receive(service, out, wanted)),
         Some(Verb::Import(wanted)) => Box::pin(streams::import(service, out, wanted)),

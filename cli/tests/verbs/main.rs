@@ -7,6 +7,7 @@ mod drives;
 mod endings;
 mod fake;
 mod held_snapshots;
+mod metrics;
 mod notify;
 mod pages;
 mod python;

@@ -11,7 +11,7 @@ use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 43] = [
+const VERBS: [&str; 44] = [
     "status",
     "receive",
     "jobs",
@@ -48,6 +48,7 @@ const VERBS: [&str; 43] = [
     "backups",
     "unpin",
     "trust-clock",
+    "metrics",
     "notify",
     "notify test",
     "restore",

@@ -97,6 +97,32 @@ fn the_udev_rule_applies_again_after_var_is_mounted() -> Result<()> {
 }
 
 #[test]
+fn the_metrics_unit_is_confined_and_starts_no_service() -> Result<()> {
+    let path = shipped("daemon/data/butterdock-metrics.service");
+    let text = fs::read_to_string(&path)?;
+    for word in ["butterdockd.service", "Wants=", "Requires=", "BindsTo="] {
+        ensure!(!text.contains(word), "{word} could start the service");
+    }
+    let program = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).context("a program")?;
+    let output = program.strip_prefix("/usr/bin/butterdock metrics --output ").context("another program")?;
+    let folder = std::path::Path::new(output).parent().and_then(std::path::Path::to_str).context("a directory")?;
+    for line in [format!("ReadWritePaths={folder}"), format!("ConditionPathIsDirectory={folder}")] {
+        ensure!(text.lines().any(|one| one == line), "no {line}");
+    }
+    let timer = shipped("daemon/data/butterdock-metrics.timer");
+    ensure!(fs::read_to_string(timer)?.lines().any(|line| line == "WantedBy=timers.target"), "it cannot be enabled");
+    if analyze(&["--version"])?.starts_with(MEASURED_WITH) {
+        let judged =
+            analyze(&["security", "--offline=true", "--no-pager", "--threshold=100", path.to_str().context("UTF-8")?])?;
+        let figure = judged.split("butterdock-metrics.service: ").nth(1).and_then(|rest| rest.split(' ').next());
+        let figure = figure.with_context(|| judged.clone())?;
+        let page = fs::read_to_string(shipped("SECURITY.md"))?;
+        ensure!(page.contains(&format!("`butterdock-metrics.service` (**{figure}**)")), "{figure}");
+    }
+    Ok(())
+}
+
+#[test]
 fn nothing_in_the_unit_hides_the_services_mounts() -> Result<()> {
     // With each of them systemd makes a mount namespace, whose mounts other processes do not see (systemd.exec(5),
     // "PrivateMounts=").

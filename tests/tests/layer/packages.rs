@@ -39,9 +39,11 @@ const PACKAGES: [(&str, &str); 9] = [
 ];
 
 /// Files whose package matters.
-const EXPECTED: [(&str, &str); 14] = [
+const EXPECTED: [(&str, &str); 16] = [
     ("/usr/sbin/butterdockd", ""),
     ("/usr/bin/butterdock", "-cli"),
+    ("/usr/lib/systemd/system/butterdock-metrics.service", "-cli"),
+    ("/usr/lib/systemd/system/butterdock-metrics.timer", "-cli"),
     ("/usr/share/cockpit/butterdock/index.html", "-cockpit"),
     ("/usr/lib/systemd/system/butterdockd.service", ""),
     ("/usr/libexec/butterdock-net", "-net"),

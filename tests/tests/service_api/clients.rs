@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
+use crate::cli::ran;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{MANAGER, VOLUME};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
@@ -118,6 +119,17 @@ fn a_gio_object_manager_client_sees_jobs() -> Result<()> {
 
 fn is_there(client: &Client, job: &str) -> bool {
     client.introspect(job).is_ok_and(|text| text.contains(".Job\""))
+}
+
+#[test]
+fn metrics_do_not_start_the_service() -> Result<()> {
+    let mut service = Service::start()?;
+    service.activatable()?;
+    let client = service.client()?;
+    let ran = ran(&service, &["metrics"])?;
+    ensure!(ran.code() == 69 && ran.out().ends_with("\nbutterdock_up 0\n"), "{ran:?}");
+    ensure!(!client.has_owner(BUS_NAME)?, "it was started");
+    Ok(())
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod import;
 mod journal;
 mod kills;
 mod machines;
+mod metrics;
 mod nested;
 mod parents;
 mod partitions;

@@ -51,11 +51,15 @@ const WITH_OPTIONS: &[&str] = &[
     "DeleteSnapshots",
 ];
 
+/// A name that would end the value of a label in a text of Prometheus.
+pub(crate) const QUOTING: &str = "L\\\"}\nbutterdock_up 7";
+
 /// The volumes; an enrolled drive, and one that is away; one that is not enrolled, has no serial number and shares its label with
 /// the last one.
 pub(super) fn objects() -> BTreeMap<String, Object> {
     let object = |path: String, of, given: &[_]| (path, Object::from([(of, contract::properties(of, given))]));
-    let manager = [("Version", "0.0.0".into()), ("Features", vec!["played"].into())];
+    let ended = vec![("backup", "failed", 2_u64), ("verify", "succeeded", 1)];
+    let manager = [("Version", "0.0.0".into()), ("Features", vec!["played"].into()), ("JobsEnded", ended.into())];
     let attic = [
         ("Label", "Attic".into()),
         ("Names", vec!["3f2a", "Attic", "Loft"].into()),
@@ -108,10 +112,14 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         ("Free", (1_u64 << 40).into()),
         ("LastBackup", STARTED.into()),
         ("Backups", vec!["home"].into()),
+        ("LastVerify", STARTED.into()),
         ("NextRun", STARTED.into()),
         ("Origins", vec![by("this-machine", None, 12), by("other-machine", Some("1a2b3c4d"), 3)].into()),
     ];
-    let of_lost = [("Problems", vec![plain("the last backup \"home\" to this drive failed: it is slow")].into())];
+    let of_lost = [
+        ("Name", QUOTING.into()),
+        ("Problems", vec![plain("the last backup \"home\" to this drive failed: it is slow")].into()),
+    ];
     let destinations =
         [("3f2a", destination("Attic", "locked", &of_attic)), ("gone", destination("Lost", "away", &of_lost))];
     for (id, properties) in destinations {
@@ -353,6 +361,8 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         drive_names: Some(vec![drive.to_owned(), label.to_owned()]),
         attached: Some(drive != "gone"),
         last_good: Some(last),
+        last_duration: (last != 0).then_some(61_000_005),
+        last_sent: (last != 0).then_some(5 << 20),
         estimate: estimate.then_some(5 << 20),
         incremental: estimate.then_some(last != 0),
         note: (estimate && last == 0).then(|| "the drive has no snapshot of it yet\u{1b}[2J".to_owned()),

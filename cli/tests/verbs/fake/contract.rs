@@ -60,6 +60,7 @@ fn empty(of: &Signature) -> Variant<'static> {
         "as" => Vec::<String>::new().into(),
         "a{sv}" => HashMap::<String, Variant<'_>>::new().into(),
         "aa{sv}" => Vec::<HashMap<String, Variant<'_>>>::new().into(),
+        "a(sst)" => Vec::<(String, String, u64)>::new().into(),
         "a(sa{sv}s)" => Vec::<Problem>::new().into(),
         "o" => ObjectPath::from_static_str_unchecked("/").into(),
         "ao" => Vec::<ObjectPath<'_>>::new().into(),

@@ -17,7 +17,7 @@ use tokio_stream::StreamExt as _;
 use zbus::message::Type;
 use zbus::{Connection, DynamicType, Message, MessageStream, ObjectPath, OwnedVariant, Signature, Structure, Variant};
 
-pub(crate) use answers::STEERING;
+pub(crate) use answers::{QUOTING, STEERING};
 use contract::Properties;
 use job::Job;
 

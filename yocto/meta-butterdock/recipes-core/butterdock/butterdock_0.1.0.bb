@@ -88,7 +88,12 @@ FILES:${PN}-net += " \
     ${systemd_system_unitdir}/butterdock-net.socket \
     ${systemd_system_unitdir}/butterdock-net@.service \
 "
-FILES:${PN}-cli += "${bindir}/butterdock"
+# The timer runs butterdock; an administrator enables it.
+FILES:${PN}-cli += " \
+    ${bindir}/butterdock \
+    ${systemd_system_unitdir}/butterdock-metrics.service \
+    ${systemd_system_unitdir}/butterdock-metrics.timer \
+"
 FILES:${PN}-cockpit += "${datadir}/cockpit/butterdock"
 FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN}-fish-completion += "${datadir}/fish"
