@@ -59,6 +59,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     ),
     row("drive-enrolled-again", &[LABEL], "Forget the drive and enrol it again."),
     row("drive-failed", &[ERROR, REASON], "Do what the reason says, then plug the drive in again."),
+    row("drive-failing", &[], "Back up to another drive, and replace this one: it may lose its data at any time."),
     row(
         "drive-full",
         &[],

@@ -87,5 +87,6 @@ pub use types::{
     Attempt, AttemptEnd, BackupDestination, BackupOptions, BackupProperties, BackupStatus, Condition, DestinationId,
     DestinationKind, DestinationProperties, DestinationState, DriveHealth, DriveProblem, DriveProblemCode,
     DriveProblemParams, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState,
-    Maker, PlacedProblem, Problem, SECRET_MAX, SUBVOLUMES_MAX, SnapshotsOfMachine, TotalSource, Trigger, Warning,
+    Maker, PlacedProblem, Problem, SECRET_MAX, SUBVOLUMES_MAX, SmartReading, SnapshotsOfMachine, TotalSource, Trigger,
+    Warning,
 };

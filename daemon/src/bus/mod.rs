@@ -37,6 +37,7 @@ mod settings;
 mod snapshots;
 mod socket;
 mod systemd;
+mod udisks;
 mod volume;
 
 pub(crate) use server::BusServer;

@@ -28,7 +28,7 @@ use super::manager::Manager;
 use super::object_publisher::ObjectPublisher;
 use super::publisher;
 use super::volume::VolumeObject;
-use super::{socket, systemd};
+use super::{socket, systemd, udisks};
 
 /// The service on the bus, by one connection. It publishes until it is dropped.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl BusServer {
         server.spawn(async move { clock.look_now().await });
         let (connection, busy) = (server.connection.clone(), server.service.jobs().busy());
         server.spawn(systemd::inhibit_sleep(connection, busy));
+        server.spawn(udisks::follow_smart(server.connection.clone(), server.service.drives().clone()));
         Ok(server)
     }
 

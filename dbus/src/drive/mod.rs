@@ -81,7 +81,7 @@ pub struct DriveProperties {
     pub health: DriveHealth,
 }
 
-/// What is known of the health of an enrolled drive; an unknown value is missing.
+/// What is known of the health of a drive; an unknown value is missing.
 ///
 /// Readers ignore unknown keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type, Variant, OwnedVariant)]
@@ -93,6 +93,8 @@ pub struct DriveHealth {
     pub verify_errors: Option<u64>,
     /// The errors that btrfs had counted on its devices when the drive was used last.
     pub device_errors: Option<u64>,
+    /// Whether one of its disks says that it is failing (SMART), as udisks knows it now.
+    pub smart_failing: Option<bool>,
 }
 
 impl Default for DriveProperties {
@@ -218,7 +220,7 @@ mod tests {
         assert_eq!(drive.set("Names", &Variant::from(vec!["3f2a", "Blue"])), Ok(()));
         assert_eq!(drive.set("State", &Variant::from("asleep")), Ok(()));
         assert_eq!(drive.names, ["3f2a", "Blue"]);
-        let health = DriveHealth { verified: Some(7), verify_errors: Some(0), device_errors: None };
+        let health = DriveHealth { verified: Some(7), verify_errors: Some(0), ..DriveHealth::default() };
         assert_eq!(drive.set("Health", &Variant::from(health.clone())), Ok(()));
         assert_eq!(drive.health, health);
         assert_eq!(drive.state, DriveState::Other("asleep".to_owned()));

@@ -30,6 +30,7 @@ mod restored_files;
 mod rollback;
 mod second_pool;
 mod sleep_inhibitors;
+mod smart;
 mod source_space;
 mod stream_queue;
 mod two_drives;

@@ -92,6 +92,11 @@ const WORDS: Record<string, Words> = {
         _("Forget the drive and enrol it again."),
     ],
     "drive-failed": () => ["danger", _("The drive cannot be used: {reason}"), _("Correct the cause, then plug the drive in again.")],
+    "drive-failing": () => [
+        "danger",
+        _("The drive says that it is failing"),
+        _("Back up to another drive, and replace this one: it may lose its data at any time."),
+    ],
     "drive-full": () => [
         "danger",
         _("The drive is full"),

@@ -87,12 +87,13 @@ struct HealthObject {
     verified: Option<u64>,
     verify_errors: Option<u64>,
     device_errors: Option<u64>,
+    smart_failing: Option<bool>,
 }
 
 impl HealthObject {
     fn new(health: &DriveHealth) -> Self {
-        let DriveHealth { verified, verify_errors, device_errors } = *health;
-        Self { verified, verify_errors, device_errors }
+        let DriveHealth { verified, verify_errors, device_errors, smart_failing } = *health;
+        Self { verified, verify_errors, device_errors, smart_failing }
     }
 }
 

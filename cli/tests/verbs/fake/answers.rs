@@ -60,6 +60,12 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
     let object = |path: String, of, given: &[_]| (path, Object::from([(of, contract::properties(of, given))]));
     let ended = vec![("backup", "failed", 2_u64), ("verify", "succeeded", 1)];
     let manager = [("Version", "0.0.0".into()), ("Features", vec!["played"].into()), ("JobsEnded", ended.into())];
+    let health = DriveHealth {
+        device_errors: Some(7),
+        verified: Some(STARTED),
+        verify_errors: Some(0),
+        smart_failing: Some(false),
+    };
     let attic = [
         ("Label", "Attic".into()),
         ("Names", vec!["3f2a", "Attic", "Loft"].into()),
@@ -72,7 +78,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         ("State", "locked".into()),
         ("Enrolled", true.into()),
         ("Encrypted", true.into()),
-        ("Health", DriveHealth { device_errors: Some(7), verified: Some(STARTED), verify_errors: Some(0) }.into()),
+        ("Health", health.into()),
         ("Note", "sdb1 has the serial number \"WX11\" instead of \"WX10\"".into()),
     ];
     let clone = |device: &'static str, model: &'static str| {

@@ -16,7 +16,8 @@
 //!   of one that has no btrfs and is only read.
 //! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
 //!   logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
-//!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups;
+//!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups, and
+//!   `smart` what its disks say of themselves;
 //!   `volumes` are the volumes of this machine that backups go to, which the service does not mount;
 //!   `due` are those that begin at a plug or by their times, and `unbegun` those that a plug did not begin.
 //!
@@ -54,6 +55,7 @@ mod review;
 mod rows;
 mod secret;
 mod shown;
+mod smart;
 mod table;
 mod unbegun;
 mod volumes;

@@ -7,7 +7,7 @@ use crate::types::{
 use super::DriveId;
 use super::entry::DriveEntry;
 use super::table::{DriveTable, goes};
-use super::{damage, replaced, rows};
+use super::{damage, replaced, rows, smart};
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Finding, Readings};
 use crate::enrolment::{Enrolment, Member};
@@ -67,6 +67,8 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     let unreadable = table
         .unreadable_problem()
         .filter(|_| enrolment.is_none() && devices.iter().any(|device| table.is_claimed(device)));
+    let smart_failing = smart::is_failing(table, &outer_devices);
+    let smart = smart_failing.filter(|is_failing| *is_failing).map(|_| Problem::SmartFailing);
     let label = label(content.map(|content| content.label.as_str()), enrolment);
     let is = DriveProperties {
         names: names(table, &id, &label, enrolment),
@@ -88,11 +90,14 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
         mounted_by_others: !table.mounts_over(&devices).is_empty(),
-        problems: of_drive(found.into_iter().chain(of_policy)).chain(unreadable).chain(lasting).collect(),
+        problems: of_drive(found.into_iter().chain(of_policy)).chain(smart).chain(unreadable).chain(lasting).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
         last_seen: enrolment.map_or(0, Enrolment::attached_last),
-        health: enrolment.map(|enrolment| health(table, enrolment)).unwrap_or_default(),
+        health: DriveHealth {
+            smart_failing,
+            ..enrolment.map(|enrolment| health(table, enrolment)).unwrap_or_default()
+        },
     };
     Drive { id, is }
 }
@@ -164,6 +169,7 @@ fn health(table: &DriveTable, enrolment: &Enrolment) -> DriveHealth {
         verified,
         verify_errors: verified.map(|_| enrolment.damage.as_ref().map_or(0, |damage| damage.blocks)),
         device_errors: readings(table, enrolment).device_errors,
+        smart_failing: None,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::config::{BackupRule, Config, DestinationPlace, OnFinish};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
 use crate::enrolment::{Enrolment, LastRun, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
-use crate::types::{Condition, Problem, SnapshotsOfMachine};
+use crate::types::{Condition, Problem, SmartReading, SnapshotsOfMachine};
 
 /// The table of drives. Only the order of the enrolments matters.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub(super) struct DriveTable {
     pub(super) readings: BTreeMap<Uuid, Readings>,
     /// Which machines made the snapshots on it when it was used last, by enrolment.
     pub(super) origins: BTreeMap<Uuid, Vec<SnapshotsOfMachine>>,
+    /// What the disks say of themselves, as another program knows it.
+    pub(super) smart: Vec<SmartReading>,
     /// The volumes of this machine that backups go to.
     pub(super) volumes: Volumes,
     pub(super) volume_leases: VolumeLeases,
@@ -94,6 +96,7 @@ impl DriveTable {
             last_runs,
             readings,
             origins,
+            smart: Vec::new(),
             volumes: Volumes::new(),
             volume_leases: VolumeLeases::new(),
             attempts: AllAttempts::new(),

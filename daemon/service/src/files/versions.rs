@@ -55,7 +55,7 @@ impl Service {
             snapshots.truncate(MOST_VERSIONS);
             self.versions(at, &path, snapshots, &access).await
         };
-        released(asked, reserved).await
+        Box::pin(released(asked, reserved)).await
     }
 
     /// Looks for a path in these snapshots.

@@ -132,7 +132,7 @@ pub struct DriveProperties {
     pub health: DriveHealth,
 }
 
-/// What is known of the health of an enrolled drive.
+/// What is known of the health of a drive; of one that is not enrolled only what its disks say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DriveHealth {
     /// When the last verify of all its devices ended, in microseconds since 1970.
@@ -141,6 +141,19 @@ pub struct DriveHealth {
     pub verify_errors: Option<u64>,
     /// The errors that the counters of its devices had counted when it was used last.
     pub device_errors: Option<u64>,
+    /// Whether one of its disks says that it is failing (SMART), as far as another program knows that now.
+    pub smart_failing: Option<bool>,
+}
+
+/// What a disk says of itself (SMART), as another program read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmartReading {
+    /// The kernel's name of the disk, such as `sdb`.
+    pub disk: String,
+    /// Its serial number; empty without one.
+    pub serial: String,
+    /// Whether it says that it is failing.
+    pub is_failing: bool,
 }
 
 impl DriveProperties {

@@ -12,7 +12,7 @@ pub use backup::{BackupDestination, BackupProperties, BackupStatus, PlacedProble
 pub use destination::{
     DestinationId, DestinationKind, DestinationProperties, DestinationState, Maker, SnapshotsOfMachine,
 };
-pub use drive::{Condition, DriveHealth, DriveProperties, DriveState, EnrolOptions};
+pub use drive::{Condition, DriveHealth, DriveProperties, DriveState, EnrolOptions, SmartReading};
 pub use drive_problem::{DriveProblem, DriveProblemCode, DriveProblemParams};
 pub use error::{Error, ErrorCode};
 pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource, Trigger};

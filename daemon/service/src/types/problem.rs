@@ -27,6 +27,8 @@ pub enum Problem {
         /// When, in microseconds since 1970.
         time: u64,
     },
+    /// A disk of the drive says that it is failing.
+    SmartFailing,
     /// Another machine replaced or changed snapshots of these backups on the drive.
     SnapshotsReplaced {
         /// The names of the backups.
@@ -111,6 +113,7 @@ impl Problem {
             Self::Unsound(Condition::Unplugged) => "drive-unplugged-in-use",
             Self::Unsound(Condition::Unsaved) => "drive-lost-writes",
             Self::Damaged { .. } => "drive-damaged",
+            Self::SmartFailing => "drive-failing",
             Self::SnapshotsReplaced { .. } => "snapshots-replaced",
             Self::NotDone { attempt, .. } => match attempt.end {
                 AttemptEnd::Failed => "backup-failed",
@@ -135,6 +138,7 @@ impl Problem {
             Self::Drive(_)
             | Self::Unsound(_)
             | Self::Damaged { .. }
+            | Self::SmartFailing
             | Self::NoDrive
             | Self::RecordUnreadable { .. }
             | Self::RecordUnwritable { .. }
@@ -152,6 +156,7 @@ impl Problem {
             Self::Drive(_)
             | Self::Unsound(_)
             | Self::Damaged { .. }
+            | Self::SmartFailing
             | Self::SnapshotsReplaced { .. }
             | Self::NotDone { .. }
             | Self::RecordUnreadable { .. }
@@ -184,6 +189,10 @@ impl fmt::Display for Problem {
                 counted(*blocks, "block"),
                 counted(*files, "file"),
                 counted(*snapshots, "snapshot"),
+            ),
+            Self::SmartFailing => f.write_str(
+                "the drive says that it is failing (SMART), and may lose its data at any time; back up to another drive, and \
+                 replace this one",
             ),
             Self::SnapshotsReplaced { backups } => write!(
                 f,

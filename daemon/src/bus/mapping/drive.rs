@@ -73,8 +73,8 @@ pub(in crate::bus) fn drive(drive: DriveProperties) -> contract::DriveProperties
 }
 
 pub(in crate::bus) fn drive_health(health: DriveHealth) -> contract::DriveHealth {
-    let DriveHealth { verified, verify_errors, device_errors } = health;
-    contract::DriveHealth { verified, verify_errors, device_errors }
+    let DriveHealth { verified, verify_errors, device_errors, smart_failing } = health;
+    contract::DriveHealth { verified, verify_errors, device_errors, smart_failing }
 }
 
 /// `(uid_t) -1`, which no user has.

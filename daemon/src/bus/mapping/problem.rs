@@ -52,7 +52,7 @@ pub(in crate::bus) fn problem(problem: &Problem) -> contract::Problem {
         | Problem::WouldFail { sentence } => {
             contract::ProblemParams { reason: Some(sentence), ..contract::ProblemParams::default() }
         }
-        Problem::Unsound(_) | Problem::NoDrive => contract::ProblemParams::default(),
+        Problem::Unsound(_) | Problem::SmartFailing | Problem::NoDrive => contract::ProblemParams::default(),
     };
     contract::Problem { code: problem.code().to_owned(), params, english: problem.to_string() }
 }
@@ -94,6 +94,7 @@ mod tests {
             not_done(AttemptEnd::Interrupted),
             Problem::SnapshotsReplaced { backups: vec!["home".to_owned()] },
             Problem::Damaged { blocks: 1, files: 2, snapshots: 3, time: 4 },
+            Problem::SmartFailing,
             Problem::RecordUnreadable { sentence: sentence.clone() },
             Problem::RecordUnwritable { sentence: sentence.clone() },
             Problem::NoDrive,
