@@ -187,7 +187,7 @@ impl DestinationObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(Vec<FileRow>, bool), Error> {
-        self.files("ListFiles", &options, &header).list(&snapshot, path).await
+        Box::pin(self.files("ListFiles", &options, &header).list(&snapshot, path)).await
     }
 
     #[zbus(out_args("versions"))]
@@ -219,7 +219,7 @@ impl DestinationObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        self.files("RestoreFiles", &options, &header).restore(snapshot, paths).await
+        Box::pin(self.files("RestoreFiles", &options, &header).restore(snapshot, paths)).await
     }
 
     #[zbus(out_args("estimate"))]
