@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::throttle::{Monotonic, Throttle, Time};
+
 /// How much a run has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -55,6 +57,7 @@ struct Inner {
     wake: EventFd,
     tally: RunCounters,
     waits: Mutex<Waits>,
+    throttle: Throttle,
 }
 
 /// The reader's waits for its input.
@@ -89,11 +92,15 @@ impl Control {
     /// # Errors
     /// `eventfd(2)` failed: no descriptors or no memory.
     pub fn new() -> std::io::Result<Self> {
+        Self::with_time(Monotonic(Instant::now()))
+    }
+
+    /// A handle whose [rate limit](Control::set_max_rate) uses this clock.
+    pub(crate) fn with_time(time: impl Time + 'static) -> std::io::Result<Self> {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let (cancelled, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self {
-            inner: Arc::new(Inner { cancelled, stopped, wake, tally: RunCounters::default(), waits: Mutex::default() }),
-        })
+        let (tally, waits, throttle) = (RunCounters::default(), Mutex::default(), Throttle::new(time));
+        Ok(Self { inner: Arc::new(Inner { cancelled, stopped, wake, tally, waits, throttle }) })
     }
 
     /// Cancels the run: it stops at the next command, deletes its hidden subvolume and fails with [`Cause::Cancelled`](crate::Cause::Cancelled).
@@ -119,6 +126,12 @@ impl Control {
         self.inner.stopped.store(false, Ordering::SeqCst);
     }
 
+    /// Limits the rate at which this run and later ones with this handle read their input, in bytes per second (default: no limit).
+    /// A new limit counts within a quarter of a second.
+    pub fn set_max_rate(&self, rate: Option<u64>) {
+        self.inner.throttle.set(rate.unwrap_or(0));
+    }
+
     /// Adds bytes of the input that were skipped to the bytes read.
     pub fn pass(&self, bytes: u64) {
         RunCounters::add(&self.tally().bytes, bytes);
@@ -137,6 +150,10 @@ impl Control {
     pub(crate) fn wait_for_input(&self) -> InputWait<'_> {
         self.inner.waits().since = Some(Instant::now());
         InputWait(&self.inner)
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.inner.throttle
     }
 
     pub(crate) fn tally(&self) -> &RunCounters {

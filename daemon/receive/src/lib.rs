@@ -36,6 +36,7 @@ mod real;
 mod space_cause;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod volume;
 
 pub use control::{Control, Counts, Progress};

@@ -166,6 +166,13 @@ impl<'r> Reader<'r> {
             self.send(BatchEnd::More);
         }
         self.limit_blocks_in_use();
+        let throttle = self.control.throttle();
+        let delay = throttle.delay();
+        if !delay.is_zero() {
+            self.send(BatchEnd::More);
+            throttle.wait(delay, self.control.wake_fd());
+            return Ok(Next::Advanced);
+        }
         // Send the steps that are ready before waiting for input.
         if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
             self.send(BatchEnd::More);
@@ -176,7 +183,7 @@ impl<'r> Reader<'r> {
                 return Ok(Next::Advanced);
             }
         }
-        let most = if self.one_stream { self.decoder.needed() } else { READ };
+        let most = throttle.read_len(if self.one_stream { self.decoder.needed() } else { READ });
         let Ok(space) = self.decoder.space() else {
             // The window itself may hold every block: a slow input uses one block for each read.
             self.planner.flush(&mut self.steps);
@@ -196,6 +203,7 @@ impl<'r> Reader<'r> {
                 self.decoder.filled(n);
                 self.unsent = self.unsent.saturating_add(n);
                 RunCounters::add(&self.control.tally().bytes, n as u64);
+                throttle.pass(n as u64);
                 Ok(Next::Advanced)
             }
             Err(Errno::EINTR | Errno::EAGAIN) => Ok(Next::Advanced),
@@ -256,6 +264,8 @@ mod tests {
 
     use super::*;
     use crate::observer::Silent;
+    use crate::throttle::Time as _;
+    use crate::throttle::simulated::Simulated;
 
     /// Many small writes to one file, one at a time, so that each read brings a few of them.
     fn write_slowly(mut to: File) {
@@ -292,5 +302,69 @@ mod tests {
             std::io::copy(&mut File::from(spare), &mut std::io::sink()).unwrap();
             assert!(written > 1 && control.progress().counts.commands == 4501, "{written} steps");
         });
+    }
+
+    /// A stream of so many writes of 1000 bytes.
+    fn stream(writes: u64) -> Vec<u8> {
+        let mut encoder = Encoder::new(Version::V2);
+        encoder.header();
+        for n in 0..writes {
+            encoder.command(&Command::Write { path: b"f", offset: n * 1000, data: &[7; 1000] }).unwrap();
+        }
+        encoder.command(&Command::End).unwrap();
+        encoder.bytes().to_vec()
+    }
+
+    #[test]
+    fn a_limited_reader_has_the_rate_in_bytes() {
+        let time = Simulated::default();
+        let control = Control::with_time(time.clone()).unwrap();
+        control.set_max_rate(Some(1 << 20));
+        let (errors, blocks) = (RunErrors::new(1, control.clone()), Blocks::default());
+        let (input, output) = nix::unistd::pipe().unwrap();
+        let (to, batches) = sync_channel(8);
+        let reader = Reader::new(input.as_fd(), false, Limits::default(), to, &blocks, &control, &errors, &Silent);
+        let stream = stream(8000);
+        scope(|threads| {
+            threads.spawn(|| File::from(output).write_all(&stream).unwrap());
+            threads.spawn(|| reader.run());
+            while let Ok(batch) = batches.recv() {
+                // At each moment the run has read no more than the rate allows, and one read.
+                let read = u128::from(control.progress().bytes);
+                let allowed = time.now().as_micros() * (1 << 20) / 1_000_000 + 2 * (128 << 10);
+                assert!(read <= allowed, "{read} > {allowed}");
+                drop(batch);
+            }
+        });
+        let (read, took) = (control.progress().bytes, time.now());
+        assert_eq!(read, stream.len() as u64);
+        assert!(took >= Duration::from_secs(7) && took <= Duration::from_secs(8), "{read} bytes in {took:?}");
+    }
+
+    #[test]
+    fn a_limited_reader_ends_at_once_when_it_is_cancelled() {
+        let control = Control::new().unwrap();
+        // 8 MB at this rate would take more than an hour, and one read half a minute.
+        control.set_max_rate(Some(128));
+        let (errors, blocks) = (RunErrors::new(1, control.clone()), Blocks::default());
+        let (input, output) = nix::unistd::pipe().unwrap();
+        let spare = input.try_clone().unwrap();
+        let (to, batches) = sync_channel(8);
+        let reader = Reader::new(input.as_fd(), false, Limits::default(), to, &blocks, &control, &errors, &Silent);
+        let began = std::time::Instant::now();
+        scope(|threads| {
+            threads.spawn(|| File::from(output).write_all(&stream(8000)).unwrap());
+            let reader = threads.spawn(|| reader.run());
+            // The first read needs no wait.
+            while control.progress().bytes == 0 {
+                std::thread::yield_now();
+            }
+            control.cancel();
+            errors.stop();
+            reader.join().unwrap();
+            drop(batches);
+            std::io::copy(&mut File::from(spare), &mut std::io::sink()).unwrap();
+        });
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 }
