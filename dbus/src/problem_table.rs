@@ -156,6 +156,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
         &[REASON],
         "Free some space beside the source, back up to the drives that are away, or unpin them.",
     ),
+    row("verify-overdue", &[REASON], "Leave the drive attached until a verify has ended."),
     row("would-fail", &[REASON], "Do what the reason says before the next run."),
 ];
 

@@ -59,6 +59,10 @@ events! {
     BACKUP_RECOVERED = "a5df14df13324c43afad2f3114187be7",
     /// A channel of notifications does not work.
     NOTIFICATION_FAILED = "bc82a05f5fe7407f9e1596613e8d9078",
+    /// A verify found damage on a drive.
+    VERIFY_FAILED = "7e30aadec509400995ae2609800f7c68",
+    /// A verify found a damaged drive good again.
+    VERIFY_RECOVERED = "45210a3158db4d3d94f45e751d7abdd9",
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::clock::{Clock, ClockKeeper};
 use crate::drives::{AwaitedBackup, DriveId, PlugEvent, Plugged, Unbegun};
 use crate::service::Service;
 use crate::supervisor::Heartbeat;
-use crate::timetable::{self, Beginning};
+use crate::timetable::{self, Beginning, DueJob};
 use crate::types::{Attempt, BackupOptions, Error, ErrorCode, Trigger};
 
 /// The clocks are read and written down so often, beside each backup.
@@ -63,6 +63,10 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
             }
         }
         if waiting.is_empty() {
+            // Queued behind the backups: the drive is released after both.
+            if manager.is_verify_due(&drive) && manager.is_beginning(&drive, &gone) {
+                service.begin_verify(&drive).await;
+            }
             manager.set_served(&drive, &gone);
             break;
         }
@@ -86,12 +90,17 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
     drop(reservation);
 }
 
-/// Begins the backups that are due by their times.
+/// Begins the backups and verifies that are due by their times.
 pub(super) async fn follow_times(service: Service, clock: Clock, pulse: Heartbeat) -> anyhow::Error {
     let manager = service.0.manager.clone();
-    let begin = |drive: DriveId, backup: String| -> Beginning {
+    let begin = |drive: DriveId, job: DueJob| -> Beginning {
         let service = service.clone();
-        Box::pin(async move { service.begin_due(&drive, backup).await })
+        Box::pin(async move {
+            match job {
+                DueJob::Backup(backup) => service.begin_due(&drive, backup).await,
+                DueJob::Verify => service.begin_verify(&drive).await,
+            }
+        })
     };
     let keeper = service.clock().clone();
     timetable::follow(manager, (clock, keeper), begin, pulse).await

@@ -1,4 +1,4 @@
-//! Begins the backups that are due by their times, on drives that are attached.
+//! Begins the backups and verifies that are due by their times, on drives that are attached.
 //!
 //! What is due is decided anew at each look, from the configuration, the records of the drives and the clock: see `schedule`.
 //! So a look that comes too late, twice or not at all is no fault. It looks when the next moment comes, when the clock is set,
@@ -74,14 +74,23 @@ impl Suspends {
     }
 }
 
-/// It ends when the backup is a job, or is refused.
+/// What begins by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DueJob {
+    /// The backup of this name.
+    Backup(String),
+    /// A verify, after the backups.
+    Verify,
+}
+
+/// It ends when the backup or verify is a job, or is refused.
 pub(crate) type Beginning = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Follows the times; `begin` begins a backup that is due, unless it runs.
+/// Follows the times; `begin_due` begins a backup or a verify that is due, unless it runs.
 pub(crate) async fn follow(
     manager: DriveManager,
     (clock, keeper): (Clock, ClockKeeper),
-    begin_due: impl Fn(DriveId, String) -> Beginning + Send,
+    begin_due: impl Fn(DriveId, DueJob) -> Beginning + Send,
     mut pulse: Heartbeat,
 ) -> anyhow::Error {
     let mut changed = manager.reviewed();
@@ -89,12 +98,15 @@ pub(crate) async fn follow(
     loop {
         changed.mark_unchanged();
         let grace = suspends.grace(&clock);
-        let DueNow { begin, next, is_behind } = manager.due_now();
+        let DueNow { begin, verify, next, is_behind } = manager.due_now();
         let waits = doubt.waits(pulse.during(keeper.is_doubtful(is_behind)).await);
         manager.believe_clock(!waits);
         if grace.is_none() && !waits {
             for (drive, backup) in begin {
-                pulse.during(begin_due(drive, backup)).await;
+                pulse.during(begin_due(drive, DueJob::Backup(backup))).await;
+            }
+            for drive in verify {
+                pulse.during(begin_due(drive, DueJob::Verify)).await;
             }
         }
         let look = clock.read().wall.saturating_add(LOOK);

@@ -161,7 +161,7 @@ impl Job {
                 Ok(Self::Files(job))
             }
             Order::Sweep => Ok(Self::Sweep { destination: one_directory(descriptors)? }),
-            Order::Cancel => Err(DescriptorError("the daemon cancelled a job before its start").into()),
+            Order::Cancel | Order::MaxRate(_) => Err(DescriptorError("the job was changed before its start").into()),
         }
     }
 
@@ -189,6 +189,22 @@ impl Job {
             Self::Verify { .. } => Self::Verify { destination },
             Self::Files(job) => Self::Files(job.with_target(destination)),
             Self::Sweep { .. } => Self::Sweep { destination },
+        }
+    }
+
+    /// The rate limit that it begins with, in bytes per second.
+    pub(crate) fn max_rate(&self) -> Option<u64> {
+        match self {
+            Self::Backup { task, .. } => task.max_rate,
+            Self::Receive { .. }
+            | Self::Prune { .. }
+            | Self::Delete { .. }
+            | Self::Restore { .. }
+            | Self::Import { .. }
+            | Self::Streams { .. }
+            | Self::Verify { .. }
+            | Self::Files(_)
+            | Self::Sweep { .. } => None,
         }
     }
 

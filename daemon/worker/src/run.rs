@@ -135,6 +135,8 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
     let refused =
         |error| Stop::new(REFUSED, format!("the worker cannot begin: {error}; free some memory and try again"));
     let control = Control::new().map_err(refused)?;
+    // Before orders are read, which may change it.
+    control.set_max_rate(job.max_rate());
     let reports = ReportWriter::new(control.clone());
     reports.queue(confined);
     let delivered = std::thread::scope(|threads| {
@@ -159,10 +161,12 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
 
 /// Cancels the job when the daemon orders it, when the daemon is gone, and after an unknown message.
 fn read_orders(socket: BorrowedFd<'_>, control: &Control, reports: &ReportWriter) {
-    while let Ok(Some(packet)) = packet::receive(socket, RecvFlags::empty())
-        && matches!(serde_json::from_slice(&packet.bytes), Ok(Order::Cancel))
-    {
-        control.cancel();
+    while let Ok(Some(packet)) = packet::receive(socket, RecvFlags::empty()) {
+        match serde_json::from_slice(&packet.bytes) {
+            Ok(Order::Cancel) => control.cancel(),
+            Ok(Order::MaxRate(rate)) => control.set_max_rate(rate),
+            _ => break,
+        }
     }
     reports.daemon_gone();
 }

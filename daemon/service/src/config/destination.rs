@@ -1,12 +1,19 @@
 //! `[[destination]]`: where backups go, by a name of its own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::OnFinish;
+use super::backup::Span;
+use super::max_rate::MaxRate;
+use super::streams::duration_words;
 use super::validated::{AbsolutePath, FilesystemUuid, VolumeName};
+
+/// The shortest time between two verifies.
+const VERIFY_LEAST: Duration = Duration::from_secs(24 * 3600);
 
 /// A destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +22,10 @@ pub struct DestinationRule {
     pub name: VolumeName,
     /// What it is.
     pub place: DestinationPlace,
+    /// How fast backups write to it.
+    pub max_rate: MaxRate,
+    /// It is verified so often (default: on request).
+    pub verify_every: Option<Duration>,
 }
 
 /// What a destination is.
@@ -55,6 +66,9 @@ struct Written {
     path: Option<AbsolutePath>,
     uuid: Option<Spanned<FilesystemUuid>>,
     on_finish: Option<OnFinish>,
+    #[serde(default)]
+    max_rate: MaxRate,
+    verify_every: Option<Span>,
     #[serde(default = "super::file::enabled")]
     enabled: bool,
 }
@@ -70,8 +84,14 @@ impl TryFrom<Written> for Destination {
     type Error = &'static str;
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let Written { name, kind, drive, path, uuid, on_finish, enabled } = written;
+        let Written { name, kind, drive, path, uuid, on_finish, max_rate, verify_every, enabled } = written;
         let (uuid_at, uuid) = uuid.map_or((0, None), |uuid| (uuid.span().start, Some(uuid.into_inner())));
+        let verify_every = verify_every.map(|every| every.0);
+        if verify_every.is_some_and(|every| every < VERIFY_LEAST) {
+            return Err(
+                "a destination is verified once a day at most: `verify_every` is \"1d\" or longer, such as \"90d\"",
+            );
+        }
         let place = match (kind, drive, path, uuid) {
             (Kind::Drive, Some(drive), None, None) => DestinationPlace::Drive { drive, on_finish },
             (Kind::Drive, None, _, _) => return Err("a destination of the kind drive needs `drive`, an id or a label"),
@@ -87,15 +107,16 @@ impl TryFrom<Written> for Destination {
                 );
             }
         };
-        Ok(Self { rule: DestinationRule { name, place }, enabled, uuid_at })
+        Ok(Self { rule: DestinationRule { name, place, max_rate, verify_every }, enabled, uuid_at })
     }
 }
 
 impl DestinationRule {
     /// The rule in words, for `check-config`.
     pub(crate) fn words(&self) -> String {
-        let Self { name, place } = self;
-        match place {
+        let Self { name, place, max_rate, verify_every } = self;
+        let rate = max_rate.words().map(|rate| format!(" Backups write up to {rate}.")).unwrap_or_default();
+        let what = match place {
             DestinationPlace::Drive { drive, on_finish } => {
                 let end = match on_finish {
                     None => "is released as [drives] says",
@@ -108,7 +129,9 @@ impl DestinationRule {
             DestinationPlace::Volume { path, uuid } => {
                 format!("Destination \"{name}\": {} on the filesystem {}.", path.display(), uuid.uuid())
             }
-        }
+        };
+        let verify = verify_every.map(|every| format!(" It is verified every {}.", duration_words(every)));
+        what + &rate + &verify.unwrap_or_default()
     }
 
     /// The filesystem of a volume.
@@ -144,6 +167,9 @@ mod tests {
             (format!("kind = \"volume\"\npath = \"/p\"\non_finish = \"keep\"\n{uuid}"), "has no `on_finish`"),
             (format!("kind = \"volume\"\npath = \"/p\"\ndrive = \"Blue\"\n{uuid}"), "has no `drive`"),
             ("kind = \"drive\"\n".to_owned(), "needs `drive`"),
+            ("kind = \"drive\"\ndrive = \"Blue\"\nverify_every = \"6h\"\n".to_owned(), "once a day at most"),
+            ("kind = \"drive\"\ndrive = \"Blue\"\nmax_rate = \"fast\"\n".to_owned(), "is no rate limit"),
+            ("kind = \"drive\"\ndrive = \"Blue\"\nmax_rate = 5\n".to_owned(), "a rate limit is a rate"),
             (format!("kind = \"drive\"\ndrive = \"Blue\"\n{uuid}"), "no `path` and no `uuid`"),
             ("kind = \"ssh\"\n".to_owned(), "unknown variant"),
             ("drive = \"Blue\"\n".to_owned(), "missing field `kind`"),

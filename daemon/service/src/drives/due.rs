@@ -22,6 +22,8 @@ pub(super) type AllAttempts = BTreeMap<Uuid, BTreeMap<String, Attempts>>;
 pub(crate) struct DueNow {
     /// The backups that begin on attached drives, in the order of the configuration.
     pub begin: Vec<(DriveId, String)>,
+    /// The destinations that are verified after that.
+    pub verify: Vec<DriveId>,
     /// When something changes by itself next, in seconds since 1970.
     pub next: Option<i64>,
     /// Whether a backup with times has a good run in the future: the clock was wrong then, or is now.
@@ -92,15 +94,21 @@ impl DriveTable {
                 }
             }
         }
-        found.next = moments.into_iter().filter(|moment| *moment > now).min();
+        found.verify = self.verifies_now(now);
+        found.next = moments.into_iter().chain(self.next_verify(now)).filter(|moment| *moment > now).min();
         found
+    }
+
+    /// Whether nothing but the times begins anything on this attached drive, and no person wants it safe.
+    pub(super) fn is_left_to_times(&self, entry: &DriveEntry) -> bool {
+        // Until the backups of a plug are jobs, the policy begins what is due.
+        let is_served = (entry.served || entry.released) && !entry.beginning;
+        is_served && !entry.absent && !entry.is_made_safe && !entry.unremoved
     }
 
     /// Whether backups begin by their times on this attached drive now.
     fn begins_by_itself(&self, id: &DriveId, entry: &DriveEntry) -> bool {
-        // Until the backups of a plug are jobs, the policy begins what is due; then nothing does but the times.
-        let is_served = (entry.served || entry.released) && !entry.beginning;
-        if !is_served || entry.absent || entry.is_made_safe || entry.unremoved {
+        if !self.is_left_to_times(entry) {
             return false;
         }
         let action = self.decision_after_release(id).map(|decision| decision.action);

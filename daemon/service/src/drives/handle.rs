@@ -16,7 +16,7 @@ use super::{Drive, DriveId, Lease, Need, PlugEvent, review, rows, secret};
 use crate::backups::Identity;
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
-use crate::config::{BackupRule, Config};
+use crate::config::{BackupRule, Config, RateNow};
 use crate::destination_list::DestinationList;
 use crate::device::Devices;
 use crate::enrolment::{Enrolment, EnrolmentStore};
@@ -270,24 +270,33 @@ impl DriveManager {
         }
     }
 
+    /// How fast backups write to this destination now.
+    pub(crate) fn max_rate(&self, id: &DriveId) -> RateNow {
+        /// The zone may have changed, which is not reported.
+        const LOOK: i64 = 300;
+        let table = self.lock();
+        let now = table.max_rate(id);
+        RateNow { until: now.until.map(|until| until.min(table.now().saturating_add(LOOK))), ..now }
+    }
+
+    /// Waits until wall time is `instant`, in seconds since 1970, or the wall clock is set.
+    pub(crate) async fn reach(&self, instant: Option<i64>) {
+        let clock = self.lock().clock.clone();
+        clock.reach(instant).await;
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, DriveTable> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the hooks of a drive. Not to be called with the lock held: it is taken here.
     pub(super) fn tell(&self, kind: Kind, id: &DriveId) {
-        self.tell_with(kind, id, String::new());
-    }
-
-    /// The same with a public reason.
-    pub(super) fn tell_with(&self, kind: Kind, id: &DriveId, message: String) {
         let label = {
             let table = self.lock();
             let away = || table.enrolment(id).map(|enrolment| enrolment.label().to_owned());
             table.shown.get(id).map(|shown| shown.borrow().label.clone()).or_else(away)
         };
-        let event = Event::of(kind, id.as_str(), &label.unwrap_or_default());
-        self.0.hooks.tell(Event { message, ..event });
+        self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));
     }
 
     /// Waits for the lock of an attached drive.

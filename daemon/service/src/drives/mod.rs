@@ -19,7 +19,7 @@
 //!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups, and
 //!   `smart` what its disks say of themselves;
 //!   `volumes` are the volumes of this machine that backups go to, which the service does not mount;
-//!   `due` are those that begin at a plug or by their times, and `unbegun` those that a plug did not begin.
+//!   `verify_due` are the verifies that begin by themselves, and `due` the backups that begin at a plug or by their times, and `unbegun` those that a plug did not begin.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
@@ -58,6 +58,7 @@ mod shown;
 mod smart;
 mod table;
 mod unbegun;
+mod verify_due;
 mod volumes;
 
 use std::fmt;

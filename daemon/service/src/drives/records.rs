@@ -18,7 +18,6 @@ use super::{DriveId, kept_shared, replaced, rows};
 use crate::backups::{Backups, Identity, RecordUpdate, SharedRecord, SharedSnapshot, for_order, remember};
 use crate::config::BackupRule;
 use crate::enrolment::{Enrolment, LastRun};
-use crate::hooks::Kind;
 
 impl DriveManager {
     /// Writes down that a backup to it has succeeded, and what its next increment needs. `as_recorded` says that it built on
@@ -78,21 +77,11 @@ impl DriveManager {
         let (manager, id) = (self.clone(), id.clone());
         answer(async move {
             let now = manager.0.clock.micros();
-            let VerifyResult { blocks, files, .. } = result;
-            let is_damaged = blocks > 0;
-            let sentence = format!(
-                "a verify found {blocks} blocks that cannot be read, in {files} files; replace the drive, or delete the damaged \
-                 snapshots"
-            );
             let change = move |enrolment: &mut Enrolment| {
                 damage::record(enrolment, &result, now);
                 Ok(())
             };
-            let found = manager.write_down(&id, change).await;
-            if is_damaged {
-                manager.tell_with(Kind::VerifyFailed, &id, sentence);
-            }
-            found
+            manager.write_down(&id, change).await
         })
         .await
     }

@@ -186,7 +186,13 @@ pub(super) fn destination(table: &DriveTable, drive: &Drive) -> Option<Destinati
         name: drive.label.clone(),
         kind: DestinationKind::Drive,
         state: drive.state.into(),
-        problems: drive.problems.iter().cloned().chain(of_backups.into_iter().flatten()).collect(),
+        problems: drive
+            .problems
+            .iter()
+            .cloned()
+            .chain(of_backups.into_iter().flatten())
+            .chain(enrolment.and_then(|one| table.verify_overdue(one)))
+            .collect(),
         free: enrolment.map(|one| readings(table, one).free).unwrap_or_default(),
         size: drive.size,
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),

@@ -15,10 +15,11 @@ use super::overdue::Watched;
 use super::volumes::{VolumeLeases, Volumes};
 use super::{Drive, DriveId};
 use crate::clock::Clock;
-use crate::config::{BackupRule, Config, DestinationPlace, OnFinish};
+use crate::config::{BackupRule, Config, DestinationPlace, DestinationRule, MaxRate, OnFinish, RateNow};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
 use crate::enrolment::{Enrolment, LastRun, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
+use crate::schedule::Attempts;
 use crate::types::{Condition, Problem, SmartReading, SnapshotsOfMachine};
 
 /// The table of drives. Only the order of the enrolments matters.
@@ -59,6 +60,8 @@ pub(super) struct DriveTable {
     pub(super) volume_leases: VolumeLeases,
     /// The attempts at backups that did not succeed.
     pub(super) attempts: AllAttempts,
+    /// The same of verifies that began by themselves, by enrolment.
+    pub(super) verify_attempts: BTreeMap<Uuid, Attempts>,
     /// Whether the clock counts although good runs are dated in the future: those were made with a wrong one.
     pub(super) believes_clock: bool,
     /// What was reported of backups that are overdue.
@@ -100,6 +103,7 @@ impl DriveTable {
             volumes: Volumes::new(),
             volume_leases: VolumeLeases::new(),
             attempts: AllAttempts::new(),
+            verify_attempts: BTreeMap::new(),
             believes_clock: false,
             watched: Watched::default(),
             clock,
@@ -122,6 +126,7 @@ impl DriveTable {
         self.enrolments.retain(|enrolment| enrolment.id != enrolled);
         self.not_done.forget(enrolled);
         self.attempts.remove(&enrolled);
+        self.verify_attempts.remove(&enrolled);
         self.conditions.remove(&enrolled);
         self.left_out.remove(&enrolled);
         self.last_runs.remove(&enrolled);
@@ -254,13 +259,28 @@ impl DriveTable {
 
     /// The action after the backups of a drive.
     pub(super) fn on_finish(&self, id: &DriveId) -> OnFinish {
-        let of_it = self.enrolment(id).and_then(|enrolment| {
-            self.config.destinations.iter().find_map(|destination| match &destination.place {
-                DestinationPlace::Drive { drive, on_finish } if enrolment.is_called(drive) => *on_finish,
-                DestinationPlace::Drive { .. } | DestinationPlace::Volume { .. } => None,
-            })
+        let of_it = self.destination_rules(id).find_map(|destination| match destination.place {
+            DestinationPlace::Drive { on_finish, .. } => on_finish,
+            DestinationPlace::Volume { .. } => None,
         });
         of_it.unwrap_or(self.config.drives.on_finish)
+    }
+
+    /// The `[[destination]]` tables of a drive or a volume; a drive may have none, and one for each of its names.
+    pub(super) fn destination_rules(&self, id: &DriveId) -> impl Iterator<Item = &DestinationRule> {
+        let enrolment = self.enrolment(id);
+        let is_it = move |rule: &&DestinationRule| {
+            enrolment.is_some_and(|enrolment| is_named(&self.config, rule.name.as_str(), enrolment))
+        };
+        self.config.destinations.iter().filter(is_it)
+    }
+
+    /// How fast backups write to it now.
+    pub(super) fn max_rate(&self, id: &DriveId) -> RateNow {
+        let limited = |rule: &&DestinationRule| rule.max_rate != MaxRate::default();
+        let rule = self.destination_rules(id).find(limited);
+        let at = |rule: &DestinationRule| rule.max_rate.at(self.now(), &self.clock.zone());
+        rule.map_or(RateNow { rate: None, until: None }, at)
     }
 
     /// The devices behind nodes.

@@ -93,7 +93,11 @@ impl DriveTable {
                     (true, false) => DestinationState::Present,
                     (false, false) => DestinationState::Away,
                 },
-                problems: problems.into_iter().chain(of_backups.into_iter().flatten()).collect(),
+                problems: problems
+                    .into_iter()
+                    .chain(of_backups.into_iter().flatten())
+                    .chain(record.and_then(|one| self.verify_overdue(one)))
+                    .collect(),
                 free: seen.free,
                 size: seen.size,
                 last_backup: record.map_or(0, |record| record.last_backup),

@@ -56,10 +56,10 @@ pub(crate) enum Kind {
     Pulled,
     /// A backup had no good run for too long.
     Overdue,
-    /// It is no longer overdue.
-    Recovered,
     /// A verify found damage on a drive.
     VerifyFailed,
+    /// The backup is no longer overdue, or the drive no longer damaged.
+    Recovered,
 }
 
 impl Event {
@@ -106,8 +106,8 @@ impl Kind {
             Self::Safe => "safe",
             Self::Pulled => "pulled",
             Self::Overdue => "overdue",
-            Self::Recovered => "recovered",
             Self::VerifyFailed => "verify-failed",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -196,8 +196,8 @@ mod tests {
             Kind::Safe,
             Kind::Pulled,
             Kind::Overdue,
-            Kind::Recovered,
             Kind::VerifyFailed,
+            Kind::Recovered,
         ];
         let events = PAGE.split("The events are:").nth(1).expect("the events");
         for word in all.map(Kind::word) {

@@ -11,11 +11,11 @@ use crate::backups::Identity;
 use crate::blocking::detached;
 use crate::drives::DriveId;
 use crate::jobs::{
-    AboutDrive, IntoVolumeJob, JobHandle, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob,
+    AboutDrive, IntoVolumeJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob,
 };
 use crate::service::Service;
 use crate::stream_input;
-use crate::types::{DestinationId, DestinationKind, DriveState, Error, ErrorCode};
+use crate::types::{DestinationId, DestinationKind, DriveState, Error, ErrorCode, JobKind, Trigger};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
 
@@ -149,8 +149,27 @@ impl Service {
     pub async fn verify(&self, destination: &DestinationId, uid: u32) -> Result<JobHandle, Error> {
         let drive = self.0.manager.named(destination.as_str());
         let reservation = self.0.manager.reserve(&drive);
-        let request = VerifyJob { reservation, drive: self.about(drive)?, uid };
+        let request = VerifyJob { reservation, drive: self.about(drive)?, trigger: Trigger::User(uid) };
         self.0.jobs.start(request).await
+    }
+
+    /// Begins a verify that is due, unless one runs.
+    pub(crate) async fn begin_verify(&self, drive: &DriveId) {
+        let is_it = |job: &Job| {
+            let is_on_it = job.about.drive.as_ref().is_some_and(|of| of.id == *drive);
+            job.about.kind == JobKind::Verify && is_on_it && !job.has_ended()
+        };
+        if self.0.jobs.live().iter().any(|handle| is_it(&handle.job.borrow())) {
+            return;
+        }
+        tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "a verify is due on the drive");
+        self.0.manager.note_verify_begun(drive);
+        let Ok(about) = self.about(drive.clone()) else { return };
+        let reservation = self.0.manager.reserve(drive);
+        if let Err(error) = self.0.jobs.start(VerifyJob { reservation, drive: about, trigger: Trigger::Schedule }).await
+        {
+            tracing::warn!(BUTTERDOCK_DRIVE = drive.as_str(), "the verify did not begin: {error}; it is tried again");
+        }
     }
 
     /// Sends a snapshot on a destination, known by its uuid there, into a volume.

@@ -20,6 +20,7 @@ mod service;
 mod sources;
 mod timetable;
 mod unwritable;
+mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -82,6 +83,8 @@ struct Fixture {
     tasks: Arc<Mutex<Vec<Task>>>,
     /// What a verify finds.
     found: Arc<Mutex<Found>>,
+    /// The rate limits of backups, as their workers had them one after the other.
+    rates: Arc<Mutex<Vec<Option<u64>>>>,
     /// The plugs in which a person unlocked or enrolled a drive, which may stay mounted then.
     by_hand: Mutex<BTreeSet<u64>>,
     config: Config,
@@ -139,7 +142,7 @@ impl Fixture {
         let config = Config { state: home.path().join("state"), run: home.path().join("run"), ..config };
         std::fs::create_dir_all(&config.state).expect("made");
         let (work, work_of) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::default());
-        let (written, tasks, found) = (Arc::default(), Arc::default(), Arc::default());
+        let (written, tasks, found, rates) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let player = Player {
             devices: devices.clone(),
             work: Arc::clone(&work),
@@ -147,6 +150,7 @@ impl Fixture {
             written: Arc::clone(&written),
             tasks: Arc::clone(&tasks),
             found: Arc::clone(&found),
+            rates: Arc::clone(&rates),
             clock: clock.clone(),
         };
         let machine = Machine {
@@ -158,7 +162,7 @@ impl Fixture {
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock);
         let service = started.await.expect("started");
-        Self { devices, service, work, work_of, written, tasks, found, by_hand: Mutex::default(), config, home }
+        Self { devices, service, work, work_of, written, tasks, found, rates, by_hand: Mutex::default(), config, home }
     }
 
     /// Has it read a configuration with these keys.

@@ -11,6 +11,7 @@ pub(super) struct Player {
     pub(super) written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
     pub(super) tasks: Arc<Mutex<Vec<Task>>>,
     pub(super) found: Arc<Mutex<Found>>,
+    pub(super) rates: Arc<Mutex<Vec<Option<u64>>>>,
     pub(super) clock: Clock,
 }
 
@@ -43,6 +44,7 @@ impl Player {
             | Order::Import { .. }
             | Order::Streams
             | Order::Sweep
+            | Order::MaxRate(_)
             | Order::Cancel => None,
         };
         let error = error.map(|kind| WorkerError {
@@ -64,6 +66,7 @@ impl Player {
         let lineage = Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() };
         worker.report(&Report::Backup(BackupEvent::Lineage(lineage)));
         let begun = self.clock.read().wall;
+        lock(&self.rates).push(worker.order.max_rate());
         let drive = self.work(worker).await?;
         let name = Uuid::new_v4().to_string();
         // From here to the report nothing is waited for.
@@ -90,8 +93,16 @@ impl Player {
                 Work::Waits | Work::Hangs => std::future::pending().await,
             }
         };
+        let limited = async {
+            let mut rate = worker.max_rate.clone();
+            while rate.changed().await.is_ok() {
+                lock(&self.rates).push(*rate.borrow());
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             () = ends => {}
+            () = limited => {}
             () = worker.cancelled(), if work != Work::Hangs => return Err(ErrorKind::Cancelled),
         }
         if !usage.is_attached() {

@@ -11,7 +11,7 @@ use crate::device::simulated::Step;
 use crate::types::BackupStatus;
 
 /// The clocks of the machine. It can be suspended, and its wall clock be set.
-struct Clocks {
+pub(super) struct Clocks {
     begun: Instant,
     /// Seconds that the machine was suspended.
     suspended: AtomicU64,
@@ -28,7 +28,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 
 impl Clocks {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         let (suspended, ahead) = (AtomicU64::new(0), AtomicI64::new(0));
         Arc::new(Self {
             begun: Instant::now(),
@@ -40,13 +40,13 @@ impl Clocks {
         })
     }
 
-    fn clock(self: &Arc<Self>) -> Clock {
+    pub(super) fn clock(self: &Arc<Self>) -> Clock {
         let clocks = Arc::clone(self);
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone");
         Clock::of(move || clocks.read()).settable(zone, self.is_set.subscribe())
     }
 
-    fn read(&self) -> Reading {
+    pub(super) fn read(&self) -> Reading {
         let awake = Instant::now().saturating_duration_since(self.begun).as_secs();
         let boot = awake.saturating_add(self.suspended.load(Ordering::Relaxed));
         let wall = START.saturating_add_unsigned(boot).saturating_add(self.ahead.load(Ordering::Relaxed));
@@ -61,7 +61,7 @@ impl Clocks {
     }
 
     /// The wall clock is set forward or back.
-    fn set(&self, seconds: i64) {
+    pub(super) fn set(&self, seconds: i64) {
         self.ahead.fetch_add(seconds, Ordering::Relaxed);
         self.is_set.send_replace(());
     }
@@ -312,7 +312,12 @@ fn a_drive_may_have_a_name_and_an_end_in_the_configuration() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
         let place = DestinationPlace::Drive { drive: "blue".to_owned(), on_finish: Some(OnFinish::Keep) };
-        let destinations = vec![DestinationRule { name: "attic".to_owned().try_into().expect("a name"), place }];
+        let destinations = vec![DestinationRule {
+            name: "attic".to_owned().try_into().expect("a name"),
+            place,
+            max_rate: Default::default(),
+            verify_every: None,
+        }];
         let config = Config { backups: vec![rule("home", &["attic"])], destinations, ..Config::default() };
         let fixture = Fixture::start_at(SimulatedDevices::new(), folder(), config, Clocks::new().clock()).await;
         let id = fixture.enrol(&drive).await;

@@ -8,6 +8,8 @@ use super::{Calendar, Schedule};
 
 /// The pauses after a first and a second attempt that failed. After a third one the next instant is awaited.
 const RETRIES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(3600)];
+/// After so many seconds a verify that did not succeed is tried again.
+const VERIFY_AGAIN: i64 = 24 * 3600;
 /// A good run that is dated later than now by more than this was made with a wrong clock.
 const WRONG_CLOCK: i64 = 24 * 3600;
 /// The least time after which a backup with times is overdue, and the one without times.
@@ -74,6 +76,17 @@ impl Due {
         let next = schedule.next(now, calendar);
         let tried = attempts.next(newest, now).filter(|_| is_due);
         Self { is_due, begins: tried.into_iter().chain(next).min() }
+    }
+
+    /// A verify of a destination, `every` so long after `last`. One that is due is tried each day.
+    pub(crate) fn of_verify(every: Duration, last: i64, attempts: &Attempts, now: i64) -> Self {
+        let first = last.saturating_add_unsigned(every.as_secs());
+        if now < first {
+            return Self { is_due: false, begins: Some(first) };
+        }
+        let newest = now.saturating_sub(now.saturating_sub(first).checked_rem(VERIFY_AGAIN).unwrap_or_default());
+        let tried = attempts.next(newest, now);
+        Self { is_due: true, begins: tried.into_iter().chain(newest.checked_add(VERIFY_AGAIN)).min() }
     }
 
     /// Whether it begins now.
@@ -147,6 +160,27 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+
+    #[test]
+    fn a_verify_is_tried_three_times_a_day_until_it_succeeds() {
+        let (every, day) = (Duration::from_secs(90 * 24 * 3600), 24 * 3600);
+        let due = |attempts: &Attempts, now| Due::of_verify(every, 1000, attempts, now);
+        let first = 1000 + 90 * day;
+        let mut attempts = Attempts::default();
+        assert_eq!(due(&attempts, first - 1), Due { is_due: false, begins: Some(first) });
+        assert!(
+            due(&attempts, first).begins_at(first) && due(&attempts, first + 400 * day).begins_at(first + 400 * day)
+        );
+        let mut now = first + 7;
+        for next in [now + 300, now + 300 + 3600, first + day] {
+            attempts.failed(now);
+            assert_eq!(due(&attempts, now), Due { is_due: true, begins: Some(next) });
+            now = next;
+        }
+        assert!(due(&attempts, now).begins_at(now), "the next day");
+        attempts.cancelled(now + 60);
+        assert_eq!(due(&attempts, now + 61), Due { is_due: true, begins: Some(first + 2 * day) });
+    }
 
     fn due(schedule: &str, last_good: Option<i64>, attempts: &Attempts, now: i64) -> Due {
         let schedule = Schedule::parse(&[schedule]).expect("a schedule");

@@ -2,11 +2,12 @@
 //!
 //! `times` has the instants of a schedule. `due` decides what is due from the newest instant and the last good run, so that
 //! catching up after a suspend, a power cut or an absence needs no state of its own; and when a backup is overdue.
-//! `parse` reads the words of the configuration.
+//! `parse` reads the words of the configuration; `window` is a part of each day.
 
 mod due;
 mod parse;
 mod times;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use jiff::civil::{Time, Weekday};
 pub use due::OverdueFor;
 pub(crate) use due::{Attempts, Due, Expected, counted_from, is_from_future, is_over, overdue_after};
 pub(crate) use times::Calendar;
+pub(crate) use window::Window;
 
 /// When a backup starts: the union of its entries. At least one.
 #[derive(Debug, Clone, PartialEq, Eq)]

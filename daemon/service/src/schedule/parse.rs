@@ -94,7 +94,7 @@ fn every(text: &str) -> Option<Duration> {
 }
 
 /// `HH:MM`.
-fn time(text: &str) -> Option<Time> {
+pub(super) fn time(text: &str) -> Option<Time> {
     let (hour, minute) = text.split_once(':').filter(|(_, minute)| minute.len() == 2)?;
     let number = |text: &str| number(text, 2).and_then(|number| i8::try_from(number).ok());
     Time::new(number(hour)?, number(minute)?, 0, 0).ok()
@@ -123,7 +123,7 @@ fn day_words(day: Weekday) -> (&'static str, &'static str) {
     WEEKDAYS.iter().find(|(_, _, known)| *known == day).map_or(("", ""), |(short, long, _)| (short, long))
 }
 
-struct Clock(Time);
+pub(super) struct Clock(pub(super) Time);
 
 impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

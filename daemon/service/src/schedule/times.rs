@@ -102,7 +102,7 @@ fn instant(day: Date, time: Time, zone: &TimeZone) -> Option<i64> {
     Some(instant.as_second())
 }
 
-fn local(at: i64, zone: &TimeZone) -> Option<DateTime> {
+pub(super) fn local(at: i64, zone: &TimeZone) -> Option<DateTime> {
     Some(zone.to_datetime(Timestamp::from_second(at).ok()?))
 }
 

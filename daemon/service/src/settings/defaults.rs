@@ -8,7 +8,7 @@ use crate::config::{BackupRule, LISTS};
 /// It is installed as documentation; tests compare it with the parser.
 const EXAMPLE: &str = include_str!("../../../data/butterdock.toml");
 /// Keys whose value in the example is only an example.
-const SAMPLES: [&str; 27] = [
+const SAMPLES: [&str; 29] = [
     "backup.folder",
     "backup.name",
     "backup.overdue",
@@ -16,9 +16,11 @@ const SAMPLES: [&str; 27] = [
     "backup.source",
     "backup.to",
     "destination.kind",
+    "destination.max_rate",
     "destination.name",
     "destination.path",
     "destination.uuid",
+    "destination.verify_every",
     "import.drive",
     "import.folder",
     "notify.ca",

@@ -58,6 +58,11 @@ pub enum Problem {
         /// The ids of the drives.
         drives: Vec<String>,
     },
+    /// The destination was not verified for far longer than `verify_every`.
+    VerifyOverdue {
+        /// For how long, and what to do.
+        sentence: String,
+    },
     /// The source has less free space than `source_reserve`.
     SourceLowSpace {
         /// How much, what the snapshots hold, and what to do.
@@ -125,6 +130,7 @@ impl Problem {
             Self::RecordUnwritable { .. } => "record-unwritable",
             Self::EnrolmentUnreadable { .. } => "enrolment-unreadable",
             Self::SourceLowSpace { .. } => "source-low-space",
+            Self::VerifyOverdue { .. } => "verify-overdue",
             Self::WouldFail { .. } => "would-fail",
         }
     }
@@ -135,6 +141,7 @@ impl Problem {
         match self {
             Self::NotDone { backup, .. } => backup == name,
             Self::SnapshotsReplaced { backups } => backups.iter().any(|backup| backup == name),
+            Self::VerifyOverdue { .. } => false,
             Self::Drive(_)
             | Self::Unsound(_)
             | Self::Damaged { .. }
@@ -161,6 +168,7 @@ impl Problem {
             | Self::NotDone { .. }
             | Self::RecordUnreadable { .. }
             | Self::RecordUnwritable { .. }
+            | Self::VerifyOverdue { .. }
             | Self::WouldFail { .. } => false,
         }
     }
@@ -179,6 +187,7 @@ impl fmt::Display for Problem {
             Self::RecordUnreadable { sentence }
             | Self::RecordUnwritable { sentence }
             | Self::SourceLowSpace { sentence }
+            | Self::VerifyOverdue { sentence }
             | Self::WouldFail { sentence } => f.write_str(sentence),
             Self::Unsound(condition) => f.write_str(condition.sentence()),
             Self::Damaged { blocks, files, snapshots, time: _ } => write!(

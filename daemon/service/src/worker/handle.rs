@@ -88,6 +88,14 @@ impl Worker {
         self.connection.send(&Order::Cancel)
     }
 
+    /// Limits the rate of a backup from now on, in bytes per second.
+    ///
+    /// # Errors
+    /// The worker has ended, or stopped reading long ago.
+    pub(crate) fn set_max_rate(&self, rate: Option<u64>) -> io::Result<()> {
+        self.connection.send(&Order::MaxRate(rate))
+    }
+
     /// Kills it. What it has not published stays hidden until it is swept.
     pub(crate) fn kill(&self) {
         self.connection.kill();

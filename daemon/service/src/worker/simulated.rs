@@ -28,6 +28,8 @@ pub(crate) struct SimulatedWorker {
     pub directories: Vec<OwnedFd>,
     reports: mpsc::UnboundedSender<Vec<u8>>,
     cancelled: watch::Receiver<bool>,
+    /// The rate limits that it was given after its start.
+    pub max_rate: watch::Receiver<Option<u64>>,
 }
 
 type Play = dyn Fn(SimulatedWorker) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
@@ -65,6 +67,7 @@ impl StartWorker for SimulatedWorkers {
     ) -> Waiting<'a, io::Result<Worker>> {
         let (reports, received) = mpsc::unbounded_channel();
         let (cancel, cancelled) = watch::channel(false);
+        let (rate, max_rate) = watch::channel(None);
         let (kill, mut killed) = watch::channel(false);
         let (end, ended) = watch::channel(None);
         let directories: io::Result<_> = handed.borrowed().into_iter().map(|one| one.try_clone_to_owned()).collect();
@@ -73,7 +76,7 @@ impl StartWorker for SimulatedWorkers {
             Ok(directories) => directories,
             Err(error) => return Box::pin(async { Err(error) }),
         };
-        let played = (self.0)(SimulatedWorker { order, directories, reports, cancelled });
+        let played = (self.0)(SimulatedWorker { order, directories, reports, cancelled, max_rate });
         tokio::spawn(async move {
             let status = tokio::select! {
                 () = played => 0,
@@ -81,7 +84,7 @@ impl StartWorker for SimulatedWorkers {
             };
             end.send_replace(Some(ExitStatus::from_raw(status)));
         });
-        let connection = SimulatedConnection { received, cancel, kill };
+        let connection = SimulatedConnection { received, cancel, rate, kill };
         Box::pin(async { Ok(Worker::new(connection, ended)) })
     }
 }
@@ -96,6 +99,7 @@ impl fmt::Debug for SimulatedWorkers {
 struct SimulatedConnection {
     received: mpsc::UnboundedReceiver<Vec<u8>>,
     cancel: watch::Sender<bool>,
+    rate: watch::Sender<Option<u64>>,
     kill: watch::Sender<bool>,
 }
 
@@ -108,8 +112,12 @@ impl Connection for SimulatedConnection {
         Box::pin(async { Ok(self.received.recv().await) })
     }
 
-    fn send(&self, _order: &Order) -> io::Result<()> {
-        self.cancel.send_replace(true);
+    fn send(&self, order: &Order) -> io::Result<()> {
+        if let Order::MaxRate(rate) = order {
+            self.rate.send_replace(*rate);
+        } else {
+            self.cancel.send_replace(true);
+        }
         Ok(())
     }
 

@@ -49,6 +49,7 @@ pub(in crate::bus) fn problem(problem: &Problem) -> contract::Problem {
         Problem::RecordUnreadable { sentence }
         | Problem::RecordUnwritable { sentence }
         | Problem::SourceLowSpace { sentence }
+        | Problem::VerifyOverdue { sentence }
         | Problem::WouldFail { sentence } => {
             contract::ProblemParams { reason: Some(sentence), ..contract::ProblemParams::default() }
         }
@@ -100,6 +101,7 @@ mod tests {
             Problem::NoDrive,
             Problem::EnrolmentUnreadable { drives: vec!["id".to_owned()] },
             Problem::SourceLowSpace { sentence: sentence.clone() },
+            Problem::VerifyOverdue { sentence: sentence.clone() },
             Problem::WouldFail { sentence: sentence.clone() },
         ];
         let mut codes = Vec::new();

@@ -58,6 +58,9 @@ pub struct Task {
     pub adopt: bool,
     /// How many threads write data (default: one for each core).
     pub writer_threads: Option<usize>,
+    /// Write up to this many bytes per second (default: no limit).
+    #[serde(default)]
+    pub max_rate: Option<u64>,
     /// Only report what would be sent and deleted.
     pub dry_run: bool,
     /// Back up the writable subvolumes below the source too.
@@ -144,6 +147,7 @@ impl Task {
             own: 0,
             adopt: false,
             writer_threads: None,
+            max_rate: None,
             dry_run: false,
             nested: false,
             existing: BTreeSet::new(),

@@ -1,7 +1,7 @@
 //! The messages between the daemon and its worker: each is one JSON object in one [packet](crate::packet).
 //!
 //! The daemon first sends a [`Start`] with the descriptors of its order (`SCM_RIGHTS`). After that it sends only
-//! [`Order::Cancel`]. The worker sends [`Report`]s; the last is [`Report::Ended`].
+//! [`Order::Cancel`] and [`Order::MaxRate`]. The worker sends [`Report`]s; the last is [`Report::Ended`].
 //!
 //! Names are bytes and are sent as hexadecimal digits, because JSON has no bytes.
 
@@ -110,6 +110,8 @@ mod tests {
             round_trip(&Start { order, priority: Priority::default() });
         }
         assert_eq!(round_trip(&Order::Cancel), "\"cancel\"");
+        assert_eq!(round_trip(&Order::MaxRate(Some(7))), "{\"max_rate\":7}");
+        round_trip(&Order::MaxRate(None));
     }
 
     #[test]

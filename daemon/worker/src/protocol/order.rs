@@ -92,9 +92,29 @@ pub enum Order {
     Sweep,
     /// Cancel the job; only after a start.
     Cancel,
+    /// Write up to this many bytes per second from now on; only after the start of a backup.
+    MaxRate(Option<u64>),
 }
 
 impl Order {
+    /// The rate limit that the worker begins with, in bytes per second.
+    pub fn max_rate(&self) -> Option<u64> {
+        match self {
+            Self::Backup(task) => task.max_rate,
+            Self::Receive { .. }
+            | Self::Prune(_)
+            | Self::Delete { .. }
+            | Self::Restore { .. }
+            | Self::Verify
+            | Self::Import { .. }
+            | Self::Streams
+            | Self::Files(_)
+            | Self::Sweep
+            | Self::Cancel
+            | Self::MaxRate(_) => None,
+        }
+    }
+
     /// The user in whose identity the worker runs; none for root.
     pub fn user(&self) -> Option<u32> {
         match self {
@@ -108,7 +128,8 @@ impl Order {
             | Self::Import { .. }
             | Self::Streams
             | Self::Sweep
-            | Self::Cancel => None,
+            | Self::Cancel
+            | Self::MaxRate(_) => None,
         }
     }
 
@@ -122,7 +143,7 @@ impl Order {
             Self::Import { .. } | Self::Streams => Subject::StreamFiles,
             Self::Files(order) if order.is_sweep() => Subject::Leftovers,
             Self::Files(_) => Subject::Files,
-            Self::Sweep | Self::Cancel => Subject::Leftovers,
+            Self::Sweep | Self::Cancel | Self::MaxRate(_) => Subject::Leftovers,
         }
     }
 }

@@ -11,8 +11,7 @@ use crate::destinations::{Destination, DriveDestination};
 use crate::drives::{DriveId, DriveReservation, Lease, Need, VerifyResult};
 use crate::jobs::job::JobError;
 use crate::jobs::job::{About, AboutDrive};
-use crate::jobs::outcome::EndRules;
-use crate::jobs::outcome::Ending;
+use crate::jobs::outcome::{EndReason, EndRules, Ending};
 use crate::jobs::runner::{MOST_DAMAGED_SUBVOLUMES, Outcome, Runner, RunnerEvent};
 use crate::types::{Error, ErrorCode, JobKind, Trigger};
 use crate::worker::{Order, WorkerError, WorkerFds};
@@ -22,7 +21,7 @@ use crate::worker::{Order, WorkerError, WorkerFds};
 pub(crate) struct VerifyJob {
     pub reservation: DriveReservation,
     pub drive: AboutDrive,
-    pub uid: u32,
+    pub trigger: Trigger,
 }
 
 const END: EndRules = EndRules { left: |_, _| "only a part of the drive was read".to_owned(), ..EndRules::TRANSFER };
@@ -37,7 +36,7 @@ impl JobRequest for VerifyJob {
     }
 
     fn trigger(&self) -> Trigger {
-        Trigger::User(self.uid)
+        self.trigger
     }
 
     fn conflict(&self) -> Conflict {
@@ -82,6 +81,9 @@ impl DriveTask for VerifyJob {
         let place = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let missing = lease.missing();
         let mut outcome = runner.work(Order::Verify, WorkerFds::default(), &place).await;
+        if *runner.stop.borrow() == Some(EndReason::Cancelled) {
+            context.manager.note_verify_cancelled(&context.drive);
+        }
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {

@@ -12,6 +12,7 @@ use super::{Runner, RunnerEvent};
 use crate::backups::{
     self, DeletionEvent, Identity, KeptBecause, Lineage, Listings, MOST_DELETED, RecordUpdate, SharedSnapshot,
 };
+use crate::config::ByteRate;
 use crate::jobs::limit::{Excess, Limit};
 use crate::jobs::outcome::EndReason;
 use crate::jobs::source_space::HeldSpace;
@@ -185,8 +186,14 @@ impl Followed {
 }
 
 impl Runner {
-    /// Forwards the worker's reports until its result, or until it sends no more.
-    pub(super) async fn follow(&mut self, worker: &mut Worker, subject: Subject) -> Followed {
+    /// Forwards the worker's reports until its result, or until it sends no more. `max_rate` is the limit that it began with.
+    pub(super) async fn follow(
+        &mut self,
+        worker: &mut Worker,
+        subject: Subject,
+        mut max_rate: Option<u64>,
+    ) -> Followed {
+        let mut rates = self.max_rate.subscribe();
         let mut seen = Followed::default();
         let mut deadline: Option<WorkerDeadline> = None;
         let mut known = None;
@@ -223,6 +230,13 @@ impl Runner {
                     }
                     None => return seen,
                 },
+                rate = changed_from(&mut rates, max_rate) => {
+                    max_rate = rate;
+                    let now = rate.map_or_else(|| "no rate limit".to_owned(), |rate| ByteRate(rate).to_string());
+                    tracing::info!(butterdock_job = %self.id, "the rate limit of the backup is now {now}");
+                    // One that does not read any more is ended by its deadline.
+                    best_effort(worker.set_max_rate(rate));
+                }
                 why = other_than(&mut self.stop, known) => {
                     known = Some(why);
                     match &mut deadline {
@@ -321,6 +335,15 @@ impl News {
         let is_late = self.deadline().is_some_and(|deadline| now >= deadline);
         self.stalled |= is_late;
         is_late
+    }
+}
+
+/// Waits until the rate limit is another one.
+async fn changed_from(rates: &mut watch::Receiver<Option<u64>>, known: Option<u64>) -> Option<u64> {
+    let rate = rates.wait_for(|rate| *rate != known).await.ok().map(|rate| *rate);
+    match rate {
+        Some(rate) => rate,
+        None => std::future::pending().await,
     }
 }
 

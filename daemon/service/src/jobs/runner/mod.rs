@@ -77,6 +77,8 @@ pub(crate) struct Runner {
     pub(super) stop: watch::Receiver<Option<EndReason>>,
     /// The lineage of a backup's source, as soon as the worker reports it.
     pub(super) lineage: watch::Sender<Option<Lineage>>,
+    /// The rate limit of a backup, in bytes per second, as it is now.
+    pub(super) max_rate: watch::Sender<Option<u64>>,
 }
 
 /// How a worker ended.
@@ -107,7 +109,7 @@ impl Runner {
         place: &dyn Destination,
     ) -> Outcome {
         // The descriptors are the worker's alone from here: the writer of a pipe must get EPIPE when the worker ends.
-        let subject = order.subject();
+        let (subject, max_rate) = (order.subject(), order.max_rate());
         let handed = WorkerFds { destination: Some(place.directory()), ..handed };
         let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
@@ -117,7 +119,7 @@ impl Runner {
             }
         };
         tracing::info!(butterdock_job = %self.id, "worker {} started", worker.pid());
-        let followed = self.follow(&mut worker, subject).await;
+        let followed = self.follow(&mut worker, subject, max_rate).await;
         let going = if self.is_unplugged() { UNPLUGGED } else { GOING };
         let Ok(status) = timeout(going, worker.gone()).await else {
             return self.outlast(worker, place, followed).await;

@@ -41,8 +41,8 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         let (_end, stop) = watch::channel(None);
         let spawner = Arc::new(Spawner::playing(&script));
         let (id, limit, priority) = (Uuid::new_v4(), None, Priority::default());
-        let lineage = watch::Sender::default();
-        let mut runner = Runner { id, limit, priority, spawner, scheduler, stop, lineage };
+        let (lineage, max_rate) = (watch::Sender::default(), watch::Sender::default());
+        let mut runner = Runner { id, limit, priority, spawner, scheduler, stop, lineage, max_rate };
         let folder = || DirHandle::from(OwnedFd::from(File::open("/").expect("the root")));
         let place = || -> Box<dyn Destination> { Box::new(DriveDestination::new(folder())) };
         let outcome = timeout(SOON, runner.work(worker::Order::Verify, WorkerFds::default(), &*place())).await;

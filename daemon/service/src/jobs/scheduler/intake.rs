@@ -124,6 +124,7 @@ impl Scheduler {
             scheduler: self.itself.clone(),
             stop: stopped,
             lineage: watch::Sender::default(),
+            max_rate: watch::Sender::default(),
         };
         let (config, sources) = (&self.config, &self.sources);
         let (source_locks, retention) = (&self.source_locks, &self.retention);

@@ -4,6 +4,11 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
+use std::future::pending;
+
+use tokio::sync::watch;
+
 use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::no_descriptor;
 use super::{Conflict, JobContext, JobRequest, JobRun};
@@ -99,6 +104,23 @@ impl JobRequest for BackupJob {
     }
 }
 
+/// Keeps the rate limit of a backup as the configuration and the time of day have it.
+async fn follow_rate(manager: &DriveManager, drive: &DriveId, rate: watch::Sender<Option<u64>>) -> Infallible {
+    let mut changed = manager.reviewed();
+    loop {
+        changed.mark_unchanged();
+        let now = manager.max_rate(drive);
+        rate.send_if_modified(|rate| std::mem::replace(rate, now.rate) != now.rate);
+        tokio::select! {
+            () = manager.reach(now.until) => {}
+            is_there = changed.changed() => if is_there.is_err() {
+                // The service ends.
+                return pending().await;
+            }
+        }
+    }
+}
+
 const NO_SUCH_BACKUP: &str = "this backup no longer exists; butterdock backups lists the backups";
 
 /// A backup that runs.
@@ -131,6 +153,12 @@ impl DriveTask for Backup {
         let records = &DriveRecords { manager: &context.manager, drive: &context.drive, lease };
         let (options, writer_threads) = (self.job.options, context.writer_threads);
         let run = BackupRun { rule, options, sources, source_locks, retention, records, writer_threads };
-        run.run(runner, Box::new(destination)).await
+        let rates = follow_rate(&context.manager, &context.drive, runner.max_rate.clone());
+        tokio::select! {
+            biased;
+            // First: the worker's order has the rate of the beginning.
+            never = rates => match never {},
+            done = run.run(runner, Box::new(destination)) => done,
+        }
     }
 }

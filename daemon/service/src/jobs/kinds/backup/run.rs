@@ -68,7 +68,8 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         let task = self.task(source.clone().unwrap_or_default());
         let (time, stop) = self.retention.time(self.rule, sides).await;
         let full = self.options.full;
-        let task = Task { time, full, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
+        let max_rate = *runner.max_rate.borrow();
+        let task = Task { time, full, max_rate, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
         let before = task.pins.clone();
         let accepted = self.options.new_source.then(|| runner.lineage.subscribe());
         let mut outcome = {

@@ -145,6 +145,7 @@ impl Fixture {
             scheduler,
             stop,
             lineage: watch::Sender::default(),
+            max_rate: watch::Sender::default(),
         };
         let heard = tokio::spawn(async move { while events.recv().await.is_some() {} });
         let Self { rule, sources, source_locks, retention, records, .. } = self;
