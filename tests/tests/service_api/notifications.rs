@@ -20,6 +20,8 @@ use zbus::Variant;
 fn open_socket(run: &Path, credentials: &Path) -> Result<()> {
     let program = butterdockd()?.with_file_name("butterdock-net");
     ensure!(program.exists(), "run `cargo build --workspace --bins`");
+    // systemd makes it for the socket; the service, for its first drive.
+    fs::create_dir_all(run)?;
     let socket = UnixListener::bind(run.join("net.socket"))?;
     let credentials = credentials.to_owned();
     thread::spawn(move || {

@@ -106,7 +106,8 @@ fn check(texts: &ConfigTexts, change: &SettingChange) -> Result<(), Error> {
         SettingChange::Defaults { set, reset } => {
             let is_of = |key: &str, list: &str| key.split('.').next() == Some(list);
             let named = |list: &str| set.keys().chain(reset).any(|key| is_of(key, list));
-            if let Some((list, _)) = LISTS.into_iter().find(|(list, _)| named(list)) {
+            // `allowed` refuses [[notify]], and says why.
+            if let Some((list, _)) = LISTS.into_iter().find(|(list, _)| *list != "notify" && named(list)) {
                 let text = format!("[[{list}]] is a list, not one of the defaults; nothing was changed");
                 return Err(Error::InvalidArgs(text));
             }
