@@ -119,7 +119,8 @@ fn headline(notification: &Notification) -> String {
         About::BackupFailed => format!("the backup \"{backup}\"{to} failed"),
         About::Full => format!("the backup \"{backup}\"{to} failed for lack of space"),
         About::Overdue => format!("the backup \"{backup}\" is overdue"),
-        About::Recovered if backup.is_empty() => format!("the backup drive \"{drive}\" has no damage any more"),
+        // A verify found a drive good again.
+        About::Recovered if backup.is_empty() => format!("the backup drive \"{drive}\" is no longer damaged"),
         About::Recovered => format!("the backup \"{backup}\" is no longer overdue"),
         About::VerifyFailed => format!("the backup drive \"{drive}\" is damaged"),
         About::Pulled => format!("the backup drive \"{drive}\" was unplugged before it was safe"),
