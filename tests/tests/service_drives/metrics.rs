@@ -21,7 +21,7 @@ const LABEL: &str = "Blä\"u\\e\nbutterdock_up 7";
 
 /// A program of Debian's packages prometheus and prometheus-node-exporter; `tests/demo/needs test` has downloaded them.
 fn program(name: &str) -> Result<PathBuf> {
-    let target = PathBuf::from(butterdock()?).ancestors().nth(2).context("a target folder")?.to_owned();
+    let target = butterdock()?.ancestors().nth(2).context("a target folder")?.to_owned();
     let downloaded = target.join("prometheus").join(name);
     if downloaded.exists() {
         return Ok(downloaded);
@@ -108,7 +108,7 @@ fn metrics_pass_promtool_and_node_exporter() -> Result<()> {
     ensure!(ours.get("butterdock_jobs_ended_total{kind=\"backup\",result=\"succeeded\"}") == Some(&1.0), "{text}");
 
     ready.send(())?;
-    let read = exporter.join().map_err(|_| anyhow!("it panicked"))??;
+    let read = exporter.join().map_err(|_panic| anyhow!("it panicked"))??;
     ensure!(read.contains("node_textfile_scrape_error 0\n"), "{read}");
     let theirs = samples(&read)?;
     // node_exporter sorts the labels.

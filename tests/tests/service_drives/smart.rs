@@ -23,8 +23,8 @@ impl Block {
     }
 
     #[zbus(property)]
-    fn drive(&self) -> OwnedObjectPath {
-        OwnedObjectPath::try_from(DRIVE).expect("a path")
+    fn drive(&self) -> zbus::fdo::Result<OwnedObjectPath> {
+        OwnedObjectPath::try_from(DRIVE).map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
     }
 }
 
@@ -61,17 +61,17 @@ fn play(address: &str, disk: &str) -> Result<UnboundedSender<bool>> {
     let (says, mut said) = unbounded_channel();
     let (ready, is_ready) = channel();
     spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(async {
-            let bus = serve(&address, disk).await.expect("udisks is played");
-            ready.send(()).expect("it is waited for");
-            let server = bus.object_server();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let bus = serve(&address, disk).await?;
+            ready.send(())?;
             while let Some(is_failing) = said.recv().await {
-                let ata = server.interface::<_, Ata>(DRIVE).await.expect("there");
+                let ata = bus.object_server().interface::<_, Ata>(DRIVE).await?;
                 ata.get_mut().await.is_failing = is_failing;
-                ata.get().await.smart_failing_changed(ata.signal_emitter()).await.expect("sent");
+                ata.get().await.smart_failing_changed(ata.signal_emitter()).await?;
             }
-        });
+            anyhow::Ok(())
+        })
     });
     is_ready.recv().context("udisks is not played")?;
     Ok(says)
