@@ -45,7 +45,6 @@ mod durable;
 mod enrolment;
 mod explain;
 mod files;
-mod followers;
 mod hooks;
 pub mod jobs;
 mod mounts;

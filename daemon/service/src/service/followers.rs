@@ -6,9 +6,9 @@ use anyhow::anyhow;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Service;
 use crate::clock::{Clock, ClockKeeper};
 use crate::drives::{AwaitedBackup, DriveId, PlugEvent, Plugged, Unbegun};
-use crate::service::Service;
 use crate::supervisor::Heartbeat;
 use crate::timetable::{self, Beginning, DueJob};
 use crate::types::{Attempt, BackupOptions, Error, ErrorCode, Trigger};

@@ -1,5 +1,7 @@
 //! The service, from its start to its end.
 
+mod followers;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -15,9 +17,6 @@ use crate::deletion_orders::DeletionOrders;
 use crate::destination_list::DestinationList;
 use crate::device::{Devices, SystemDevices};
 use crate::drives::{DriveId, DriveManager};
-use crate::followers::{
-    follow_backups, follow_clocks, follow_deletions, follow_plugs, follow_source_space, follow_sources, follow_times,
-};
 use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
@@ -27,6 +26,9 @@ use crate::supervisor::Supervisor;
 use crate::types::{Attempt, AttemptEnd, BackupProperties, Error, ErrorCode, JobState};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
+use followers::{
+    follow_backups, follow_clocks, follow_deletions, follow_plugs, follow_source_space, follow_sources, follow_times,
+};
 
 /// What the service uses of the machine; tests simulate it.
 #[derive(Debug)]
