@@ -61,9 +61,38 @@ fn a_renamed_backup_keeps_its_folder(scenario: &Scenario) -> Result<()> {
     let job = json(scenario, &["history"])?["history"][0].clone();
     ensure!(job["result"] == "succeeded" && job["bytes_received"].as_u64() < Some(1 << 20), "no increment: {job}");
     let (all, _) = names(&scenario.tank.join("backups/butterdock/family"))?;
-    ensure!(all.len() == 3 && !scenario.tank.join("backups/butterdock/home").exists(), "{all:?}");
+    ensure!(all.len() == 2 && !scenario.tank.join("backups/butterdock/home").exists(), "{all:?}");
     ran(scenario, &["backup", "rename", "family", "home"])?.success()?;
     ran(scenario, &["backup", "home"])?.success().map(drop)
+}
+
+/// Holds, releases and deletes the older of two snapshots there; and reads only snapshots of backups.
+fn are_in_a_persons_hand(scenario: &Scenario, newest: &str, oldest: &str) -> Result<()> {
+    let second = ["--drive", "second"];
+    let snapshots_of = |words: &[&str]| ran(scenario, &[&["snapshots"][..], words, &second].concat());
+    snapshots_of(&["hold", oldest, "--reason", "the old photos"])?.success()?;
+    let refused = snapshots_of(&["delete", oldest, "--yes"])?;
+    ensure!(refused.code() != 0 && refused.err().contains("is held (the old photos)"), "{refused:?}");
+    let shared = snapshots_of(&["delete", newest, "--yes"])?;
+    ensure!(shared.code() != 0 && shared.err().contains("--force"), "{shared:?}");
+    snapshots_of(&["release", oldest])?.success()?;
+    snapshots_of(&["delete", oldest, "--yes"])?.success()?;
+    ensure!(snapshots(scenario)?.len() == 1, "{:?}", snapshots(scenario));
+    newest_is_the_source(scenario)?;
+    // A read-only subvolume of another program is no snapshot of a backup.
+    let other = scenario.tank.join("backups/system");
+    butterdock_tests::snapshot::create(&other)?;
+    fs::write(other.join("shadow"), "secret")?;
+    run(Command::new("btrfs").args(["property", "set"]).arg(&other).args(["ro", "true"]), TIMEOUT)?.success()?;
+    let uuid = butterdock_tests::snapshot::show(&other)?.uuid;
+    for words in [["ls", "second", &uuid, "--as-root"], ["cat", "second", &uuid, "shadow"]] {
+        let refused = ran(scenario, &words)?;
+        ensure!(refused.code() != 0 && !refused.out().contains("secret"), "{refused:?}");
+    }
+    let known = ran(scenario, &["ls", "second", newest])?.success()?.out();
+    ensure!(!known.is_empty(), "root reads those of backups");
+    run(Command::new("btrfs").args(["subvolume", "delete"]).arg(&other), TIMEOUT)?.success()?;
+    Ok(())
 }
 
 #[test]
@@ -110,6 +139,8 @@ fn a_second_pool_is_backed_up_by_time_and_restored_from() -> Result<()> {
     let (restored, source) = (Tree::read(&scenario.tank.join("again"))?, Tree::read(&scenario.source)?);
     same("restored", &source, &restored, compare::Rules::SOURCE_OF_INCREMENT)?;
     ran(&scenario, &["verify", "second"])?.success()?;
+    let oldest = listed[1]["uuid"].as_str().context("a uuid")?;
+    are_in_a_persons_hand(&scenario, newest, oldest)?;
 
     a_renamed_backup_keeps_its_folder(&scenario)?;
 
