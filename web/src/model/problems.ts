@@ -230,6 +230,11 @@ const WORDS: Record<string, Words> = {
         _("The backup has no drive"),
         _("Enrol a drive for it, or choose another one in its settings."),
     ],
+    "notification-failed": () => [
+        "warning",
+        _("Notifications over {channel} do not arrive"),
+        _("Correct the channel in the configuration, then test it (butterdock notify test)."),
+    ],
     "record-unreadable": () => [
         "danger",
         _("The record on the drive cannot be read"),
@@ -249,6 +254,11 @@ const WORDS: Record<string, Words> = {
         "warning",
         _("Little space is left beside the source"),
         _("Free some space there, or back up to the drives that are away."),
+    ],
+    "verify-overdue": () => [
+        "warning",
+        _("The drive was not verified for a long time"),
+        _("Leave the drive attached until a verify has ended."),
     ],
     "would-fail": (p) => ["warning", _("The next backup would fail"), p.reason ?? ""],
 };

@@ -10,9 +10,10 @@ use super::handle::DriveManager;
 use super::table::{DriveTable, goes};
 use super::volumes::VolumeEntry;
 use crate::config::BackupRule;
-use crate::enrolment::{Enrolment, LastRun};
+use crate::enrolment::Enrolment;
 use crate::policy::Action;
 use crate::schedule::{Attempts, Calendar, Due, is_from_future};
+use crate::types::LastRun;
 
 /// The attempts that did not succeed since the service started. By the enrolment, and the name of the backup.
 pub(super) type AllAttempts = BTreeMap<Uuid, BTreeMap<String, Attempts>>;

@@ -8,7 +8,7 @@
 
 use uuid::Uuid;
 
-use crate::types::Error;
+use crate::types::{Error, LastRun};
 
 use super::damage::{self, VerifyResult};
 use super::drive_lock::{answer, local};
@@ -17,7 +17,7 @@ use super::problem::{failed, no_such_drive};
 use super::{DriveId, kept_shared, replaced, rows};
 use crate::backups::{Backups, Identity, RecordUpdate, SharedRecord, SharedSnapshot, for_order, remember};
 use crate::config::BackupRule;
-use crate::enrolment::{Enrolment, LastRun};
+use crate::enrolment::Enrolment;
 
 impl DriveManager {
     /// Writes down that a backup to it has succeeded, and what its next increment needs. `as_recorded` says that it built on

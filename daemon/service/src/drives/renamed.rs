@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::backups::{Identity, SharedRecord, SharedSnapshot};
-    use crate::enrolment::LastRun;
+    use crate::types::LastRun;
 
     fn known(numbers: &[u8], source: u8) -> serde_json::Value {
         let shared = |&number: &u8| SharedSnapshot {

@@ -17,10 +17,10 @@ use super::{Drive, DriveId};
 use crate::clock::Clock;
 use crate::config::{BackupRule, Config, DestinationPlace, DestinationRule, MaxRate, OnFinish, RateNow};
 use crate::device::{BlockDevice, DeviceTable, Mapping, OtherMount, Readings, mapping_name};
-use crate::enrolment::{Enrolment, LastRun, Unreadable};
+use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 use crate::schedule::Attempts;
-use crate::types::{Condition, Problem, SmartReading, SnapshotsOfMachine};
+use crate::types::{Condition, LastRun, Problem, SmartReading, SnapshotsOfMachine};
 
 /// The table of drives. Only the order of the enrolments matters.
 #[derive(Debug)]

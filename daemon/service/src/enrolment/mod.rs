@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use claims::Claims;
 pub(crate) use keys::KeyFiles;
-pub(crate) use record::{Damage, Enrolment, LastRun, Member};
+pub(crate) use record::{Damage, Enrolment, Member};
 use record::{OLDER, VERSION};
 
 use crate::device::{Error, Result};

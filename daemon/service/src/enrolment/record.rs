@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::device::{BlockDevice, Readings};
-use crate::types::{Attempt, Condition, SnapshotsOfMachine};
+use crate::types::{Attempt, Condition, LastRun, SnapshotsOfMachine};
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
 /// each backup it remembers the newest shared snapshot alone.
@@ -87,15 +87,6 @@ pub(crate) struct Enrolment {
     /// The backups whose shared snapshot beside the source was given up, until the next one; true by a command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given_up: BTreeMap<String, bool>,
-}
-
-/// A run of a backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LastRun {
-    /// How long it ran, in microseconds, without the time in the queue.
-    pub micros: u64,
-    /// The bytes of its streams.
-    pub sent: u64,
 }
 
 /// Data on a drive that cannot be read.

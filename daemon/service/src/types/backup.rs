@@ -1,5 +1,7 @@
 //! The state of the configured backups: of each as a whole, and on each of its drives.
 
+use serde::{Deserialize, Serialize};
+
 use super::destination::{DestinationId, DestinationKind};
 use super::problem::Problem;
 
@@ -143,6 +145,15 @@ pub struct Warning {
     pub code: &'static str,
     /// The same in a sentence.
     pub english: String,
+}
+
+/// A run of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastRun {
+    /// How long it ran, in microseconds, without the time in the queue.
+    pub micros: u64,
+    /// The bytes of its streams.
+    pub sent: u64,
 }
 
 #[cfg(test)]

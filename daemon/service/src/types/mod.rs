@@ -8,6 +8,7 @@ mod error;
 mod job;
 mod problem;
 
+pub(crate) use backup::LastRun;
 pub use backup::{BackupDestination, BackupProperties, BackupStatus, PlacedProblem, Warning};
 pub use destination::{
     DestinationId, DestinationKind, DestinationProperties, DestinationState, Maker, SnapshotsOfMachine,

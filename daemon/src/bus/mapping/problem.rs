@@ -72,7 +72,7 @@ pub(in crate::bus) fn placed_problem(placed: &PlacedProblem) -> contract::Proble
 
 #[cfg(test)]
 mod tests {
-    use butterdock_service::{AttemptEnd, Condition, DriveProblemCode, ErrorCode};
+    use butterdock_service::{AttemptEnd, Condition, DriveProblemCode, ErrorCode, NotifyProblem};
 
     use super::*;
 
@@ -112,6 +112,8 @@ mod tests {
             assert_eq!((unlisted, english), (None, given.to_string()), "{code}");
             codes.push(code);
         }
+        // That of a channel is no problem of a drive or a backup.
+        codes.push(NotifyProblem::CODE.to_owned());
         codes.sort();
         assert_eq!(codes, contract::PROBLEMS.iter().map(|row| row.code).collect::<Vec<_>>());
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::types::{Attempt, AttemptEnd, Error, ErrorCode, JobKind, JobResult, JobState};
+use crate::types::{Attempt, AttemptEnd, Error, ErrorCode, JobKind, JobResult, JobState, LastRun};
 use butterdock_btrfs::{best_effort, mounts};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,7 +14,6 @@ use super::{MOST_SHOWN, Scheduler, events, step};
 use crate::backups::BackupCause;
 use crate::blocking::local;
 use crate::config::Config;
-use crate::enrolment::LastRun;
 use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{AboutDrive, Job, JobError};
 use crate::jobs::job::{Event, after};
