@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 mod console;
+mod encrypted;
 mod environment;
 mod group_member;
 mod import;
@@ -29,12 +30,13 @@ type Scenario = (&'static str, fn(&mut Environment) -> Result<()>);
 
 const SHORT: [Scenario; 3] =
     [("boot", plug::boots), ("plug", plug::is_backed_up), ("pull", unplug::finishes_with_the_next_plug)];
-const WHOLE: [Scenario; 6] = [
+const WHOLE: [Scenario; 7] = [
     ("watch", group_member::by_ann),
     ("format", other_drives::takes_backups),
     ("luks", other_drives::is_locked_again),
     ("import", import::from_sticks),
     ("cut", power_cut::finishes_after_the_next_boot),
+    ("encrypt", encrypted::is_unlocked_after_a_power_cut),
     ("end", purge::leaves_nothing),
 ];
 

@@ -136,4 +136,5 @@ fn by_key(lab: &mut Environment, id: &str) -> Result<()> {
 }
 
 /// Nothing is mapped.
-const LOCKED: &str = "none ls /dev/mapper/butterdock-* 2>/dev/null; dmsetup ls --target crypt | none grep butterdock";
+pub(crate) const LOCKED: &str =
+    "none ls /dev/mapper/butterdock-* 2>/dev/null; dmsetup ls --target crypt | none grep butterdock";

@@ -52,7 +52,12 @@ pub(crate) fn finishes_after_the_next_boot(lab: &mut Environment) -> Result<()> 
     by_itself(lab)
 }
 
-fn boot(lab: &mut Environment) -> Result<()> {
+/// Switches the machine on again, until the service and its source are there.
+///
+/// # Errors
+///
+/// They are not.
+pub(crate) fn boot(lab: &mut Environment) -> Result<()> {
     lab.boot()?;
     let script = "systemctl is-active butterdockd; grep ' /srv/pool ' /proc/mounts";
     lab.wait_for(script, Duration::from_secs(60)).map(drop)
