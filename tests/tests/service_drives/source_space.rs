@@ -19,6 +19,7 @@ fn typed(scenario: &Scenario, words: &[&str]) -> Result<String> {
 fn beside(scenario: &Scenario) -> Result<Vec<String>> {
     let names = fs::read_dir(scenario.source_snapshots())?.flatten();
     let mut names: Vec<_> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != ".butterdock-staging");
     names.sort();
     Ok(names)
 }
