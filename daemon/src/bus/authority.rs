@@ -242,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn only_history_permissions_backups_and_mounts_need_no_action() {
+    fn only_lists_and_permissions_need_no_action() {
         let free = TABLE.iter().filter(|row| asks(&Question::new(row.interface, row.method), 1000).is_none());
         assert_eq!(
             free.map(|row| row.method).collect::<Vec<_>>(),
-            ["ListHistory", "GetPermissions", "ListBackups", "ListMounts"]
+            ["ListHistory", "GetPermissions", "ListBackups", "ListNotifications", "ListMounts"]
         );
         let costly = Question::new(MANAGER, "ListBackups").with(&Options::from([("estimate".to_owned(), true.into())]));
         assert_eq!(asks(&costly, 1000), Some(Action::Estimate));
