@@ -219,5 +219,7 @@ mod tests {
         let end = handle.job.wait_for(Job::has_ended).await.expect("an end").clone();
         assert_eq!(end.state, JobState::Failed);
         assert_eq!(end.failure.map(|failure| failure.name), Some(ErrorCode::DeviceGone));
+        // The writer of the history would make the folder again.
+        jobs.stop().await;
     }
 }
