@@ -72,6 +72,7 @@ fn opens_by_itself(lab: &mut Environment) -> Result<()> {
     lab.run("butterdock forget Amber; none ls /var/lib/butterdock/keys/* 2>/dev/null")?;
     lab.pull("amber")?;
     lab.plug("amber", FAST)?;
+    lab.wait_for("test -b /dev/sda", Duration::from_secs(30))?;
     lab.run("udevadm settle; printf 'correct horse' | cryptsetup open --test-passphrase --key-file - /dev/sda")?;
     lab.pull("amber")
 }
