@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::channel::MOST;
 use super::{NetProgram, Notifications, NotifyFailure, NotifyStatus, SendingParts};
+use crate::blocking::local;
 use crate::clock::{Clock, Reading};
 use crate::config::{NotifyChannel, NotifyEvent, NotifyRule, VolumeName};
 use crate::hooks::{Event, Kind};
@@ -165,7 +166,7 @@ async fn until_there_are(expected: usize, files: impl Fn() -> usize) {
         if files() == expected {
             return;
         }
-        tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1))).await.expect("slept");
+        local(|| std::thread::sleep(Duration::from_millis(1))).await.expect("slept");
     }
     panic!("{} files, not {expected}", files());
 }
