@@ -80,8 +80,8 @@ pub(crate) struct AddBackup {
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) more: Vec<String>,
 
-    /// Where to back up to: ids or labels of enrolled drives, or names of configured destinations
-    #[arg(long, value_name = "DESTINATION", required = true, num_args = 1..)]
+    /// Where to back up to: the id or label of an enrolled drive, or the name of a configured destination; may be repeated
+    #[arg(long, value_name = "DESTINATION", required = true)]
     pub(crate) to: Vec<String>,
 
     /// When it runs: on-plug, hourly, "every 6h", "daily 02:00", "weekly sun 03:00", "monthly 1 03:00", or manual alone; may be repeated

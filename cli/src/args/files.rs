@@ -33,7 +33,7 @@ pub(crate) struct Ls {
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<OsString>,
 
-    /// Read with the rights of root, not with yours, and also snapshots that this machine did not make
+    /// Read with the rights of root, not with yours, and on a drive also snapshots that this machine did not make
     #[arg(long)]
     pub(crate) as_root: bool,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Cat {
     #[arg(value_name = "PATH")]
     pub(crate) path: OsString,
 
-    /// Read with the rights of root, not with yours, and also snapshots that this machine did not make
+    /// Read with the rights of root, not with yours, and on a drive also snapshots that this machine did not make
     #[arg(long)]
     pub(crate) as_root: bool,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Versions {
     #[arg(long, value_name = "NAME")]
     pub(crate) backup: Option<String>,
 
-    /// Read with the rights of root, not with yours, and also snapshots that this machine did not make
+    /// Read with the rights of root, not with yours, and on a drive also snapshots that this machine did not make
     #[arg(long)]
     pub(crate) as_root: bool,
 }

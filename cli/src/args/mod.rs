@@ -231,7 +231,7 @@ mod tests {
                 "{words:?}"
             );
         }
-        let add = ["add", "home", "/home", "protect=2d", "--to", "Blue", "Red", "--daily", "02:00"];
+        let add = ["add", "home", "/home", "--to", "Blue", "--to", "Red", "protect=2d", "--daily", "02:00"];
         match backup(&add).and_then(|backup| backup.change) {
             Some(BackupChange::Add(add)) => assert_eq!((add.to.len(), add.more.len()), (2, 1)),
             other => panic!("{other:?}"),

@@ -24,10 +24,11 @@ fn settings_are_shown_with_where_each_is_from() {
 #[test]
 fn a_backup_is_added_without_an_editor() {
     let fixture = Fixture::new();
-    let ran = fixture.run(&["backup", "add", "etc", "/etc", "protect=2d", "--to", "Blue", "Red", "--daily", "02:00"]);
+    let ran =
+        fixture.run(&["backup", "add", "etc", "/etc", "protect=2d", "--to", "Blue", "--to", "Red", "--daily", "02:00"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("the backup etc is added; `butterdock backup etc` runs it now"), "{}", ran.out);
-    assert!(ran.err.contains("the backup etc: no enrolled drive is called"), "{}", ran.err);
+    assert!(ran.err.contains("the backup etc: no enrolled drive or other destination is called"), "{}", ran.err);
     let calls = fixture.fake.calls();
     for part in ["SetBackup", "\"daily 02:00\"", "[\"Blue\", \"Red\"]", "\"/etc\"", "\"2d\"", "\"create\": <true>"] {
         assert!(calls.contains(part), "{part}: {calls}");

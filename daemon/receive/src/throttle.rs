@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Bytes that were not read for so long may be read at once.
+/// How much unused time is kept: the bytes of this time may be read at once.
 const BURST: Duration = Duration::from_millis(100);
 /// A read is so much shorter than a second of the rate, so that the progress is even, and a new rate counts soon.
 const READS_PER_SECOND: u64 = 8;

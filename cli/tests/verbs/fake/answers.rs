@@ -277,7 +277,7 @@ impl Service {
             ("home", Some(true), _) => Err(Error::new(ErrorName::Exists, "there is a backup \"home\" already")),
             (_, _, Some("old")) => Err(Error::new(ErrorName::StaleRevision, "the file was changed")),
             _ => {
-                let english = "no enrolled drive is called \"Blue\"".to_owned();
+                let english = "no enrolled drive or other destination is called \"Blue\"".to_owned();
                 let params = ProblemParams::default();
                 let warning = Problem { code: "destination-unknown".to_owned(), params, english };
                 answer(call, &("3c4d", vec![warning]))

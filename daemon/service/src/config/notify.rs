@@ -17,7 +17,7 @@ pub struct NotifyRule {
     pub name: VolumeName,
     /// Where it leads.
     pub channel: NotifyChannel,
-    /// What it is told of.
+    /// The events that it reports.
     pub events: Vec<NotifyEvent>,
     /// Only of these backups; all if it is empty.
     pub backups: Vec<String>,
@@ -70,7 +70,7 @@ pub struct MailRule {
     pub to: Vec<MailAddress>,
 }
 
-/// What a channel can be told of.
+/// An event that a channel can report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotifyEvent {
@@ -88,7 +88,7 @@ pub enum NotifyEvent {
     Pulled,
 }
 
-/// What a channel is told of by default.
+/// The events that a channel reports by default.
 const USUAL: [NotifyEvent; 5] = [
     NotifyEvent::BackupFailed,
     NotifyEvent::Full,
@@ -202,7 +202,7 @@ impl Written {
     fn check(&mut self) -> Result<HttpUrl, &'static str> {
         let url = self.only_url()?;
         if self.events.is_some() {
-            return Err("a channel of the kind healthchecks has no `events`: it is told of each end of a backup");
+            return Err("a channel of the kind healthchecks has no `events`: it reports each end of a backup");
         }
         if self.credential.is_some() {
             return Err("a channel of the kind healthchecks has no `credential`: its URL is the secret");

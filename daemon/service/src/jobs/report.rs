@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
         assert_eq!(
             (job.incremental, job.note.as_str()),
-            (false, "full transfer, because nothing was received on the drive yet")
+            (false, "full transfer, because nothing was received on the destination yet")
         );
         let parent = BackupEvent::Parent { uuid: Some(Identity([1; 16])), why: None };
         assert!(take_in(&mut job, &mut pace, &Report::Backup(parent), NOW) && job.incremental);

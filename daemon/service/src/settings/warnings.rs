@@ -85,7 +85,7 @@ impl Subject {
         }
         let text = |name: &String| {
             format!(
-                "no enrolled drive is called \"{name}\"; butterdock enrol enrols one, and butterdock drives lists the names"
+                "no enrolled drive or other destination is called \"{name}\"; butterdock enrol enrols a drive, and butterdock drives lists the names"
             )
         };
         rule.drives.iter().filter(|name| !is_known(name)).map(|name| warning(text(name))).collect()

@@ -1,4 +1,4 @@
-//! Prunes one side after a backup, and reports what is there.
+//! Prunes one side after a backup, and reports the snapshots that are left.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

@@ -174,7 +174,7 @@ impl fmt::Display for FullReason {
     /// Completes "everything is sent, because …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EmptyDrive => f.write_str("nothing was received on the drive yet"),
+            Self::EmptyDrive => f.write_str("nothing was received on the destination yet"),
             Self::NoSnapshot => f.write_str("the source has no snapshots left that could be on the drive"),
             Self::Changed(1) => f.write_str("the one shared snapshot was changed on the drive or on this machine"),
             Self::Changed(count) => {

@@ -1,6 +1,6 @@
 //! Owner, mode, times and extended attributes of restored files.
 //!
-//! A file loses its set-id bits and its capabilities: whoever wrote the drive chose them. A directory keeps its set-group-id bit, which
+//! A file loses its set-id bits and its capabilities: the last writer of the drive chose them. A directory keeps its set-group-id bit, which
 //! gives no right.
 //!
 //! A user cannot give files to others. Then the file becomes the user's own, without set-id bits; if it cannot have its group, its

@@ -15,7 +15,7 @@
 //! on the way cannot redirect the worker.
 //!
 //! Nothing that is restored gives a right by itself: devices are left out, and files lose set-id bits and capabilities, because
-//! whoever wrote the drive chose them. A restore of the whole snapshot keeps all of it.
+//! the last writer of the drive chose them. A restore of the whole snapshot keeps all of it.
 
 mod attributes;
 mod copy;
