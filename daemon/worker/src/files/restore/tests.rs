@@ -366,9 +366,16 @@ fn what_a_killed_worker_left_is_removed_by_the_next() {
     // In use: it stays.
     fixture.restore("file", Conflict::KeepBoth).expect("restored");
     assert!(fixture.target(&name).join("half").exists());
-    let unmarked = fixture.target(".butterdock-restoring-of-a-person");
-    fs::create_dir(&unmarked).expect("made");
-    fs::set_permissions(&unmarked, Permissions::from_mode(0o700)).expect("set");
+    let unmarked = |id: &str| {
+        let folder = fixture.target(&format!(".butterdock-restoring-{id}"));
+        fs::create_dir(&folder).expect("made");
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("set");
+        folder
+    };
+    let of_a_person = unmarked("of-a-person");
+    let killed_before_the_mark = unmarked("0123456789abcdef0123456789abcdef");
+    let with_a_file = unmarked("0123456789abcdef0123456789abcde0");
+    fs::write(with_a_file.join("kept"), "x").expect("written");
     // A killed worker drops nothing, and its lock ends.
     std::mem::forget(killed);
     let leaked = fs::read_dir("/proc/self/fd").expect("read").filter_map(|entry| {
@@ -381,7 +388,8 @@ fn what_a_killed_worker_left_is_removed_by_the_next() {
     }
     let root = Tree::new(directory.as_fd()).expect("a tree");
     remove_leftovers(root, &[StreamPath::new(b"gone/file").expect("a path")]);
-    assert!(!fixture.target(&name).exists() && unmarked.exists());
+    assert!(!fixture.target(&name).exists() && of_a_person.exists());
+    assert!(!killed_before_the_mark.exists() && with_a_file.join("kept").exists());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Only the worker's user can enter it. An attribute marks it, and a lock says that a worker uses it. What a killed worker left is
 //! removed by the next restore to the same directory: only a folder with the mark, of this user, that is not locked. The mark of
-//! root's folders is an attribute that users cannot set, so a user cannot make root remove another directory.
+//! root's folders is an attribute that users cannot set, so a user cannot make root remove another directory. A worker may be killed
+//! before it has set the mark: an empty folder with such a name, of this user and not locked, is removed too.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,10 @@ use super::super::tree::Tree;
 const PREFIX: &[u8] = b".butterdock-restoring-";
 const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
 const PRIVATE: u32 = 0o700;
+/// Hexadecimal digits of the random part of its name.
+const ID_DIGITS: usize = 32;
+/// How often a new one is made when another worker removes it before it is locked.
+const ATTEMPTS: usize = 8;
 
 /// A work folder. It is removed with what is in it.
 #[derive(Debug)]
@@ -33,17 +38,32 @@ impl WorkFolder {
     pub(super) fn create(parent: BorrowedFd<'_>) -> Result<Self, Fault> {
         // A user may write to a directory and not list it.
         best_effort(sweep(parent));
+        for _ in 0..ATTEMPTS {
+            if let Some(made) = Self::create_locked(parent)? {
+                return Ok(made);
+            }
+        }
+        Err(Fault { call: "mkdirat", errno: Errno::EAGAIN })
+    }
+
+    /// Makes one; `None` if another worker took it for one that a killed worker left, and removes it.
+    fn create_locked(parent: BorrowedFd<'_>) -> Result<Option<Self>, Fault> {
         let id: Vec<u8> = random_bytes()?.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
         let name = CString::new([PREFIX, &id].concat()).map_err(|_nul| invalid())?;
         let parent = parent.try_clone_to_owned().map_err(|_error| Fault { call: "dup", errno: Errno::EMFILE })?;
         names::make_dir(&parent, &name, PRIVATE)?;
-        let folder = file::openat_new(&parent, &name, FOLDER, Mode::empty())?;
+        let folder = match file::openat_new(&parent, &name, FOLDER, Mode::empty()) {
+            Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(None),
+            folder => folder?,
+        };
+        if !lock_exclusive(&folder)? || file::stat(&folder)?.nlink == 0 {
+            return Ok(None);
+        }
         // Other users may have exchanged the name. What is not the new folder is not touched.
         check_new(&folder)?;
         let made = Self { parent, name, folder };
-        lock_exclusive(&made.folder)?;
         xattr::set(&made.folder, mark(), b"1")?;
-        Ok(made)
+        Ok(Some(made))
     }
 
     /// Its name.
@@ -90,15 +110,24 @@ pub(in super::super) fn remove_leftovers(target: Tree<'_>, paths: &[StreamPath])
 fn sweep(parent: BorrowedFd<'_>) -> Result<(), Fault> {
     for name in names::entries_where(parent, |name| name.to_bytes().starts_with(PREFIX))? {
         let Ok(folder) = file::openat_new(parent, &name, FOLDER, Mode::empty()) else { continue };
-        if is_private(&file::stat(&folder)?)
-            && xattr::get(&folder, mark(), &mut [])?.is_some()
-            && lock_exclusive(&folder)?
-        {
+        if !is_private(&file::stat(&folder)?) || !lock_exclusive(&folder)? {
+            continue;
+        }
+        if xattr::get(&folder, mark(), &mut [])?.is_some() {
             remove_all(&folder)?;
             names::remove_dir(parent, &name)?;
+        } else if is_ours(&name) {
+            // Succeeds only if it is empty.
+            best_effort(names::remove_dir(parent, &name));
         }
     }
     Ok(())
+}
+
+/// Whether the worker makes such names.
+fn is_ours(name: &CStr) -> bool {
+    let id = name.to_bytes().strip_prefix(PREFIX).unwrap_or_default();
+    id.len() == ID_DIGITS && id.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// Refuses a directory that the worker did not just make: one of another user, one that others can enter, or one with something in
