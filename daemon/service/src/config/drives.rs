@@ -73,10 +73,10 @@ impl Drives {
     /// Replaces the keys that were read before.
     pub(super) fn apply(self, rules: &mut DriveRules) {
         let Self { matches, on_finish, on_event, key_file } = self;
-        super::load::set(&mut rules.matches, matches);
-        super::load::set(&mut rules.on_finish, on_finish);
-        super::load::set(&mut rules.on_event, on_event.map(|said| said.0));
-        super::load::set(&mut rules.keys, key_file.map(|keys| keys.0));
+        super::apply::set(&mut rules.matches, matches);
+        super::apply::set(&mut rules.on_finish, on_finish);
+        super::apply::set(&mut rules.on_event, on_event.map(|said| said.0));
+        super::apply::set(&mut rules.keys, key_file.map(|keys| keys.0));
     }
 }
 

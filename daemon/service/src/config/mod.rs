@@ -9,6 +9,7 @@
 //! one name. `enabled = false` removes one of the maker's. `merge` merges the trees of the two files, `file` has the
 //! keys, `load` reads the files. Every mistake is reported with file, line and column; an unknown key is a mistake.
 
+mod apply;
 mod backup;
 mod command;
 mod destination;
@@ -18,7 +19,6 @@ mod load;
 mod max_rate;
 mod merge;
 mod notify;
-mod schedule;
 mod source_reserve;
 mod streams;
 mod validated;

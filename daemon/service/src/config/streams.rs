@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::load::set;
+use super::apply::set;
 
 /// The minimum rate and the time limit of streams that callers pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,14 +13,15 @@ use uuid::Uuid;
 
 use super::block_device::BlockDevice;
 use super::error::Result;
+use super::import_mount::ReadOnly;
 use super::luks::{Cryptsetup, Secret};
 use super::monitor::{Monitor, MountMonitor};
-use super::mount::{Access, Filesystem, Log, ReadOnly, Source};
+use super::mount::{Access, Filesystem, Log, Source};
 use super::other_mounts::OtherMount;
 use super::power::Power;
 use super::probe::Probed;
 use super::superblock::Superblock;
-use super::{luks, mount, node, other_mounts, power, probe};
+use super::{import_mount, luks, mount, node, other_mounts, power, probe};
 
 /// A wait that a trait object answers.
 pub(crate) type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -258,7 +259,7 @@ impl Devices for SystemDevices {
     }
 
     fn mount_read_only(&self, kind: ReadOnly, device: &BlockDevice) -> Result<File> {
-        mount::read_only(kind, device)
+        import_mount::mount(kind, device)
     }
 
     fn open(&self, at: &Path) -> Result<File> {

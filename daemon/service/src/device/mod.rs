@@ -15,6 +15,7 @@
 mod block_device;
 mod devices;
 mod error;
+mod import_mount;
 mod in_use;
 mod luks;
 mod monitor;
@@ -34,8 +35,9 @@ pub(crate) use block_device::Partition;
 pub(crate) use block_device::{BlockDevice, Bus, Content, Mapping};
 pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, Readings, SystemDevices};
 pub(crate) use error::{Error, Part, Result, Sentence, of_device, of_devices, of_drive, of_missing};
+pub(crate) use import_mount::{ReadOnly, unsupported};
 pub(crate) use luks::{Secret, mapping_name};
-pub(crate) use mount::{Access, Filesystem, Log, ReadOnly, Source, unsupported};
+pub(crate) use mount::{Access, Filesystem, Log, Source};
 pub(crate) use node::read_small;
 pub(crate) use other_mounts::OtherMount;
 pub(crate) use power::Power;

@@ -1,8 +1,8 @@
 //! The service, from its start to its end.
 
 mod followers;
+mod records;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -16,19 +16,20 @@ use crate::config::{Config, ConfigFiles, VolumeRule, load, unread_file};
 use crate::deletion_orders::DeletionOrders;
 use crate::destination_list::DestinationList;
 use crate::device::{Devices, SystemDevices};
-use crate::drives::{DriveId, DriveManager};
+use crate::drives::DriveManager;
 use crate::hooks::Hooks;
-use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
+use crate::jobs::{Jobs, ON_SYSTEM, OpenDirectories, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::notify::{NetProgram, Notifications, NotifyFailure, NotifyStatus, SendingParts, SocketProgram};
-use crate::renames::{Rename, Renames};
+use crate::renames::Renames;
 use crate::supervisor::Supervisor;
-use crate::types::{Attempt, AttemptEnd, BackupProperties, Error, ErrorCode, JobState};
+use crate::types::{BackupProperties, Error, ErrorCode};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 use followers::{
     follow_backups, follow_clocks, follow_deletions, follow_plugs, follow_source_space, follow_sources, follow_times,
 };
+use records::{last_attempts, open_clock, open_deletions, open_history, open_renames, settle_renames};
 
 /// What the service uses of the machine; tests simulate it.
 #[derive(Debug)]
@@ -332,81 +333,4 @@ async fn warn_unread(files: &ConfigFiles) {
     if let Ok(Some(unread)) = local(move || unread_file(&files)).await {
         tracing::warn!("{unread}");
     }
-}
-
-/// The backups whose last job failed, or was interrupted because the service was killed. Such a service has not recorded that with
-/// their drives.
-fn last_attempts(interrupted: &[Record], history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
-    let is_interrupted = |record: &Record| interrupted.iter().any(|other| other.id == record.id);
-    let mut seen = HashSet::new();
-    // The newest is the first. The history may keep less than was interrupted.
-    let last = interrupted.iter().cloned().chain(history).filter_map(|record| {
-        let key = (record.drive.clone()?, record.backup.clone()?);
-        seen.insert(key.clone()).then_some((key, record))
-    });
-    let failed = last.filter(|(_, record)| record.state == JobState::Failed);
-    let attempt = |record: Record| Attempt {
-        end: if is_interrupted(&record) { AttemptEnd::Interrupted } else { AttemptEnd::Failed },
-        error: record.error_code(),
-        reason: record.error_message.unwrap_or_default(),
-        time: record.end_time,
-    };
-    failed.map(|((drive, backup), record)| (DriveId(drive), backup, attempt(record))).collect()
-}
-
-async fn open_history(config: &Config, clock: &Clock) -> Result<History> {
-    let (state, keep) = (config.state.clone(), config.history);
-    let shown = state.display().to_string();
-    let now = clock.micros();
-    let opened = local(move || History::open(&state, keep, now)).await?;
-    opened.with_context(|| {
-        format!("cannot open the history in {shown}, which must be writable and of this service alone")
-    })
-}
-
-async fn open_deletions(config: &Config) -> Result<DeletionOrders> {
-    let state = config.state.clone();
-    let shown = state.display().to_string();
-    let opened = local(move || DeletionOrders::open(&state)).await?;
-    opened.with_context(|| format!("cannot read the recorded deletions in {shown}, which must be writable"))
-}
-
-async fn open_renames(config: &Config) -> Result<Renames> {
-    let state = config.state.clone();
-    let shown = state.display().to_string();
-    let opened = local(move || Renames::open(&state)).await?;
-    opened.with_context(|| format!("cannot read the recorded renames in {shown}, which must be writable"))
-}
-
-/// Applies the renames that the configuration has made. Each can be done again; one that fails is tried again at the next start.
-async fn settle_renames(
-    renames: &Renames,
-    config: &Config,
-    (jobs, manager, deletions): (&Jobs, &DriveManager, &DeletionOrders),
-) {
-    for Rename { from, to } in renames.made(config) {
-        let failed = |error: &dyn std::fmt::Display| {
-            tracing::error!("the records of the backup \"{from}\" could not all be renamed to \"{to}\": {error}");
-        };
-        if let Err(error) = jobs.rename_backup(&from, &to).await {
-            failed(&error);
-        }
-        if let Err(error) = manager.rename_backup(&from, &to).await {
-            failed(&error);
-        }
-        let (orders, before, now) = (deletions.clone(), from.clone(), to.clone());
-        match local(move || orders.rename(&before, &now)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => failed(&error),
-            Err(lost) => failed(&lost),
-        }
-    }
-    renames.forget_taken(config).await;
-}
-
-async fn open_clock(config: &Config, clock: Clock) -> Result<ClockKeeper> {
-    let state = config.state.clone();
-    let shown = state.display().to_string();
-    let opened = local(move || ClockKeeper::open(&state, clock)).await?;
-    opened.with_context(|| format!("cannot keep the record of the clocks in {shown}, which must be writable"))
 }

@@ -1,27 +1,28 @@
-//! Takes udev's events into the table of drives, and reviews the table: what is shown, and the next step for each drive.
+//! Reviews the table of drives after each of udev's events: what is shown, and the next step for each drive.
+
+mod follow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::types::{Condition, DestinationKind, DestinationProperties, Error};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::drive_lock::clean_up;
 use super::entry::{Disks, DriveEntry, Mount};
 use super::handle::DriveManager;
 use super::journal::Entry;
-use super::other_mounts::UNSEEN_CHECK;
-use super::problem::{failed, for_caller, no_such_drive, unplugged};
+use super::problem::unplugged;
 use super::table::DriveTable;
 use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
 use crate::catalogue;
-use crate::device::{BlockDevice, DeviceEvents, Devices, Event, Result};
+use crate::device::{BlockDevice, Devices, Result};
 use crate::hooks::Kind;
-use crate::policy::{self, Action, Decision};
-use crate::supervisor::Heartbeat;
+use crate::policy::{Action, Decision};
+use crate::types::{Condition, DestinationKind, DestinationProperties};
+pub(super) use follow::follow;
 
 /// Work to start after the table is unlocked.
 #[derive(Debug, Default)]
@@ -116,80 +117,6 @@ impl DriveManager {
         // What goes wrong is the drive's problem, and is in the journal.
         drop(self.step_on(id).await);
         self.done(guard);
-    }
-}
-
-/// Follows udev; why that ended.
-pub(super) async fn follow(
-    mut events: Box<dyn DeviceEvents>,
-    manager: DriveManager,
-    mut pulse: Heartbeat,
-) -> anyhow::Error {
-    let mut reviewed = manager.0.reviewed.subscribe();
-    let mut unseen_check = None;
-    loop {
-        let forget = manager.lock().next_expiry();
-        let first_check = || Instant::now() + UNSEEN_CHECK;
-        unseen_check = manager.has_unseen_mounts().then(|| unseen_check.unwrap_or_else(first_check));
-        let event = tokio::select! {
-            event = events.next() => event,
-            // Without an entry to expire, no timer runs.
-            () = at(forget) => {
-                manager.review();
-                continue;
-            }
-            () = at(unseen_check) => {
-                unseen_check = None;
-                manager.look_at_unseen_mounts().await;
-                continue;
-            }
-            // A drive may have become safe meanwhile.
-            _ = reviewed.changed() => continue,
-            () = pulse.answer() => continue,
-        };
-        match event {
-            Ok(event) => manager.hear(event),
-            Err(error) => return anyhow::anyhow!(error),
-        }
-    }
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
-impl DriveManager {
-    /// Takes in what happened to devices.
-    pub(super) fn hear(&self, event: Event) {
-        tracing::debug!("{event:?}");
-        // A drive whose disk was replaced was away in between.
-        let is_gone = self.lock().devices.remove(&event);
-        if is_gone {
-            self.review();
-        }
-        let is_new = self.lock().devices.add(event);
-        if is_new {
-            self.review();
-        }
-    }
-
-    /// Reads what is on a device where udev's prober does not say all that has to be known, and takes it in.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(super) async fn probe(&self, device: &BlockDevice) -> std::result::Result<(), Error> {
-        let id = DriveId::from(&policy::DriveId::Device(device.name().to_owned(), device.diskseq));
-        let reported = self.lock().devices.reported(&device.syspath).cloned().ok_or_else(|| no_such_drive(&id))?;
-        let (devices, device) = (Arc::clone(&self.0.devices), reported.clone());
-        let found = self.0.reads.of(id.clone()).run_to_end(move || devices.probe(&device)).await;
-        let found = found.map_err(|error| failed(error.to_string()))?.map_err(|error| for_caller(&id, &error))?;
-        if self.lock().devices.found(&reported, found) {
-            self.review();
-        }
-        Ok(())
     }
 }
 

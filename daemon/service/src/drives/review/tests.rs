@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tokio::time::sleep_until;
+
 use super::*;
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Content, DeviceTable, Event, Mapping, Readings, mapping_name};

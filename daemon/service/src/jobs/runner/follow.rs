@@ -4,186 +4,21 @@
 use std::time::Duration;
 
 use butterdock_btrfs::best_effort;
-use butterdock_receive::{Counts, Phase};
+use butterdock_receive::Counts;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::followed::Followed;
 use super::{Runner, RunnerEvent};
-use crate::backups::{
-    self, DeletionEvent, Identity, KeptBecause, Lineage, Listings, MOST_DELETED, RecordUpdate, SharedSnapshot,
-};
+use crate::backups::BackupEvent;
 use crate::config::ByteRate;
 use crate::jobs::limit::{Excess, Limit};
 use crate::jobs::outcome::EndReason;
-use crate::jobs::source_space::HeldSpace;
 use crate::jobs::worker_deadline::{Due, WorkerDeadline};
-use crate::worker::{Report, Subject, Worker, WorkerError};
-use butterdock_worker::verify;
+use crate::worker::{Report, Subject, Worker};
 
 /// After this time without reports the rate is zero.
 const STALLED: Duration = Duration::from_secs(3);
-
-/// More restored snapshots of one worker are not recorded.
-const MOST_RESTORED: usize = 1000;
-/// A worker names fewer files. More subvolumes count as all of them.
-const MOST_DAMAGED_FILES: usize = 50;
-pub(in crate::jobs) const MOST_DAMAGED_SUBVOLUMES: usize = 10_000;
-
-/// What a worker reported.
-#[derive(Debug, Default)]
-pub(super) struct Followed {
-    /// Its reported result: an error or success.
-    pub(super) result: Option<Option<WorkerError>>,
-    /// The kernel writes data, according to its last report.
-    pub(super) writing: bool,
-    /// It may be publishing a subvolume, according to its last report.
-    pub(super) naming: bool,
-    pub(super) heard: WorkerResults,
-}
-
-/// The results in a worker's reports.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WorkerResults {
-    /// The lineage of a backup's source.
-    pub(in crate::jobs) lineage: Option<Lineage>,
-    /// What the destination needs for its next increment.
-    pub(in crate::jobs) learned: Option<RecordUpdate>,
-    /// The restored snapshots.
-    pub(in crate::jobs) restored: Vec<SharedSnapshot>,
-    /// That is a new snapshot; otherwise the source is unchanged.
-    pub(in crate::jobs) made: bool,
-    /// The recorded uuids of snapshots that were replaced on the destination,
-    pub(in crate::jobs) replaced: Vec<Identity>,
-    /// and whether the transfer has a parent.
-    pub(in crate::jobs) has_parent: bool,
-    /// The result of a verify, at its end;
-    pub(in crate::jobs) found: Option<verify::Found>,
-    /// the first damaged files,
-    pub(in crate::jobs) damaged_files: Vec<Vec<u8>>,
-    /// and the subvolumes that have damaged files.
-    pub(in crate::jobs) damaged_subvolumes: Vec<Identity>,
-    /// The snapshots on both sides.
-    pub(in crate::jobs) listings: Listings,
-    /// What the snapshots beside the source hold.
-    pub(in crate::jobs) held: Option<HeldSpace>,
-    /// The snapshots that were deleted, or did not exist any more,
-    pub(in crate::jobs) deleted: Vec<Identity>,
-    /// and those that were not deleted.
-    pub(in crate::jobs) kept: Vec<(Identity, KeptBecause)>,
-}
-
-impl Followed {
-    /// A subvolume was received completely and is being made durable.
-    fn is_settling(&self) -> bool {
-        self.writing || self.naming
-    }
-
-    /// Applies a report; returns whether it was a step.
-    fn hear(&mut self, report: &Report) -> bool {
-        match report {
-            Report::Phase(phase) => {
-                self.writing = matches!(phase, Phase::Syncing | Phase::Checking | Phase::Settling);
-                // The worker waits for this report before it publishes; earlier steps may be skipped.
-                self.naming = !matches!(phase, Phase::Receiving | Phase::Syncing);
-                true
-            }
-            Report::Published { .. } => {
-                (self.writing, self.naming) = (false, false);
-                true
-            }
-            Report::Backup(event) => {
-                match event {
-                    backups::BackupEvent::Lineage(lineage) => self.heard.lineage = Some(lineage.clone()),
-                    backups::BackupEvent::Pinned { learned } => {
-                        (self.heard.learned, self.heard.made) = (Some(learned.clone()), true);
-                    }
-                    backups::BackupEvent::Unchanged { learned } => {
-                        (self.heard.learned, self.heard.has_parent) = (Some(learned.clone()), true);
-                    }
-                    backups::BackupEvent::Parent { uuid, why: _ } => self.heard.has_parent = uuid.is_some(),
-                    backups::BackupEvent::Replaced { there } => self.heard.replaced.clone_from(there),
-                    backups::BackupEvent::Restored { shared } => self.heard.hear_restored(*shared),
-                    backups::BackupEvent::Seen { drive, snapshots, last } => {
-                        self.heard.listings.hear(*drive, snapshots, *last)
-                    }
-                    backups::BackupEvent::Source { .. }
-                    | backups::BackupEvent::Continued
-                    | backups::BackupEvent::Snapshot { .. }
-                    | backups::BackupEvent::FlagsNotSent { .. }
-                    | backups::BackupEvent::Estimated { .. }
-                    | backups::BackupEvent::LeftOut(_)
-                    | backups::BackupEvent::Nested { .. }
-                    | backups::BackupEvent::RestoredNested { .. }
-                    | backups::BackupEvent::FromFuture { .. }
-                    | backups::BackupEvent::Held { .. }
-                    | backups::BackupEvent::Pruned { .. }
-                    | backups::BackupEvent::Kept { .. } => {}
-                }
-                false
-            }
-            Report::Verify(event) => {
-                self.hear_verify(event);
-                false
-            }
-            Report::Deletion(event) => {
-                self.hear_deletion(event);
-                false
-            }
-            Report::Confined { .. }
-            | Report::Began { .. }
-            | Report::Streams(_)
-            | Report::Files(_)
-            | Report::Progress { .. }
-            | Report::Unapplied { .. }
-            | Report::Warning(_)
-            | Report::Ended { .. } => false,
-        }
-    }
-}
-
-impl WorkerResults {
-    fn hear_restored(&mut self, shared: SharedSnapshot) {
-        // A worker restores fewer.
-        if self.restored.len() < MOST_RESTORED {
-            self.restored.push(shared);
-        }
-    }
-}
-
-impl Followed {
-    fn hear_deletion(&mut self, event: &DeletionEvent) {
-        let WorkerResults { deleted, kept, .. } = &mut self.heard;
-        match *event {
-            DeletionEvent::Deleted { uuid } | DeletionEvent::Kept { uuid, why: KeptBecause::Missing } => {
-                if deleted.len() < MOST_DELETED {
-                    deleted.push(uuid);
-                }
-            }
-            DeletionEvent::Kept { uuid, why } if kept.len() < MOST_DELETED => kept.push((uuid, why)),
-            DeletionEvent::Kept { .. }
-            | DeletionEvent::Total { .. }
-            | DeletionEvent::Size { .. }
-            | DeletionEvent::Freed { .. } => {}
-        }
-    }
-
-    fn hear_verify(&mut self, event: &verify::VerifyEvent) {
-        let WorkerResults { found, damaged_files, damaged_subvolumes, .. } = &mut self.heard;
-        match event {
-            verify::VerifyEvent::Found(result) => *found = Some(*result),
-            verify::VerifyEvent::DamagedFile { path } if damaged_files.len() < MOST_DAMAGED_FILES => {
-                damaged_files.push(path.clone());
-            }
-            verify::VerifyEvent::DamagedSubvolume { uuid } if damaged_subvolumes.len() < MOST_DAMAGED_SUBVOLUMES => {
-                damaged_subvolumes.push(*uuid);
-            }
-            verify::VerifyEvent::Total { .. }
-            | verify::VerifyEvent::Read { .. }
-            | verify::VerifyEvent::DamagedFile { .. }
-            | verify::VerifyEvent::DamagedSubvolume { .. } => {}
-        }
-    }
-}
 
 impl Runner {
     /// Forwards the worker's reports until its result, or until it sends no more. `max_rate` is the limit that it began with.
@@ -219,7 +54,7 @@ impl Runner {
                     }
                     Some(report) => {
                         news.hear(&report, Instant::now());
-                        if let Report::Backup(backups::BackupEvent::Lineage(lineage)) = &report {
+                        if let Report::Backup(BackupEvent::Lineage(lineage)) = &report {
                             self.lineage.send_replace(Some(lineage.clone()));
                         }
                         self.judge(&report, seen.is_settling()).await;
@@ -366,31 +201,6 @@ pub(in crate::jobs) async fn other_than(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn after_the_check_the_subvolume_may_be_published() {
-        let mut seen = Followed::default();
-        for (phase, writing, naming) in [
-            (Phase::Receiving, false, false),
-            (Phase::Syncing, true, false),
-            (Phase::Checking, true, true),
-            (Phase::Publishing, false, true),
-            (Phase::Settling, true, true),
-        ] {
-            assert!(seen.hear(&Report::Phase(phase)));
-            assert_eq!((seen.writing, seen.naming), (writing, naming), "{phase:?}");
-        }
-        seen.hear(&Report::Published {
-            name: Vec::new(),
-            subvolume_id: 256,
-            received_uuid: [0; 16],
-            state: butterdock_receive::SubvolumeState::default(),
-            incremental: false,
-            parent_number_differs: false,
-            end: 1,
-        });
-        assert!(!seen.naming);
-    }
 
     #[test]
     fn a_stalled_stream_is_reported_once() {

@@ -2,8 +2,10 @@
 //! subvolumes. `follow` handles the worker from its first report to its last.
 
 mod follow;
+mod followed;
 
-pub(super) use follow::{MOST_DAMAGED_SUBVOLUMES, WorkerResults, other_than};
+pub(super) use follow::other_than;
+pub(super) use followed::{MOST_DAMAGED_SUBVOLUMES, WorkerResults};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use super::outcome::{EndReason, Ending};
 use crate::destinations::{Destination, VolumeDestination, close};
 use crate::volumes::Volume;
 use crate::worker::{self, Priority, Report, Spawner, Worker, WorkerFds};
-use follow::Followed;
+use followed::Followed;
 
 /// Timeout for the exit of a worker that has reported its end or closed its socket;
 const GOING: Duration = Duration::from_secs(3);
