@@ -332,18 +332,28 @@ impl Drop for Shown {
     }
 }
 
+/// One service from its start to its end.
+fn live(first: u64, number: u64) {
+    let seed = first.wrapping_add(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    run(async {
+        let mut chance = Chance(seed);
+        let mut world = World::new(&mut chance).await;
+        let _shown = Shown(Arc::clone(&world.done), first.wrapping_add(number), Arc::clone(&world.fixture));
+        for _ in 0..ORDERS {
+            world.order(&mut chance).await;
+        }
+    });
+}
+
 #[test]
 fn random_orders_leave_every_drive_released_or_with_a_problem() {
     let first = seed(20_261_127).expect("a seed");
-    for number in 0..rounds(SERVICES, FULL_SERVICES) as u64 {
-        let seed = first.wrapping_add(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        run(async {
-            let mut chance = Chance(seed);
-            let mut world = World::new(&mut chance).await;
-            let _shown = Shown(Arc::clone(&world.done), first.wrapping_add(number), Arc::clone(&world.fixture));
-            for _ in 0..ORDERS {
-                world.order(&mut chance).await;
-            }
-        });
-    }
+    let services = rounds(SERVICES, FULL_SERVICES) as u64;
+    // As many at the same time as there are processors.
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for begin in 0..threads as u64 {
+            scope.spawn(move || (begin..services).step_by(threads).for_each(|number| live(first, number)));
+        }
+    });
 }
