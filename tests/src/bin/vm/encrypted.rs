@@ -1,10 +1,8 @@
 //! A drive that the service encrypts: with a passphrase, and with a key of its own beside it.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
-use crate::environment::{BACKUP, Environment, FAST};
+use crate::environment::{Environment, FAST};
 use crate::other_drives::LOCKED;
 use crate::power_cut::boot;
 
@@ -64,15 +62,15 @@ fn opens_by_itself(lab: &mut Environment) -> Result<()> {
     lab.pull("amber")?;
     lab.run("butterdock backup set home to=Amber; sleep 1.1; date '+%F %T' >/run/since")?;
     lab.plug("amber", FAST)?;
-    lab.wait_for("newest | grep '\"drive_label\":\"Amber\"' | grep '\"result\":\"succeeded\"'", BACKUP)?;
-    lab.wait_for(LOCKED, Duration::from_secs(30))?;
+    lab.wait_for("newest | grep '\"drive_label\":\"Amber\"' | grep '\"result\":\"succeeded\"'")?;
+    lab.wait_for(LOCKED)?;
     lab.run("butterdock backup set home to=Blue,Black,Green")?;
 
     lab.step("forgotten, its key is gone, and its passphrase stays");
     lab.run("butterdock forget Amber; none ls /var/lib/butterdock/keys/* 2>/dev/null")?;
     lab.pull("amber")?;
     lab.plug("amber", FAST)?;
-    lab.wait_for("test -b /dev/sda", Duration::from_secs(30))?;
+    lab.wait_for("test -b /dev/sda")?;
     lab.run("udevadm settle; printf 'correct horse' | cryptsetup open --test-passphrase --key-file - /dev/sda")?;
     lab.pull("amber")
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::machine::{Machine, Plug, disk};
+use crate::machine::{LIMIT, Machine, Plug, disk};
 use crate::random::Random;
 use crate::write_cache::{self, WriteCache};
 
@@ -18,8 +18,6 @@ pub(crate) const FAST: u64 = 1 << 30;
 /// What QEMU writes of a drive that forgets, and the drive as it was before; names that no drive has.
 const LOG: &str = "log";
 const BEFORE: &str = "before";
-/// How long a backup may take, under load too.
-pub(crate) const BACKUP: Duration = Duration::from_secs(240);
 
 /// All of it; gone when this is dropped.
 #[derive(Debug)]
@@ -92,8 +90,8 @@ impl Environment {
     /// # Errors
     ///
     /// It does not, within this time.
-    pub(crate) fn wait_for(&mut self, script: &str, within: Duration) -> Result<String> {
-        self.machine()?.wait_for(script, within)
+    pub(crate) fn wait_for(&mut self, script: &str) -> Result<String> {
+        self.machine()?.wait_for(script)
     }
 
     /// Waits until the drive with that label has that state.
@@ -103,7 +101,7 @@ impl Environment {
     /// It does not get it.
     pub(crate) fn drive_is(&mut self, state: &str) -> Result<()> {
         let script = format!("butterdock --json drives | tee /dev/stderr | grep -q '\"state\":\"{state}\"'");
-        self.wait_for(&script, BACKUP).map(drop).with_context(|| format!("no drive is {state}"))
+        self.wait_for(&script).map(drop).with_context(|| format!("no drive is {state}"))
     }
 
     /// An empty file for a drive.
@@ -166,9 +164,9 @@ impl Environment {
     ///
     /// It does not.
     pub(crate) fn until_taken(&self, bytes: u64) -> Result<()> {
-        let until = Instant::now() + BACKUP;
+        let until = Instant::now() + LIMIT;
         while std::fs::metadata(self.file(LOG))?.len() < bytes {
-            ensure!(Instant::now() < until, "the drive has not taken {bytes} bytes within {BACKUP:?}");
+            ensure!(Instant::now() < until, "the drive has not taken {bytes} bytes within {LIMIT:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())

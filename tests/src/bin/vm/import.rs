@@ -1,10 +1,8 @@
 //! Stream files on sticks as they are sold: FAT and exFAT, which not every kernel of a test has.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 
-use crate::environment::{BACKUP, Environment, FAST};
+use crate::environment::{Environment, FAST};
 
 /// A stream file on a stick with each filesystem is imported, and the stick is not mounted afterwards.
 ///
@@ -22,7 +20,7 @@ pub(crate) fn from_sticks(lab: &mut Environment) -> Result<()> {
     for kind in ["vfat", "exfat"] {
         let file = lab.drive("stick")?;
         lab.plug("stick", FAST)?;
-        lab.wait_for("test -b /dev/sda", Duration::from_secs(30))?;
+        lab.wait_for("test -b /dev/sda")?;
         let label = if kind == "vfat" { "-I -n" } else { "-L" };
         lab.run(&format!(
             "mkfs.{kind} {label} STICK /dev/sda; mount -t {kind} /dev/sda /mnt; mkdir -p /mnt/for/me
@@ -33,13 +31,13 @@ pub(crate) fn from_sticks(lab: &mut Environment) -> Result<()> {
 
         lab.step(&format!("it is listed and imported from {kind}, read-only, and mounted only meanwhile"));
         lab.plug("stick", FAST)?;
-        lab.wait_for("test -b /dev/sda; udevadm settle; blkid -s UUID -o value /dev/sda", Duration::from_secs(30))?;
+        lab.wait_for("test -b /dev/sda; udevadm settle; blkid -s UUID -o value /dev/sda")?;
         lab.run(
             "printf '\\n[[import]]\\ndrive = \"%s\"\\nfolder = \"for/me\"\\n' $(blkid -s UUID -o value /dev/sda) \
                  >>/etc/butterdock/butterdock.toml
              systemctl reload butterdockd",
         )?;
-        lab.wait_for("butterdock import STICK --list | tee /dev/stderr | grep -q 'Given 1.BTRFS'", BACKUP)?;
+        lab.wait_for("butterdock import STICK --list | tee /dev/stderr | grep -q 'Given 1.BTRFS'")?;
         lab.run(
             "butterdock import STICK pool
              diff -r --no-dereference /srv/pool/given /srv/pool/given-1; none grep /dev/sda /proc/mounts

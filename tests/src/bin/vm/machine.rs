@@ -32,8 +32,8 @@ pub(crate) struct Plug<'a> {
     pub(crate) log: Option<&'a Path>,
 }
 
-/// How long a step may take that says nothing else; the emulated processor is twenty times slower, four times that under load.
-const STEP: Duration = Duration::from_secs(90);
+/// How long a step may take, and the wait for one; the emulated processor is twenty times slower, four times that under load.
+pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 
 impl Machine {
     /// Boots the image with the two disks in `folder`, `root` and `pool`.
@@ -89,9 +89,9 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// It failed, or took longer than a minute and a half.
+    /// It failed, or took longer than four minutes.
     pub(crate) fn run(&mut self, script: &str) -> Result<String> {
-        let Answer { status, text } = self.console.run(script, STEP)?;
+        let Answer { status, text } = self.console.run(script, LIMIT)?;
         ensure!(status == 0, "exit status {status} of\n{script}\n{text}");
         Ok(text)
     }
@@ -100,15 +100,15 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// It does not succeed within this time.
-    pub(crate) fn wait_for(&mut self, script: &str, within: Duration) -> Result<String> {
-        let until = Instant::now() + within;
+    /// It does not succeed.
+    pub(crate) fn wait_for(&mut self, script: &str) -> Result<String> {
+        let until = Instant::now() + LIMIT;
         loop {
-            let Answer { status, text } = self.console.run(script, STEP)?;
+            let Answer { status, text } = self.console.run(script, LIMIT)?;
             if status == 0 {
                 return Ok(text);
             }
-            ensure!(Instant::now() < until, "not so after {within:?}:\n{script}\n{text}");
+            ensure!(Instant::now() < until, "not so after {LIMIT:?}:\n{script}\n{text}");
         }
     }
 

