@@ -224,7 +224,8 @@ impl DriveManager {
         let power = lock_and_switch_off(self, id, leaving).await?;
         let is_switched_off = power.iter().any(|power| *power != Power::LeftOn);
         self.entry(id, |entry| entry.is_switched_off = is_switched_off);
-        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
+        let switched_off = if is_switched_off { " and switched off" } else { "" };
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted{switched_off}");
         if condition != Condition::Sound {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
         }

@@ -166,7 +166,11 @@ fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
 fn imported(job: &mut Job, event: &streams::StreamFileEvent) -> bool {
     match event {
         streams::StreamFileEvent::Total { bytes } => total(job, *bytes, TotalSource::File),
+        streams::StreamFileEvent::Planned { files: 1, known: 0 } => say(job, "1 file".to_owned()),
         streams::StreamFileEvent::Planned { files, known: 0 } => say(job, format!("{files} files")),
+        streams::StreamFileEvent::Planned { files: 1, known: _ } => {
+            say(job, "the volume has the file already".to_owned())
+        }
         streams::StreamFileEvent::Planned { files, known } => {
             say(job, format!("the volume has {known} of {files} files already"))
         }

@@ -182,7 +182,7 @@ fn are_missing(label: &str, missing: usize, all: usize) -> Sentence {
         Part::Number(all as u64),
         Part::Text(" devices of \""),
         Part::Name(label),
-        Part::Text("\" are missing"),
+        Part::Text(if missing == 1 { "\" is missing" } else { "\" are missing" }),
     ])
 }
 

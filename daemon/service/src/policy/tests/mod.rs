@@ -136,7 +136,7 @@ fn enrolled_rows() -> Vec<Row> {
             "one of two is missing",
             two_members(),
             vec![btrfs("sdb", 11)],
-            &["blue: degraded mount /dev/sdb |1 of the 2 devices| takes no backup"],
+            &["blue: degraded mount /dev/sdb |1 of the 2 devices|\" is missing| takes no backup"],
         ),
         (
             "one of two is doubled",
