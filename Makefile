@@ -18,6 +18,8 @@ DESTDIR ?=
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 BUILT ?= $(TARGET)/release
+# Of the packages: `dist` is smaller and takes longer to build; CI uses the profile of its other steps.
+PROFILE ?= $(if $(CI),release,dist)
 # The files of this package alone: butterdock or butterdock-cockpit (default: all).
 PACKAGE ?=
 
@@ -46,8 +48,8 @@ install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=
 
 deb: ## Make the Debian packages: target/debian/butterdock_VERSION_ARCHITECTURE.deb and butterdock-cockpit_VERSION_all.deb
 	@tests/demo/needs deb
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
-	$(AS_CALLER) daemon/data/debian/build "$(TARGET)"
+	$(AS_CALLER) $(CARGO) build --profile $(PROFILE) -p butterdockd -p butterdock -p butterdock-net
+	$(AS_CALLER) daemon/data/debian/build "$(TARGET)/$(PROFILE)"
 
 package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root, the first run a mirror
 	@tests/demo/needs package-test

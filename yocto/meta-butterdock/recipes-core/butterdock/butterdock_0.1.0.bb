@@ -39,6 +39,10 @@ CARGO_PACKAGES = "--package butterdockd --package butterdock --package butterdoc
 CARGO_PACKAGES:task-compile-ptest-cargo = "--package butterdock-btrfs"
 CARGO_BUILD_FLAGS:append = " ${CARGO_PACKAGES}"
 
+# As the profile `dist` of Cargo.toml, whose name the class does not know.
+export CARGO_PROFILE_RELEASE_LTO = "fat"
+export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = "1"
+
 # zstd's C sources are compiled below CARGO_HOME, which the default does not map: without this, do_package_qa reports buildpaths.
 DEBUG_PREFIX_MAP += "-ffile-prefix-map=${CARGO_HOME}=${TARGET_DBGSRC_DIR}"
 
