@@ -18,7 +18,7 @@ pub(crate) struct Enrol {
     #[arg(long, requires = "format")]
     pub(crate) encrypt: bool,
 
-    /// Read the passphrase of the encrypted drive, or its key, from this file (- is standard input); a line's end belongs to it
+    /// Read the passphrase of the encrypted drive, or its key, from this file (- is standard input); a newline at the end is part of it
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 

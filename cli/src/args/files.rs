@@ -13,7 +13,7 @@ pub(crate) enum FilesVerb {
     /// Print a file in a snapshot
     Cat(Cat),
 
-    /// List the snapshots in which a file exists; equal neighbours are one version
+    /// List the versions of a file in the snapshots; successive snapshots with the same version are one row
     Versions(Versions),
 }
 

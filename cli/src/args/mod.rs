@@ -108,7 +108,7 @@ pub(crate) enum Verb {
     /// A backup that is called add, set, rename or remove runs with `butterdock backup -- add`.
     Backup(Backup),
 
-    /// Make a drive safe to unplug; returns when it is
+    /// Make a drive safe to unplug, and return when it is
     SafelyRemove(SafelyRemove),
 
     /// Check all data on a destination against its checksums, and watch the job
@@ -152,7 +152,7 @@ pub(crate) enum Verb {
         change: VolumeChange,
     },
 
-    /// Add, change and remove destinations of backups other than drives that are just enrolled
+    /// Add, change and remove destinations: volumes, and other names for enrolled drives (a drive needs only enrol)
     #[command(disable_help_subcommand = true, subcommand_value_name = "CHANGE", subcommand_help_heading = "Changes")]
     Destination {
         #[command(subcommand)]

@@ -15,7 +15,7 @@ pub(crate) struct Settings {
 /// Changes of the settings outside of the lists.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SettingsChange {
-    /// Change settings that are not of one backup, volume or destination
+    /// Change general settings (not those of a backup, volume or destination)
     Set {
         /// The keys as in butterdock.toml(5), those of a table with its name, such as `max_jobs=2` or
         /// `drives.on_finish=keep` or worker.nice=10; KEY= returns to the default

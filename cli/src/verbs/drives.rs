@@ -131,7 +131,7 @@ pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Res
     } else if wanted.keep_key || wanted.key_file.is_some() {
         return Err(Failure::usage(
             format!(
-                "the drive {} is neither locked nor to be encrypted, so it needs no key",
+                "the drive {} is not locked, and --encrypt is not given, so no key is needed",
                 short_label(&secret.title)
             ),
             "leave out --key-file and --keep-key, or give --format --encrypt; lock a drive that you unlocked yourself first",
@@ -217,7 +217,7 @@ pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Resu
     service.destination(path).await?.forget(HashMap::new()).await?;
     out.answer(&DriveResult { id, result: "forgotten" }, || {
         let what = if object_path::drive_id(path).is_some() { "drive" } else { "destination" };
-        let then = if what == "drive" { "is no longer enrolled" } else { "is as one that was never backed up to" };
+        let then = if what == "drive" { "is no longer enrolled" } else { "has no recorded backups any more" };
         format!("the {what} {} {then}; its data stays\n", escaped(id))
     });
     Ok(ExitCode::SUCCESS)
@@ -234,7 +234,7 @@ pub(crate) async fn unpin(
     let Destination { id, path, .. } = objects.destination_also_away(wanted)?;
     service.destination(path).await?.unpin(UnpinOptions { backup }.to_options()).await?;
     out.answer(&DriveResult { id, result: "unpinned" }, || {
-        let next = "the next backup to it sends everything that no older shared snapshot has";
+        let next = "the next backup to it is a full one, unless an older shared snapshot remains";
         format!("the sources no longer keep a snapshot for {}; {next}\n", escaped(id))
     });
     Ok(ExitCode::SUCCESS)

@@ -64,7 +64,7 @@ fn drives_and_status_list_problems() {
     assert!(ran.err.contains("note on the drive 3f2a: it had 7 errors; check it and its cable"), "{}", ran.err);
     assert!(ran.err.contains("note on the drive 3f2a: sdb1 has the serial number"), "{}", ran.err);
     assert!(ran.out.contains("away since 2023-11-14 22:13"), "{}", ran.out);
-    assert!(ran.err.contains("the drive gone: the last backup \"home\" to this drive failed"), "{}", ran.err);
+    assert!(ran.err.contains("the drive gone: the last backup \"home\" to this destination failed"), "{}", ran.err);
     assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
     let drives = fixture.json(&["drives"]);
     assert_eq!((&drives["drives"][0]["id"], &drives["drives"][0]["serial"]), (&"3f2a".into(), &"WX11".into()));

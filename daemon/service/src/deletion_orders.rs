@@ -79,11 +79,11 @@ impl DeletionOrders {
                 Ok(Loaded::Read(order)) => drop(orders.insert(id, order)),
                 Ok(Loaded::Missing | Loaded::SetAside) => {}
                 Ok(Loaded::Unreadable { error, aside }) => tracing::error!(
-                    "which snapshots were to be deleted cannot be read: {error}; none is deleted for it, delete them again; the \
-                     file is {} now",
+                    "cannot read a request to delete snapshots: {error}; its remaining snapshots stay; delete them again; the \
+                     file is now {}",
                     aside.display()
                 ),
-                Err(error) => tracing::error!("which snapshots were to be deleted cannot be read: {error}"),
+                Err(error) => tracing::error!("cannot read a request to delete snapshots: {error}"),
             }
         }
         let state = Arc::new(Mutex::new(State { orders, ..State::default() }));

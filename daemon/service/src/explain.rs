@@ -142,8 +142,9 @@ fn words(
         &mut out,
         &format!(
             "Up to {max_jobs} jobs of one class run at the same time, one on each volume or drive; up to {max_queued} \
-             of one class may be unfinished, {max_queued_per_user} of one user. The four classes are streams that \
-             are handed in and jobs on drives, each of root and of other users."
+             of one class may be unfinished, {max_queued_per_user} of one user. These limits apply to each class by \
+             itself: streams that are handed in, jobs on drives, and jobs with files in snapshots, each of root and of \
+             other users. Jobs with files are not limited by max_jobs."
         ),
     );
     line(&mut out, &streams.words());

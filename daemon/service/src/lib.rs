@@ -1,7 +1,7 @@
 //! The service: settings, drives, jobs, history and hooks. It knows no bus; a front end such as the D-Bus server calls
 //! [`Service`].
 //!
-//! # The way of a plug
+//! # What happens after a plug
 //! 1. `device::monitor` (udev) → `device::table` (the devices) → [`drives`] (the table of drives) → [`policy`] (pure). The
 //!    policy is asked again after every step and every event; each decision is only the next step.
 //! 2. [`drives`] unlocks the drive. udev reports the mapping; then [`drives`] mounts it and proves the token.
@@ -12,7 +12,7 @@
 //!    → state `Safe`. It stays mounted if a user mounted it, or with `on_finish = "keep"`.
 //! 6. The scheduler records the end of the job.
 //!
-//! # The way of a receive
+//! # What happens during a receive
 //! 1. The D-Bus server puts the caller's descriptor into a socket of this process ([`untrusted_fd::QuarantinedFd`]): from
 //!    there nothing can hang on it.
 //! 2. [`Service::receive`] → `stream_input`: a thread examines a copy of the descriptor, with a timeout, without a read.

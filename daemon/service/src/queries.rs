@@ -173,7 +173,7 @@ impl Service {
 fn short_of_space(space: &SourceSpace, drives: &[NeedingDrive]) -> String {
     let snapshots = match space.held {
         Some(HeldSpace { snapshots, bytes: Some(bytes) }) => {
-            format!("; the {snapshots} snapshots of this backup there hold {} MiB", bytes.div_ceil(1 << 20))
+            format!("; the {snapshots} snapshots of this backup there use {} MiB", bytes.div_ceil(1 << 20))
         }
         Some(HeldSpace { snapshots, bytes: None }) => format!("; there are {snapshots} snapshots of this backup"),
         None => String::new(),

@@ -46,9 +46,9 @@ impl Renames {
             Loaded::Read(all) => all,
             Loaded::Missing | Loaded::SetAside => Vec::new(),
             Loaded::Unreadable { error, aside } => {
-                let text = "snapshots on drives that were away since a rename count as left over";
+                let text = "on drives that were away since, the snapshots with the old names are shown as left over";
                 tracing::error!(
-                    "which backups were renamed cannot be read: {error}; {text}; the file is {}",
+                    "cannot read which backups were renamed: {error}; {text}; the file is now {}",
                     aside.display()
                 );
                 Vec::new()

@@ -71,7 +71,7 @@ impl Supervisor {
             // No task has ended.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         });
-        ended.await.unwrap_or_else(|error| anyhow!(error).context("a task of the service has a defect"))
+        ended.await.unwrap_or_else(|error| anyhow!(error).context("a task of the service crashed"))
     }
 
     /// Returns true when each task has answered, and false if one has ended.

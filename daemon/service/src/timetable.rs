@@ -40,7 +40,7 @@ impl Doubt {
         let waits = self.since.get_or_insert_with(Instant::now).elapsed() < SYNCHRONISING;
         if is_new {
             tracing::warn!(
-                "the clock is not synchronised, and is perhaps wrong: backups wait up to an hour for it before they begin by their times"
+                "the clock is not synchronised and may be wrong; scheduled backups wait for it for up to an hour"
             );
         }
         waits
@@ -119,7 +119,7 @@ pub(crate) async fn follow(
         tokio::select! {
             () = reached => manager.look_at_times(),
             is_there = changed.changed() => if is_there.is_err() {
-                return anyhow::anyhow!("its channel is closed");
+                return anyhow::anyhow!("internal error: its channel is closed");
             },
             () = pulse.answer() => {}
         }

@@ -6,8 +6,9 @@
 //! blocking threads  one for each call on a drive or descriptor that may hang, and a pool for local files
 //! ```
 //!
-//! While no job runs, every task waits for a message, a signal or the kernel's notification of changed mounts. Two timers are the
-//! exceptions: the watchdog, if systemd has one configured, and the hourly check of the clocks.
+//! While no job runs, every task waits for a message, a signal or the kernel's notification of changed mounts. The exceptions
+//! are timers: the watchdog, if systemd has one configured, the hourly check of the clocks, the check of the sources each minute, and
+//! the look at the times of backups at least every five minutes.
 
 mod service;
 mod system;

@@ -84,13 +84,13 @@ pub(crate) struct ConfineError {
 /// Makes the process die with its parent, whose pid is `parent`, and closes inherited descriptors except the standard three.
 /// Returns whether the parent still runs.
 pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("die with the daemon"))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("arrange to be killed when the service ends"))?;
     // There is no signal if the parent died before this call.
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
         return Ok(false);
     }
     close_inherited_descriptors().map_err(doing("close inherited descriptors"))?;
-    set_name(NAME).map_err(doing("take a name"))?;
+    set_name(NAME).map_err(doing("set its process name"))?;
     // The engine passes complete modes; with a umask it would need one more call for each file.
     umask(Mode::empty());
     // Raising the score needs no privilege. If /proc refuses, the default score stays.
@@ -126,7 +126,7 @@ pub(crate) fn confine(needs: &Needs<'_>) -> Result<Confined, ConfineError> {
         Some(destination) => {
             // Before the new namespace: only a mount in the process's own namespace can be cloned.
             let destination = mounts::without_devices(destination)
-                .map_err(|error| doing("work through a mount of its own")(error.errno))?;
+                .map_err(|error| doing("make its own mount of the destination")(error.errno))?;
             // Mounting opens the device by its path, which fails after the mounts are nodev.
             let top = if needs.filesystem { filesystem::open_top(&destination).ok() } else { None };
             Some(Directories { destination, top })
@@ -134,7 +134,7 @@ pub(crate) fn confine(needs: &Needs<'_>) -> Result<Confined, ConfineError> {
         None => None,
     };
     let mut lacking: Vec<String> = unshare_namespaces()?.into_iter().map(str::to_owned).collect();
-    set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
+    set_no_new_privs(true).map_err(doing("set no_new_privs"))?;
     let Landlock { enforced, lacking: not_restricted } = restrict_paths(directories.as_ref(), &needs.from)?;
     lacking.extend(not_restricted);
     match mounts::keep_devices_out() {
@@ -143,7 +143,7 @@ pub(crate) fn confine(needs: &Needs<'_>) -> Result<Confined, ConfineError> {
             "this kernel has no filter of system calls: the worker could make a mount through which devices open"
                 .to_owned(),
         ),
-        Err(error) => return Err(doing("give up making mounts")(error.errno)),
+        Err(error) => return Err(doing("install the filter that refuses mount calls")(error.errno)),
     }
     drop_capabilities(needs.caller)?;
     Ok(Confined { directories, landlock: enforced, lacking })
@@ -191,7 +191,8 @@ fn drop_capabilities(caller: Option<&Caller>) -> Result<(), ConfineError> {
     if let Some(caller) = caller {
         caller.take().map_err(doing("take the identity of the user"))?;
         // The kernel clears it with the change of the user. If the daemon is gone already, so is the socket, which ends the job.
-        set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("die with the daemon"))?;
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(doing("arrange to be killed when the service ends"))?;
     }
     let held = capabilities(None).map_err(doing("read its capabilities"))?.permitted;
     // If the daemon itself lacks one, the engine reports the failed call.
@@ -229,9 +230,9 @@ const OPTIONAL_NAMESPACES: [(CloneFlags, &str); 3] = [
 /// The mounts are slaves of the daemon's: an unmount there also happens here, so that no worker keeps a drive busy that a
 /// user wants to unplug. A mount here is not visible elsewhere. No device can be opened through these mounts.
 fn unshare_namespaces() -> Result<Vec<&'static str>, ConfineError> {
-    unshare(CloneFlags::CLONE_NEWNS).map_err(doing("have mounts of its own"))?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(doing("create its mount namespace"))?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
-        .map_err(doing("keep its mounts to itself"))?;
+        .map_err(doing("separate its mounts from the system's"))?;
     mounts::refuse_devices_everywhere()
         .map_err(|error| doing("keep devices from being opened through its mounts")(error.errno))?;
     let mut lacking = Vec::new();
@@ -240,7 +241,7 @@ fn unshare_namespaces() -> Result<Vec<&'static str>, ConfineError> {
             Ok(()) => {}
             // Not built in, or the limit is reached (max_net_namespaces and similar).
             Err(Errno::EINVAL | Errno::ENOSPC) => lacking.push(sentence),
-            Err(error) => return Err(doing("leave the daemon's namespaces")(error)),
+            Err(error) => return Err(doing("create its other namespaces")(error)),
         }
     }
     Ok(lacking)
@@ -284,8 +285,12 @@ fn lacking(version: ABI) -> Option<String> {
         .filter(|(since, ..)| version < *since)
         .map(|(_, what, linux)| format!("{what} ({linux})"))
         .collect();
-    (!open.is_empty())
-        .then(|| format!("this kernel's Landlock leaves open what later Linux shuts: {}", open.join(", ")))
+    (!open.is_empty()).then(|| {
+        format!(
+            "this kernel's Landlock does not restrict these (in brackets: the first Linux that does): {}",
+            open.join(", ")
+        )
+    })
 }
 
 /// Rights that Landlock got later: the version, the right, and the version of Linux. The first version forbids every rename

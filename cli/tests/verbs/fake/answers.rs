@@ -124,7 +124,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
     ];
     let of_lost = [
         ("Name", QUOTING.into()),
-        ("Problems", vec![plain("the last backup \"home\" to this drive failed: it is slow")].into()),
+        ("Problems", vec![plain("the last backup \"home\" to this destination failed: it is slow")].into()),
     ];
     let destinations =
         [("3f2a", destination("Attic", "locked", &of_attic)), ("gone", destination("Lost", "away", &of_lost))];

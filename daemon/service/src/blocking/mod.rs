@@ -55,7 +55,7 @@ pub(crate) struct ThreadLost;
 
 impl fmt::Display for ThreadLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its thread ended without a result; the service is ending, or has a defect that its journal shows")
+        f.write_str("its thread ended without a result; the service is ending, or has crashed (see its journal)")
     }
 }
 

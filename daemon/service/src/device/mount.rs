@@ -197,7 +197,7 @@ fn verify(filesystem: &Filesystem<'_>, sources: &[Source], detached: &OwnedFd) -
     // Since Linux 6.7; before that a second filesystem of a uuid cannot be mounted.
     let temporary = fs::read_to_string(sysfs.join("temp_fsid")).unwrap_or_default();
     if facts.fsid != *filesystem.uuid.as_bytes() || !matches!(temporary.trim(), "" | "0") {
-        let what = "was unmounted again: another filesystem with its uuid is mounted: one of them is a copy; unplug it";
+        let what = "was unmounted again: a filesystem with the same UUID is mounted already, so one is a copy; unplug the copy, then plug the drive in again";
         return Err(refused(filesystem, what));
     }
     let names = fs::read_dir(sysfs.join("devices")).map_err(Error::system(looking()))?;

@@ -145,7 +145,10 @@ fn know_again(file: &File, disk: &BlockDevice, forgotten: Vec<Partition>, before
     }
     let read = butterdock_btrfs::partitions::read_again(file);
     if let Err(fault) = &read {
-        tracing::warn!("the partitions of {} are not known again: {fault}", disk.node.display());
+        tracing::warn!(
+            "the kernel could not read the partitions of {} again: {fault}; run partprobe",
+            disk.node.display()
+        );
     }
     read.is_ok()
 }
@@ -213,7 +216,7 @@ fn add_again(file: &File, disk: &BlockDevice, partition: Partition) -> bool {
     let added = butterdock_btrfs::partitions::add(file, partition);
     if let Err(error) = &added {
         let (number, node) = (partition.number, disk.node.display());
-        tracing::warn!("partition {number} of {node} is not known again: {error}; run partprobe {node}");
+        tracing::warn!("the kernel did not take partition {number} of {node} back: {error}; run partprobe {node}");
     }
     added.is_ok()
 }

@@ -184,7 +184,7 @@ fn only_one(table: &DriveTable, device: &BlockDevice, luks: Uuid) -> Result<(), 
     };
     if table.devices.values().any(is_elsewhere) {
         return Err(busy(
-            "another drive with the same container is open: one is a copy of the other; unplug that one first",
+            "another attached drive with the same LUKS UUID is unlocked: one is a copy of the other; unplug the other drive, then try again",
         ));
     }
     Ok(())

@@ -121,4 +121,4 @@ pub(super) fn clean_up(manager: &DriveManager, id: &DriveId, work: impl FnOnce()
     });
 }
 
-const LOST: &str = "the service is ending, or has a defect that its journal shows; try again";
+const LOST: &str = "the service is ending, or has crashed (see its journal); try again";

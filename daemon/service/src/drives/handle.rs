@@ -264,7 +264,7 @@ impl DriveManager {
         for (id, at) in self.mounts() {
             tracing::error!(
                 BUTTERDOCK_DRIVE = id.as_str(),
-                "the drive is still mounted at {}: do not unplug it; start the service again, which lets it go",
+                "the drive is still mounted at {}: do not unplug it; start the service again, which unmounts it",
                 at.display()
             );
         }

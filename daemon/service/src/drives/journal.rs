@@ -66,7 +66,7 @@ impl Entry {
                 MESSAGE_ID = catalogue::DRIVE_UNKNOWN,
                 BUTTERDOCK_DRIVE = id,
                 "the drive {device} ({}, {}) is not enrolled and is not used",
-                or(&drive.model, "of no name"),
+                or(&drive.model, "unknown model"),
                 or(label, "without a label"),
             ),
             Judged::Refused(sentence) => tracing::warn!(

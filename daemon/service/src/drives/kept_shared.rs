@@ -101,10 +101,12 @@ impl DriveManager {
                     any = true;
                     tracing::warn!(
                         BUTTERDOCK_DRIVE = id.as_str(),
-                        "the drive \"{label}\" has been away for longer than keep_shared_for of the backup \"{name}\"; {text}"
+                        "the drive \"{label}\" was away for longer than keep_shared_for of the backup \"{name}\", so its shared snapshot is no longer kept; {text}"
                     );
                 }
-                Err(error) => tracing::warn!("cannot record that \"{name}\" keeps nothing for \"{label}\": {error}"),
+                Err(error) => tracing::warn!(
+                    "cannot record that the snapshot of \"{name}\" for \"{label}\" is no longer kept: {error}"
+                ),
             }
         }
         any

@@ -1,4 +1,5 @@
-//! The drives: which are attached, what they are, and what is going on with each. What is done with a drive the policy decides.
+//! The drives: which are attached, what they are, and what is going on with each. The policy decides what is done with a
+//! drive.
 //!
 //! ```text
 //! udev → review → table → policy's decisions ┬→ shown   a watch channel for each drive; it closes when the drive goes, or is

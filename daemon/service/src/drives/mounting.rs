@@ -173,7 +173,7 @@ impl DriveManager {
             // Only now the label is known to be that of the enrolled drive.
             match register.change(enrolment.id, |known| known.set_label(&proved.mounted.label)) {
                 Ok(changed) => *enrolment = changed,
-                Err(error) => tracing::warn!("the label of the drive is not written down: {error}"),
+                Err(error) => tracing::warn!("cannot record the label of the drive: {error}"),
             }
             Ok((proved, plan))
         })

@@ -40,8 +40,8 @@ pub(super) fn note(action: &Action, entry: &mut DriveEntry) {
     };
 }
 
-/// The backups of the plugs that have ended: the drive was pulled, or made safe. One that was only read without a missing device waits
-/// for that device also after its release.
+/// The backups of the plugs that have ended: the drive was pulled, or made safe. A drive that was mounted without
+/// a missing device is not over when it is released: the device may still come.
 pub(super) fn of_ended(table: &mut DriveTable, there: &BTreeSet<DriveId>) -> Vec<Unbegun> {
     let is_safe =
         |entry: &DriveEntry| entry.released && entry.safe.is_some() && (entry.removed || !entry.is_degraded());

@@ -154,7 +154,7 @@ impl EnrolmentStore {
         let _changing = self.changing();
         if self.unreadable().files.contains_key(&filesystem) {
             return Err(Error::refused(
-                "the record of this destination cannot be read; the journal says why, and how to mend it",
+                "the record of this destination cannot be read; the journal of butterdockd says why, and what to do",
             ));
         }
         let before = self.written(filesystem);
@@ -234,15 +234,15 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
     let next = format!("enrol the drive again, or run butterdock forget {id}");
     let bytes = durable::read(path, LARGEST)
         .and_then(|bytes| bytes.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
-        .map_err(|error| format!("it cannot be read ({error}); mend that and restart the service, or {next}"))?;
-    let mistaken = |error: serde_json::Error| format!("it is no enrolment ({error}); {next}");
+        .map_err(|error| format!("it cannot be read ({error}); correct that and restart the service, or {next}"))?;
+    let mistaken = |error: serde_json::Error| format!("it is not a valid record of a drive ({error}); {next}");
     let Versioned { version } = serde_json::from_slice(&bytes).map_err(mistaken)?;
     if version != VERSION && version != OLDER {
-        return Err(format!("a butterdock of another version wrote it ({version}); update, or {next}"));
+        return Err(format!("another version of butterdock wrote it (format {version}); update butterdock, or {next}"));
     }
     let mut enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(mistaken)?;
     if enrolment.id != id || enrolment.members.is_empty() != enrolment.is_volume {
-        return Err(format!("its content is not that of its name; {next}"));
+        return Err(format!("its name does not match the drive id in it; {next}"));
     }
     enrolment.version = VERSION;
     Ok(enrolment)

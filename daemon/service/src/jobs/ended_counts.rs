@@ -55,12 +55,12 @@ impl EndedCounts {
             Ok(Loaded::Unreadable { error, aside }) => {
                 let aside = aside.display();
                 tracing::warn!(
-                    "cannot read how many jobs have ended ({error}); it is kept as {aside}, and counted anew"
+                    "cannot read the counts of ended jobs ({error}); counting begins again at 0; the old file is now {aside}"
                 );
                 Vec::new()
             }
             Err(error) => {
-                tracing::warn!("cannot read how many jobs have ended, which is counted anew: {error}");
+                tracing::warn!("cannot read the counts of ended jobs, so counting begins again at 0: {error}");
                 Vec::new()
             }
         };

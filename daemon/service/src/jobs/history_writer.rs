@@ -23,7 +23,7 @@ enum Ask {
     Settle(oneshot::Sender<()>),
 }
 
-/// This many records may wait for the disk: the starts and ends of a thousand unfinished jobs of each of four classes, and
+/// This many records may wait for the disk: the starts and ends of a thousand unfinished jobs of each of six classes, and
 /// more.
 const ROOM: usize = 16_384;
 /// The part of it that is reserved for root and the configuration, so that other users cannot fill it.
@@ -115,7 +115,7 @@ async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse:
             Err(error) => return anyhow!(error),
         }
     }
-    anyhow!("its channel is closed")
+    anyhow!("internal error: its channel is closed")
 }
 
 /// Performs a request. `is_last`: no other one waits.

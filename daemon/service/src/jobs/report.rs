@@ -100,7 +100,7 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
             );
             return true;
         }
-        BackupEvent::Unchanged { .. } => "nothing has changed since the last backup to this drive".to_owned(),
+        BackupEvent::Unchanged { .. } => "nothing has changed since the last backup to this destination".to_owned(),
         BackupEvent::FlagsNotSent { count } => {
             let which = if *count == 1 { "1 new file has".to_owned() } else { format!("{count} new files have") };
             note(job, &format!("{which} flags of chattr that btrfs send does not send for new files"));

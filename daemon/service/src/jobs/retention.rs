@@ -124,9 +124,9 @@ impl SeenStore {
             Ok(Loaded::Unreadable { error, aside }) => (error, format!("is {} now", aside.display())),
             Err(error) => (error, "stays".to_owned()),
         };
-        let text = "all its snapshots count as new and are protected";
+        let text = "all its snapshots count as new, so none is deleted yet";
         tracing::error!(
-            "since when the snapshots of \"{backup}\" are there cannot be read: {error}; {text}; the file {now}"
+            "cannot read when the snapshots of the backup \"{backup}\" were first seen: {error}; {text}; the file {now}"
         );
         FirstSeen::default()
     }

@@ -32,15 +32,17 @@ impl NotifyFailure {
     pub fn sentence(&self) -> String {
         match self {
             Self::Reported(Cause::Later(code, _)) => {
-                format!("the server refuses it for now, with the status {code}; it is tried again")
+                format!("the server refuses the message for now (status {code}); the service tries again")
             }
             Self::Reported(Cause::Refused(code, _)) => {
-                format!("the server refuses it with the status {code}; correct the channel in butterdock.toml")
+                format!("the server refuses the message with the status {code}; correct the channel in butterdock.toml")
             }
             Self::Reported(cause) => of_cause(cause).to_owned(),
-            Self::Program(_) => "butterdock-net does not run; install it, and look at systemctl status \
+            Self::Program(_) => {
+                "butterdock-net cannot be started; check that it is installed, and see systemctl status \
                                  butterdock-net.socket"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Authority(_) => {
                 "the certificates that `ca` names cannot be read; correct it in butterdock.toml".to_owned()
             }
@@ -102,7 +104,7 @@ fn of_cause(cause: &Cause) -> &'static str {
         Cause::Protocol(_) => {
             "the server does not answer as it should; check the kind, the server and the port of the channel"
         }
-        Cause::Later(..) | Cause::Refused(..) => "the server refuses it",
+        Cause::Later(..) | Cause::Refused(..) => "the server refuses the message",
     }
 }
 

@@ -111,7 +111,7 @@ impl Sending {
                 Next::Message(Message::Test(name, reply)) => self.test(&name, reply),
                 Next::Ended(ended) => pulse.during(self.end_attempt(&store, ended)).await,
                 Next::Time => {}
-                Next::Closed => return anyhow!("its channel is closed"),
+                Next::Closed => return anyhow!("internal error: its channel is closed"),
             }
         }
     }
@@ -295,7 +295,7 @@ async fn remove(store: &Store, id: Uuid) {
 
 async fn give_up(store: &Store, notifications: Vec<Notification>, why: &str) {
     for Notification { id, channel, about, .. } in notifications {
-        tracing::warn!("a notification of {} over \"{channel}\" is given up: {why}", about.word());
+        tracing::warn!("discarded a notification ({}) for the channel \"{channel}\": {why}", about.word());
         remove(store, id).await;
     }
 }

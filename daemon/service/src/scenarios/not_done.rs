@@ -31,7 +31,7 @@ fn a_failed_backup_is_shown_until_it_has_run() {
         back_up(&fixture, &drive, &id).await;
         assert_eq!(fixture.state(&id), Some(DriveState::Safe));
         let problem = fixture.problem(&id);
-        assert!(problem.starts_with("the last backup \"home\" to this drive failed: "), "{problem}");
+        assert!(problem.starts_with("the last backup \"home\" to this destination failed: "), "{problem}");
         assert_eq!(codes(&fixture, "home").await, ["backup-failed"]);
         assert_eq!(codes(&fixture, "etc").await, [""; 0], "the other backup has run");
         fixture.devices.pull(&drive);
@@ -130,7 +130,7 @@ fn a_plug_is_served_when_all_its_backups_are_jobs() {
         }
         sleep(Duration::from_secs(900)).await;
         let problem = fixture.problem(&ids[1]);
-        assert!(problem.starts_with("the backup \"home\" to this drive did not begin: "), "{problem}");
+        assert!(problem.starts_with("the backup \"home\" to this destination did not begin: "), "{problem}");
         assert_eq!(fixture.state(&ids[1]), Some(DriveState::Mounted), "it waits");
         fixture.quiet().await;
         assert_eq!(fixture.written().len(), 2, "the second has begun when there was room");
@@ -206,7 +206,7 @@ fn a_backup_begins_when_its_source_is_mounted_later() {
             let id = fixture.enrol(&drive).await;
             back_up(&fixture, &drive, &id).await;
             let problem = fixture.problem(&id);
-            assert!(problem.contains("\"home\" to this drive failed: the source cannot be opened"), "{problem}");
+            assert!(problem.contains("\"home\" to this destination failed: the source cannot be opened"), "{problem}");
             assert_eq!((fixture.state(&id), fixture.written().len()), (Some(DriveState::Safe), 1));
             let before = fixture.ends().len();
             fixture.devices.change_mounts();

@@ -350,7 +350,7 @@ fn a_removal_when_idle_waits_for_the_running_job_and_ends_queued_ones() {
         assert_eq!(ended, all);
         // It should have run: that is shown until it has.
         assert!(
-            fixture.problem(&id).contains("the backup \"etc\" to this drive did not begin"),
+            fixture.problem(&id).contains("the backup \"etc\" to this destination did not begin"),
             "{}",
             fixture.problem(&id)
         );

@@ -37,7 +37,7 @@ pub(super) async fn follow_plugs(
             }
         }
     }
-    anyhow!("its channel is closed")
+    anyhow!("internal error: its channel is closed")
 }
 
 /// Begins the backups of one plug, and ends when all are jobs: one may have to wait for the end of the job of the plug
@@ -114,7 +114,7 @@ pub(super) async fn follow_sources(service: Service, mut heartbeat: Heartbeat) -
             tokio::spawn(begin_when_there(service.clone(), awaited));
         }
     }
-    anyhow!("its channel is closed")
+    anyhow!("internal error: its channel is closed")
 }
 
 async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
@@ -153,7 +153,7 @@ pub(super) async fn follow_backups(service: Service, mut heartbeat: Heartbeat) -
             }
         };
         if !heartbeat.during(changed).await {
-            return anyhow!("its channel is closed");
+            return anyhow!("internal error: its channel is closed");
         }
     }
 }
@@ -180,7 +180,7 @@ pub(super) async fn follow_deletions(service: Service, mut pulse: Heartbeat) -> 
             }
         };
         if !pulse.during(next).await {
-            return anyhow!("its channel is closed");
+            return anyhow!("internal error: its channel is closed");
         }
     }
 }

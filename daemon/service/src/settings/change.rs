@@ -69,7 +69,9 @@ pub(super) fn changed(texts: &ConfigTexts, change: &SettingChange) -> Result<Cha
 fn can_rename(texts: &ConfigTexts, (list, from): (SettingList, &str), name: &str) -> Result<(), Error> {
     let (word, shown) = (list.word(), from.escape_debug());
     if owner(texts, list, from)? {
-        let text = format!("the {word} \"{shown}\" is of the maker's file and cannot be renamed; nothing was changed");
+        let text = format!(
+            "the {word} \"{shown}\" comes from the maker's file (below /usr) and cannot be renamed; nothing was changed"
+        );
         return Err(Error::new(ErrorCode::NotAllowed, text));
     }
     let layers = texts.layers();

@@ -42,8 +42,8 @@ pub(super) fn refused_error(refused: &Refusal, row: &SnapshotOnDrive) -> Error {
         }
         Refusal::OfRun => {
             let text = format!(
-                "the snapshot {name} belongs to a run, which is deleted as a whole: name its snapshot of the source, and this one \
-                 is deleted with it"
+                "the snapshot {name} was made together with a snapshot of the backup's source, and they are deleted together: \
+                 delete the snapshot of the source"
             );
             Error::new(ErrorCode::NotAllowed, text)
         }

@@ -214,10 +214,10 @@ impl fmt::Display for Problem {
             Self::NotDone { backup, attempt } => {
                 let (backup, reason) = (backup.escape_debug(), &attempt.reason);
                 match attempt.end {
-                    AttemptEnd::Failed => write!(f, "the last backup \"{backup}\" to this drive failed: {reason}"),
-                    AttemptEnd::NotBegun => write!(f, "the backup \"{backup}\" to this drive did not begin: {reason}"),
+                    AttemptEnd::Failed => write!(f, "the last backup \"{backup}\" to this destination failed: {reason}"),
+                    AttemptEnd::NotBegun => write!(f, "the backup \"{backup}\" to this destination did not begin: {reason}"),
                     AttemptEnd::Interrupted => {
-                        write!(f, "the last backup \"{backup}\" to this drive was interrupted: {reason}")
+                        write!(f, "the last backup \"{backup}\" to this destination was interrupted: {reason}")
                     }
                 }
             }

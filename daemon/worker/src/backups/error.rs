@@ -223,7 +223,7 @@ impl fmt::Display for BackupCause {
             }
             Self::DriveNotBtrfs => {
                 return f.write_str(
-                    "the drive has no btrfs filesystem; enrol it again with --format, or choose another drive",
+                    "the drive has no btrfs filesystem; choose another drive, or forget this one (butterdock forget) and enrol it again with --format, which erases it",
                 );
             }
             Self::SameFilesystem => {

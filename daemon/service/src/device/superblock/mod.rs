@@ -149,7 +149,7 @@ fn features(incompat: u64, flags: u64) -> Result<(), Sentence> {
         return Err("it is a zoned filesystem, which is not supported as a backup drive".into());
     }
     if flags & SEEDING != 0 {
-        return Err("it is a seed, which cannot be written: clear it with btrfstune -S 0".into());
+        return Err("it is a btrfs seed device, which is read-only: clear the flag with btrfstune -S 0".into());
     }
     if flags & UNFINISHED != 0 {
         return Err("btrfstune was interrupted: run it again to its end".into());

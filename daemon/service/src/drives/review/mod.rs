@@ -158,7 +158,7 @@ fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
         if let Some(mount) = entry.mount.take_if(|mount| !mount.stands(devices)) {
             entry.problem = Some(unplugged());
             unsaved.extend(id.enrolment().filter(|_| entry.kept && entry.unwritable.is_none()));
-            // Whatever waits for the lock finds nothing of this plug at the next one.
+            // Work that waits for the lock must not act on the state of this plug.
             (entry.due, entry.kept, entry.failed_with) = (false, false, None);
             all.push((id.clone(), mount));
         }

@@ -140,7 +140,7 @@ fn with_names(damage: &str, found: &Found, files: &[Vec<u8>]) -> String {
 fn unread(error: &WorkerError) -> JobError {
     let (name, public) = match error.kind {
         ErrorKind::Busy => {
-            (ErrorCode::Busy, "another program is scrubbing the drive; wait until that has ended, then verify it again")
+            (ErrorCode::Busy, "another program scrubs the drive; wait until that has ended, then verify it again")
         }
         ErrorKind::ReadOnly => (
             ErrorCode::ReadOnly,

@@ -11,7 +11,7 @@ use crate::worker::{Report, WorkerError};
 
 /// More restored snapshots of one worker are not recorded.
 const MOST_RESTORED: usize = 1000;
-/// A worker names fewer files. More subvolumes count as all of them.
+/// More damaged files than a worker names; longer lists are cut. With more subvolumes, all count as damaged.
 const MOST_DAMAGED_FILES: usize = 50;
 pub(in crate::jobs) const MOST_DAMAGED_SUBVOLUMES: usize = 10_000;
 
@@ -36,7 +36,7 @@ pub(crate) struct WorkerResults {
     pub(in crate::jobs) learned: Option<RecordUpdate>,
     /// The restored snapshots.
     pub(in crate::jobs) restored: Vec<SharedSnapshot>,
-    /// That is a new snapshot; otherwise the source is unchanged.
+    /// Whether the backup made a new snapshot; false if the source was unchanged.
     pub(in crate::jobs) made: bool,
     /// The recorded uuids of snapshots that were replaced on the destination,
     pub(in crate::jobs) replaced: Vec<Identity>,

@@ -66,7 +66,7 @@ impl Scheduler {
         let left = |entry: &Entry| entry.mounts.iter().any(|mount| *mount != 0 && !ids.contains(mount));
         let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().has_ended());
         for id in detached.map(|(id, _)| *id).collect::<Vec<_>>() {
-            tracing::warn!(butterdock_job = %id, "the volume was unmounted under the job");
+            tracing::warn!(butterdock_job = %id, "the volume was unmounted while the job used it");
             self.end(id, EndReason::Unmounted);
         }
         self.mounts = Some(ids);
@@ -110,7 +110,7 @@ impl Scheduler {
         }
         let mut job = entry.job.borrow().clone();
         let Some(state) = after(&job.state, &Event::Ends(*result)) else {
-            tracing::error!(butterdock_job = %id, "the job cannot become {result:?} when it is {}", job.state);
+            tracing::error!(butterdock_job = %id, "internal error: a job that is {} cannot end as {result:?}", job.state);
             return;
         };
         report::end(&mut job, state, failure, self.retention.clock.micros());

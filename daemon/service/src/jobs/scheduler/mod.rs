@@ -114,7 +114,7 @@ impl Scheduler {
             tokio::select! {
                 order = waiting.recv() => match order {
                     Some(order) => self.take(order),
-                    None => return anyhow::anyhow!("its channel is closed"),
+                    None => return anyhow::anyhow!("internal error: its channel is closed"),
                 },
                 () = pulse.answer() => {}
                 () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),

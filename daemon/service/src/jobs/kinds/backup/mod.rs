@@ -72,7 +72,7 @@ impl JobRequest for BackupJob {
     }
 
     fn conflict(&self) -> Conflict {
-        Conflict::Same("this backup to this drive is running already; watch it with butterdock watch")
+        Conflict::Same("this backup to this destination is running already; watch it with butterdock watch")
     }
 
     fn check(&self, config: &Config) -> Result<(), Error> {

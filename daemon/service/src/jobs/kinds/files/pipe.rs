@@ -20,7 +20,9 @@ const SMALLEST: i32 = 4096;
 pub(super) async fn discard(pipe: OwnedFd) {
     // If this fails, the content stays until the reader closes the pipe.
     if let Ok(Err(error)) = local(move || empty(&pipe)).await {
-        tracing::warn!("what is left in the pipe of a file stays until its reader closes it: {error}");
+        tracing::warn!(
+            "cannot discard the unread rest of a file in a pipe; it stays until the reader closes the pipe: {error}"
+        );
     }
 }
 
