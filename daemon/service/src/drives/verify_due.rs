@@ -2,7 +2,8 @@
 //!
 //! As with backups, what is due is decided at each look, from the configuration, the record of the destination and the clock. A verify
 //! that is due is queued behind the backups of a plug, and on a destination that stays attached as soon as nothing else runs there. One
-//! that an unplug interrupts is still due at the next plug.
+//! that an unplug interrupts is still due at the next plug, and so is one that a safe removal ends: a person who takes the drive does
+//! not wait for it.
 
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl DriveManager {
         self.note_verify(id, Attempts::failed);
     }
 
-    /// A person cancelled a verify: it is not tried again before the next day or the next plug.
+    /// A person cancelled a verify, or took the drive meanwhile: it is not tried again before the next day or the next plug.
     pub(crate) fn note_verify_cancelled(&self, id: &DriveId) {
         self.note_verify(id, Attempts::cancelled);
     }
