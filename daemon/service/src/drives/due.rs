@@ -96,7 +96,7 @@ impl DriveTable {
             }
         }
         found.verify = self.verifies_now(now);
-        found.next = moments.into_iter().chain(self.next_verify(now)).filter(|moment| *moment > now).min();
+        found.next = moments.into_iter().chain(self.next_verify_of_any(now)).filter(|moment| *moment > now).min();
         found
     }
 

@@ -42,8 +42,13 @@ impl DriveTable {
         self.enrolments.iter().filter(begins).map(|enrolment| DriveId::from(enrolment.id)).collect()
     }
 
+    /// When the next verify of a destination begins, in seconds since 1970; not after now where it is away.
+    pub(super) fn next_verify(&self, enrolment: &Enrolment) -> Option<i64> {
+        self.due_verify(enrolment, self.now())?.begins
+    }
+
     /// When the next verify becomes due, or is tried again, on any destination.
-    pub(super) fn next_verify(&self, now: i64) -> Option<i64> {
+    pub(super) fn next_verify_of_any(&self, now: i64) -> Option<i64> {
         let next = |enrolment: &Enrolment| self.due_verify(enrolment, now)?.begins;
         self.enrolments.iter().filter_map(next).filter(|next| *next > now).min()
     }

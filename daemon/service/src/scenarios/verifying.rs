@@ -90,6 +90,28 @@ fn a_due_verify_follows_the_backups_of_a_plug() {
 }
 
 #[test]
+fn the_next_verify_is_shown_also_while_the_drive_is_away() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, clocks, id) = enrolled("on-plug", OnFinish::Unmount, &drive).await;
+        // In days from now.
+        let next = || {
+            let at = i128::from(fixture.destination(&id).expect("a destination").next_verify / 1_000_000);
+            let seconds = at - i128::from(clocks.read().wall);
+            (seconds + 600).div_euclid(i128::from(DAY))
+        };
+        assert_eq!((fixture.state(&id), next()), (Some(DriveState::Away), 90));
+        clocks.set(i64::try_from(100 * DAY).expect("small"));
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(next(), 0, "it waits for the drive");
+        plug_for(&fixture, &drive, 60).await;
+        assert_eq!((verifies(&fixture), next()), (vec![JobState::Succeeded], 90));
+        fixture.reload("").await;
+        assert_eq!(fixture.destination(&id).expect("a destination").next_verify, 0, "no verify_every");
+    });
+}
+
+#[test]
 fn an_attached_drive_is_verified_by_itself_four_times_in_a_year() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
