@@ -20,7 +20,7 @@ pub(crate) use json::{
     BackupObject, DestinationObject, DriveObject, DriveResult, EndedJob, FileObject, FileVersionObject, HistoryObject,
     JobObject, NotificationObject, SnapshotObject, StreamObject, SubvolumeObject, VolumeObject, WatchEvent,
 };
-pub(crate) use progress::{JobError, Progress, target};
+pub(crate) use progress::{JobError, Progress, rate, target};
 pub(crate) use text::{Table, bytes, duration, escaped, escaped_name, now, parse_time, short_label, signed_time, time};
 
 /// The output format: text or JSON.

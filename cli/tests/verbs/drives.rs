@@ -263,6 +263,7 @@ fn every_backup_of_a_drive_is_watched() {
     let ran = fixture.run(&["backup", "Attic", "--backup", "fail", "--json"]);
     assert_eq!(ran.code, Some(1));
     let lines = ran.lines();
+    assert_eq!(lines[0]["job"]["max_rate"], 20_u64 << 20);
     let last = lines.last().expect("a line");
     assert_eq!((&last["event"], &last["result"]), (&"ended".into(), &"failed".into()));
     let job = &last["job"];

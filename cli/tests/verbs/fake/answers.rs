@@ -222,7 +222,7 @@ impl Service {
             }
             (DESTINATION, "Backup") => {
                 let BackupOptions { backup: chosen, full, new_source } = BackupOptions::from_options(&options)?;
-                let note = vec![("Note", why(full, new_source).into())];
+                let note = vec![("Note", why(full, new_source).into()), ("MaxRate", (20_u64 << 20).into())];
                 let first = self.on_drive(call, object, "backup", chosen.as_deref().unwrap_or("home"), note).await;
                 if chosen.is_none() {
                     drop(self.on_drive(call, object, "backup", "root", vec![]).await?);

@@ -318,15 +318,18 @@ fn a_rate_limit_changes_with_the_time_and_the_settings() {
         fixture.reload(&limited("[\"5MiB/s 08:00-14:00\", \"20MiB/s\"]")).await;
         fixture.set_work(Work::Takes(4 * HOUR));
         plug_for(&fixture, &drive, HOUR).await;
-        assert_eq!(*lock(&fixture.rates), [Some(5 << 20)]);
+        // As callers see the job.
+        let shown = || fixture.unfinished().first().expect("it runs").max_rate;
+        assert_eq!((&lock(&fixture.rates)[..], shown()), (&[Some(5 << 20)][..], Some(5 << 20)));
         sleep(Duration::from_secs(HOUR + 60)).await;
         assert_eq!(*lock(&fixture.rates), [Some(5 << 20), Some(20 << 20)], "at 14:00");
+        assert_eq!(shown(), Some(20 << 20));
         fixture.reload(&limited("\"64KiB/s\"")).await;
         fixture.settle().await;
-        assert_eq!(lock(&fixture.rates).last(), Some(&Some(64 << 10)));
+        assert_eq!((lock(&fixture.rates).last(), shown()), (Some(&Some(64 << 10)), Some(64 << 10)));
         fixture.reload("").await;
         fixture.settle().await;
-        assert_eq!(lock(&fixture.rates).last(), Some(&None));
+        assert_eq!((lock(&fixture.rates).last(), shown()), (Some(&None), None));
         sleep(Duration::from_secs(3 * HOUR)).await;
         assert_eq!((fixture.state(&id), fixture.ends()), (Some(DriveState::Safe), vec![JobState::Succeeded]));
         assert_eq!(lock(&fixture.rates).len(), 4);
