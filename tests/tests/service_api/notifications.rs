@@ -15,9 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::{Error, ErrorName, ManagerProxy, NotificationChannel, Problem, SetOptions};
-use butterdock_tests::{
-    Client, Recorder, Recording, Service, TIMEOUT, butterdockd, no_options, wait_until,
-};
+use butterdock_tests::{Client, Recorder, Recording, Service, TIMEOUT, butterdockd, no_options, wait_until};
 use serde_json::Value;
 use zbus::{OwnedVariant, Variant};
 
