@@ -72,7 +72,7 @@ pub(crate) fn table(drives: &[Drive]) -> String {
     }
     // Only where one is verified by itself: the line is long.
     let is_verified = |drive: &Drive| drive.destination.as_ref().is_some_and(|one| one.next_verify != 0);
-    let has_verifies = drives.iter().any(is_verified);
+    let (has_verifies, moment) = (drives.iter().any(is_verified), now());
     let verify = if has_verifies { "NEXT VERIFY" } else { "" };
     let mut table = Table::new(&["DRIVE", "LABEL", "DEVICE", "MODEL", "SIZE", "STATE", "LAST BACKUP", verify]);
     for drive in drives {
@@ -81,6 +81,8 @@ pub(crate) fn table(drives: &[Drive]) -> String {
             None => "not enrolled".to_owned(),
             Some(destination) => last_backup(destination),
         };
+        let next = drive.destination.as_ref().filter(|_| has_verifies).map(|one| next_verify(one, moment));
+        let next = next.unwrap_or_default();
         let is_theirs = now.mounted_by_others && matches!(now.state, DriveState::Present | DriveState::Unlocked);
         let state = if is_theirs {
             "mounted by others".to_owned()
@@ -97,7 +99,7 @@ pub(crate) fn table(drives: &[Drive]) -> String {
             bytes(now.size),
             state,
             last,
-            drive.destination.as_ref().filter(|_| has_verifies).map(|one| next_verify(one, now())).unwrap_or_default(),
+            next,
         ]);
     }
     table.render()
