@@ -156,6 +156,8 @@ pub struct JobProperties {
     pub total_source: TotalSource,
     /// Bytes per second, over the last few seconds.
     pub rate: u64,
+    /// The limit of the rate now, in bytes per second; 0 without one.
+    pub max_rate: u64,
     /// The estimated end, in microseconds since 1970; 0 if unknown.
     pub expected_end_time: u64,
     /// Compressed extents that were written without decompressing them.
@@ -194,6 +196,7 @@ impl Default for JobProperties {
             bytes_total: 0,
             total_source: TotalSource::Unknown,
             rate: 0,
+            max_rate: 0,
             expected_end_time: 0,
             encoded_writes: 0,
             fallback_writes: 0,
@@ -230,6 +233,7 @@ impl JobProperties {
             "BytesDurable" => Field::Number(&mut self.bytes_durable),
             "BytesTotal" => Field::Number(&mut self.bytes_total),
             "Rate" => Field::Number(&mut self.rate),
+            "MaxRate" => Field::Number(&mut self.max_rate),
             "ExpectedEndTime" => Field::Number(&mut self.expected_end_time),
             "EncodedWrites" => Field::Number(&mut self.encoded_writes),
             "FallbackWrites" => Field::Number(&mut self.fallback_writes),

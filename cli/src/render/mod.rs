@@ -17,10 +17,10 @@ use crate::failure::Failure;
 
 pub(crate) use exposition::{Exposition, Sample};
 pub(crate) use json::{
-    BackupObject, DriveObject, DriveResult, EndedJob, FileObject, FileVersionObject, HistoryObject, JobObject,
-    NotificationObject, SnapshotObject, StreamObject, SubvolumeObject, VolumeObject, WatchEvent,
+    BackupObject, DestinationObject, DriveObject, DriveResult, EndedJob, FileObject, FileVersionObject, HistoryObject,
+    JobObject, NotificationObject, SnapshotObject, StreamObject, SubvolumeObject, VolumeObject, WatchEvent,
 };
-pub(crate) use progress::{JobError, Progress, target};
+pub(crate) use progress::{JobError, Progress, rate, target};
 pub(crate) use text::{Table, bytes, duration, escaped, escaped_name, now, parse_time, short_label, signed_time, time};
 
 /// The output format: text or JSON.

@@ -165,6 +165,16 @@ fn success_text(job: &Job) -> String {
     }
 }
 
+/// `5.00 MiB/s`, and the limit if there is one.
+pub(crate) fn rate(job: &Job) -> String {
+    let rate = format!("{}/s", bytes(job.now.rate));
+    match job.now.max_rate {
+        0 => rate,
+        // The configuration has whole numbers.
+        limit => format!("{rate}, limited to {}/s", bytes(limit).replace(".00 ", " ")),
+    }
+}
+
 /// The drive's label, model or device if known, otherwise its id.
 fn drive_label(job: &Job) -> Option<String> {
     let label =
@@ -238,9 +248,28 @@ fn bar_message(job: &Job) -> String {
     if job.now.state != JobState::Running {
         return job.now.state.to_string();
     }
-    let rate = format!("{}/s", bytes(job.now.rate));
+    let rate = rate(job);
     match job.now.expected_end_time.checked_sub(now()) {
         Some(left) if job.now.expected_end_time != 0 => format!("{rate} {}", duration(left)),
         Some(_) | None => rate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_dbus::JobProperties;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_bar_of_a_job_shows_its_rate_limit() {
+        let shown = |max_rate| {
+            let now = JobProperties { state: JobState::Running, rate: 5 << 20, max_rate, ..JobProperties::default() };
+            bar_message(&Job { id: Uuid::nil(), path: String::new(), drive_title: None, now: Box::new(now) })
+        };
+        assert_eq!(shown(20 << 20), "5.00 MiB/s, limited to 20 MiB/s");
+        assert_eq!(shown(96 << 10), "5.00 MiB/s, limited to 96 KiB/s");
+        assert_eq!(shown(0), "5.00 MiB/s");
     }
 }

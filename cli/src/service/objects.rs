@@ -151,6 +151,12 @@ impl Objects {
         }
     }
 
+    /// The destinations that are no enrolled drives: those that the configuration has.
+    pub(crate) fn destinations_that_are_no_drives(&self) -> impl Iterator<Item = &Destination> {
+        let is_drive = |of: &Destination| self.drives.iter().any(|drive| drive.path == of.path);
+        self.destinations.iter().filter(move |destination| !is_drive(destination))
+    }
+
     /// The unfinished jobs.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(|job| job.now.state.result().is_none())

@@ -14,12 +14,13 @@ use butterdock_dbus::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::destinations::{last_backup, next_verify};
 use super::target::Target;
 use super::watch;
 use crate::args::drives::{Enrol, OnDestination, SafelyRemove};
 use crate::failure::Failure;
 use crate::render::{
-    DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, print_error, prompt, short_label, time,
+    DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, now, print_error, prompt, short_label, time,
 };
 use crate::service::{Destination, Drive, Service};
 
@@ -69,14 +70,19 @@ pub(crate) fn table(drives: &[Drive]) -> String {
     if drives.is_empty() {
         return "no drive is attached, and none is enrolled\n".to_owned();
     }
-    let mut table = Table::new(&["DRIVE", "LABEL", "DEVICE", "MODEL", "SIZE", "STATE", "LAST BACKUP"]);
+    // Only where one is verified by itself: the line is long.
+    let is_verified = |drive: &Drive| drive.destination.as_ref().is_some_and(|one| one.next_verify != 0);
+    let (has_verifies, moment) = (drives.iter().any(is_verified), now());
+    let verify = if has_verifies { "NEXT VERIFY" } else { "" };
+    let mut table = Table::new(&["DRIVE", "LABEL", "DEVICE", "MODEL", "SIZE", "STATE", "LAST BACKUP", verify]);
     for drive in drives {
         let now = &drive.now;
         let last = match &drive.destination {
             None => "not enrolled".to_owned(),
-            Some(destination) if destination.last_backup == 0 => "never".to_owned(),
-            Some(destination) => time(destination.last_backup),
+            Some(destination) => last_backup(destination),
         };
+        let next = drive.destination.as_ref().filter(|_| has_verifies).map(|one| next_verify(one, moment));
+        let next = next.unwrap_or_default();
         let is_theirs = now.mounted_by_others && matches!(now.state, DriveState::Present | DriveState::Unlocked);
         let state = if is_theirs {
             "mounted by others".to_owned()
@@ -93,6 +99,7 @@ pub(crate) fn table(drives: &[Drive]) -> String {
             bytes(now.size),
             state,
             last,
+            next,
         ]);
     }
     table.render()

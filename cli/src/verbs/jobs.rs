@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args;
 use crate::failure::Failure;
 use crate::render::{
-    HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, parse_time, short_label, target, time,
+    HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, parse_time, rate, short_label, target, time,
 };
 use crate::service::{Job, Service};
 
@@ -41,7 +41,7 @@ pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
             bytes(state.bytes_received)
         };
         let unfinished = state.state.result().is_none();
-        let rate = if unfinished { format!("{}/s", bytes(state.rate)) } else { String::new() };
+        let rate = if unfinished { rate(job) } else { String::new() };
         let left =
             state.expected_end_time.checked_sub(now()).filter(|_left| unfinished && state.expected_end_time != 0);
         table.row([

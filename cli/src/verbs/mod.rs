@@ -1,6 +1,7 @@
 //! The verbs, by what they are about. Each function calls the service and passes the answer to `render`.
 
 mod backups;
+mod destinations;
 mod drives;
 mod files;
 mod held_snapshots;

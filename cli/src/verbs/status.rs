@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use butterdock_dbus::{ListBackupsOptions, VolumeProperties};
 use serde::Serialize;
 
-use super::{backups, drives, jobs, notify};
+use super::{backups, destinations, drives, jobs, notify};
 use crate::failure::Failure;
-use crate::render::{DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped};
-use crate::service::Service;
+use crate::render::{DestinationObject, DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped};
+use crate::service::{Destination, Service};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -17,20 +17,24 @@ struct Status<'a> {
     features: &'a [String],
     volumes: Vec<VolumeObject<'a>>,
     drives: Vec<DriveObject<'a>>,
+    /// Those that are no drives.
+    destinations: Vec<DestinationObject<'a>>,
     jobs: Vec<JobObject>,
 }
 
-/// Shows the volumes, the drives and the unfinished jobs.
+/// Shows the volumes, the drives, the other destinations and the unfinished jobs.
 pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let manager = service.manager().await?;
     let (version, features) = (manager.version().await?, manager.features().await?);
     let mut objects = service.objects().await?;
     service.add_mounts(&mut objects.drives).await?;
+    let others: Vec<&Destination> = objects.destinations_that_are_no_drives().collect();
     let answer = Status {
         version: &version,
         features: &features,
         volumes: objects.volumes.iter().map(VolumeObject::new).collect(),
         drives: objects.drives.iter().map(DriveObject::new).collect(),
+        destinations: others.iter().map(|other| DestinationObject::new(other)).collect(),
         jobs: objects.unfinished().map(JobObject::new).collect(),
     };
     out.answer(&answer, || {
@@ -39,10 +43,13 @@ pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Fai
         } else {
             jobs::table(objects.unfinished())
         };
-        let (volumes, drives) = (volume_table(&objects.volumes), drives::table(&objects.drives));
-        format!("butterdockd {}\n\n{volumes}\n{drives}\n{running}", escaped(&version))
+        let tables =
+            [volume_table(&objects.volumes), drives::table(&objects.drives), destinations::table(&others), running];
+        let shown = tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n");
+        format!("butterdockd {}\n\n{shown}", escaped(&version))
     });
     drives::print_problems(&objects.drives, out);
+    destinations::print_problems(&others, out);
     let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
     backups::print_source_problems(&rows, out);
     if features.iter().any(|feature| feature == "notifications") {

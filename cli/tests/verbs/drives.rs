@@ -83,6 +83,39 @@ fn drives_and_status_list_problems() {
 }
 
 #[test]
+fn status_shows_destinations_that_are_no_drives() {
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["status"]);
+    let row = ran.out.lines().find(|line| line.starts_with("pool ")).map(str::to_owned).unwrap_or_default();
+    for part in ["volume", "5.00 TiB", "512.00 GiB", "away", "2023-11-14 22:13 (overdue)", "when attached"] {
+        assert!(row.contains(part), "{part}: {}", ran.out);
+    }
+    assert!(ran.err.contains("butterdock: the destination pool: its filesystem is not mounted\n"), "{}", ran.err);
+    let status = fixture.json(&["status"]);
+    let pool = &status["destinations"][0];
+    assert_eq!(status["destinations"].as_array().map(Vec::len), Some(1), "drives are in their own list: {status}");
+    assert_eq!((&pool["id"], &pool["kind"], &pool["state"]), (&"pool".into(), &"volume".into(), &"away".into()));
+    assert_eq!((&pool["size"], &pool["free"]), (&(5_u64 << 40).into(), &(1_u64 << 39).into()));
+    assert_eq!((&pool["overdue"], &pool["backups"][0]), (&true.into(), &"photos".into()));
+    assert_eq!((&pool["last_backup"], &pool["last_verify"]), (&1_700_000_000_000_000_u64.into(), &Value::Null));
+    assert_eq!((&pool["next_verify"], &pool["next_run"]), (&1_700_000_000_000_000_u64.into(), &Value::Null));
+    assert_eq!(pool["problems"][0]["code"], "drive-failed");
+}
+
+#[test]
+fn drives_show_when_a_verify_begins_by_itself() {
+    let fixture = Fixture::new();
+    let out = fixture.run(&["drives"]).out;
+    let row = |id: &str| out.lines().find(|line| line.starts_with(id)).unwrap_or_default().to_owned();
+    assert!(out.lines().next().is_some_and(|heading| heading.ends_with("NEXT VERIFY")), "{out}");
+    assert!(row("3f2a").ends_with(" now") && row("gone").ends_with(" on request"), "{out}");
+    assert!(row("9a11").ends_with("not enrolled"), "{out}");
+    let drives = fixture.json(&["drives"]);
+    let next = |at: usize| &drives["drives"][at]["next_verify"];
+    assert_eq!((next(0), next(1)), (&1_700_000_001_000_000_u64.into(), &Value::Null));
+}
+
+#[test]
 fn drives_says_what_others_have_mounted_and_where() {
     let fixture = Fixture::new();
     for verb in ["drives", "status"] {
@@ -230,6 +263,7 @@ fn every_backup_of_a_drive_is_watched() {
     let ran = fixture.run(&["backup", "Attic", "--backup", "fail", "--json"]);
     assert_eq!(ran.code, Some(1));
     let lines = ran.lines();
+    assert_eq!(lines[0]["job"]["max_rate"], 20_u64 << 20);
     let last = lines.last().expect("a line");
     assert_eq!((&last["event"], &last["result"]), (&"ended".into(), &"failed".into()));
     let job = &last["job"];

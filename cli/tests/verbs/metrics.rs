@@ -28,7 +28,7 @@ fn metrics_have_backups_destinations_and_jobs() {
     for (name, count) in [
         ("butterdock_backup_last_success_timestamp_seconds", 1),
         ("butterdock_destination_last_verify_timestamp_seconds", 1),
-        ("butterdock_destination_free_bytes", 1),
+        ("butterdock_destination_free_bytes", 2),
         ("butterdock_backup_due", 4),
     ] {
         let samples = ran.out.lines().filter(|line| line.starts_with(&format!("{name}{{")));

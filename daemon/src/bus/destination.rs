@@ -54,6 +54,7 @@ impl PublishedObject for DestinationObject {
             size,
             last_backup,
             last_verify,
+            next_verify,
             next_run,
             overdue,
             backups,
@@ -67,6 +68,7 @@ impl PublishedObject for DestinationObject {
             ("Size", size.into()),
             ("LastBackup", last_backup.into()),
             ("LastVerify", last_verify.into()),
+            ("NextVerify", next_verify.into()),
             ("NextRun", next_run.into()),
             ("Overdue", overdue.into()),
             ("Backups", backups.into()),
@@ -311,6 +313,11 @@ impl DestinationObject {
     #[zbus(property)]
     fn last_verify(&self) -> u64 {
         self.now().last_verify
+    }
+
+    #[zbus(property)]
+    fn next_verify(&self) -> u64 {
+        self.now().next_verify
     }
 
     #[zbus(property)]

@@ -165,6 +165,11 @@ impl JobObject {
     }
 
     #[zbus(property)]
+    fn max_rate(&self) -> u64 {
+        self.now().max_rate.unwrap_or_default()
+    }
+
+    #[zbus(property)]
     fn expected_end_time(&self) -> u64 {
         self.now().expected_end
     }
@@ -227,7 +232,7 @@ pub(super) fn end_details(job: &Job) -> HashMap<&'static str, Variant<'static>> 
 }
 
 /// Every property that may change, with its value. The getters above say the same.
-fn changing(job: &Job) -> [(&'static str, Variant<'static>); 16] {
+fn changing(job: &Job) -> [(&'static str, Variant<'static>); 17] {
     [
         ("State", job_state(job.state).as_str().to_owned().into()),
         ("Progress", job.progress().into()),
@@ -237,6 +242,7 @@ fn changing(job: &Job) -> [(&'static str, Variant<'static>); 16] {
         ("BytesTotal", job.total.bytes.into()),
         ("TotalSource", total_source(job.total.source).as_str().to_owned().into()),
         ("Rate", job.rate.into()),
+        ("MaxRate", job.max_rate.unwrap_or_default().into()),
         ("ExpectedEndTime", job.expected_end.into()),
         ("EncodedWrites", job.encoded_writes.into()),
         ("FallbackWrites", job.fallback_writes.into()),

@@ -216,6 +216,11 @@ impl Manager {
         ["drives", "backups", "clock", "settings", "notifications"].map(str::to_owned).to_vec()
     }
 
+    #[zbus(property)]
+    fn notification_problems(&self) -> Vec<Problem> {
+        notifications::problems(&self.server.service.notifications().borrow())
+    }
+
     #[zbus(property(emits_changed_signal = "false"))]
     fn jobs_ended(&self) -> Vec<(String, String, u64)> {
         let counts = self.server.service.jobs().ended_counts();

@@ -1,12 +1,20 @@
-//! The methods about notifications of the manager.
+//! The methods and the property about notifications of the manager.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::{Error, NotificationChannel, NotificationTest, Problem, ProblemParams};
 use butterdock_service::{NotifyProblem, NotifyStatus};
+use tokio::sync::watch;
+use tokio::time::sleep;
 use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
 
 use super::authority::Question;
 use super::mapping::ForCaller as _;
+use super::object_publisher::{GAP, emit};
 use super::server::BusServer;
 
 /// `ListNotifications`.
@@ -28,6 +36,33 @@ pub(super) async fn test(server: &BusServer, header: &Header<'_>, name: &str) ->
             message: Some(failure.details()),
         },
     })
+}
+
+/// `NotificationProblems`.
+pub(super) fn problems(states: &[NotifyStatus]) -> Vec<Problem> {
+    states.iter().filter_map(|status| status.problem.as_ref()).map(of).collect()
+}
+
+/// Publishes the changes of `NotificationProblems`, until the service ends; `before` is what it was at the latest when the service took
+/// its name.
+pub(super) async fn follow_problems(
+    server: Arc<BusServer>,
+    mut states: watch::Receiver<Vec<NotifyStatus>>,
+    mut before: Vec<Problem>,
+) {
+    let Ok(emitter) = SignalEmitter::new(&server.connection, ROOT) else { return };
+    while states.changed().await.is_ok() {
+        let now = problems(&states.borrow_and_update());
+        if now == before {
+            continue;
+        }
+        let changes = HashMap::from([("NotificationProblems", now.clone().into())]);
+        if let Err(error) = emit(&emitter, MANAGER, changes).await {
+            tracing::debug!("cannot publish the problems of notifications on the bus: {error}");
+        }
+        before = now;
+        sleep(GAP).await;
+    }
 }
 
 fn channel(status: NotifyStatus) -> NotificationChannel {

@@ -28,7 +28,7 @@ use super::manager::Manager;
 use super::object_publisher::ObjectPublisher;
 use super::publisher;
 use super::volume::VolumeObject;
-use super::{socket, systemd, udisks};
+use super::{notifications, socket, systemd, udisks};
 
 /// The service on the bus, by one connection. It publishes until it is dropped.
 #[derive(Debug)]
@@ -104,6 +104,8 @@ impl BusServer {
         let (drives, begun) = (self.service.drives().appearing(), self.service.jobs().begun());
         let destinations = self.service.destinations().appearing();
         let (configured, backups) = (self.service.volumes(), self.service.backups_changed());
+        let channels = self.service.notifications();
+        let failing = notifications::problems(&channels.borrow());
         self.publish_volumes().await?;
         self.publish_drives().await;
         self.publish_backups().await;
@@ -113,6 +115,7 @@ impl BusServer {
         self.spawn(follow_drives(Arc::clone(self), destinations));
         self.spawn(follow_backups(Arc::clone(self), backups));
         self.spawn(publisher::follow_jobs(Arc::clone(self), begun));
+        self.spawn(notifications::follow_problems(Arc::clone(self), channels, failing));
         Ok(())
     }
 

@@ -66,6 +66,8 @@ pub struct DestinationProperties {
     pub last_backup: u64,
     /// The time of the end of the last complete verify of it, in microseconds since 1970; 0 if never.
     pub last_verify: u64,
+    /// When its next verify begins by itself, in microseconds since 1970; 0 without `verify_every`.
+    pub next_verify: u64,
     /// When its next backup is scheduled, in microseconds since 1970; 0 without a scheduled time.
     pub next_run: u64,
     /// Whether a backup to it is overdue.
@@ -103,6 +105,7 @@ impl Default for DestinationProperties {
             size: 0,
             last_backup: 0,
             last_verify: 0,
+            next_verify: 0,
             next_run: 0,
             overdue: false,
             backups: Vec::new(),
@@ -126,6 +129,7 @@ impl DestinationProperties {
             "Size" => Field::Number(&mut self.size),
             "LastBackup" => Field::Number(&mut self.last_backup),
             "LastVerify" => Field::Number(&mut self.last_verify),
+            "NextVerify" => Field::Number(&mut self.next_verify),
             "NextRun" => Field::Number(&mut self.next_run),
             "Overdue" => Field::Boolean(&mut self.overdue),
             "Backups" => Field::Texts(&mut self.backups),

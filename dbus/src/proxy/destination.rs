@@ -142,6 +142,10 @@ pub trait Destination {
     #[zbus(property)]
     fn last_verify(&self) -> zbus::Result<u64>;
 
+    /// When its next verify begins by itself, in microseconds since 1970; 0 without `verify_every`.
+    #[zbus(property)]
+    fn next_verify(&self) -> zbus::Result<u64>;
+
     /// When its next backup is scheduled, in microseconds since 1970; 0 without a scheduled time.
     #[zbus(property)]
     fn next_run(&self) -> zbus::Result<u64>;

@@ -94,6 +94,10 @@ pub trait Job {
     #[zbus(property)]
     fn rate(&self) -> zbus::Result<u64>;
 
+    /// The limit of the rate now, in bytes per second; 0 without one.
+    #[zbus(property)]
+    fn max_rate(&self) -> zbus::Result<u64>;
+
     /// The estimated end, in microseconds since 1970; 0 if unknown.
     #[zbus(property)]
     fn expected_end_time(&self) -> zbus::Result<u64>;

@@ -117,6 +117,10 @@ pub trait Manager {
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> zbus::Result<Vec<String>>;
 
+    /// Why notifications are not delivered: one problem for each channel that fails.
+    #[zbus(property)]
+    fn notification_problems(&self) -> zbus::Result<Vec<Problem>>;
+
     /// How many jobs have ended: kind, result and number.
     #[zbus(property(emits_changed_signal = "false"))]
     fn jobs_ended(&self) -> zbus::Result<Vec<(String, String, u64)>>;

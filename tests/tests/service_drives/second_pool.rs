@@ -104,7 +104,9 @@ fn a_second_pool_is_backed_up_by_time_and_restored_from() -> Result<()> {
     let mut text = fs::read_to_string(&scenario.fixture.configuration)?;
     for (name, uuid, at) in [("second", &second, scenario.tank.join("backups")), ("own", &own, scenario.pool.join(""))]
     {
-        text += &format!("\n[[destination]]\nname = \"{name}\"\nkind = \"volume\"\npath = {at:?}\nuuid = \"{uuid}\"\n");
+        text += &format!(
+            "\n[[destination]]\nname = \"{name}\"\nkind = \"volume\"\npath = {at:?}\nuuid = \"{uuid}\"\nverify_every = \"90d\"\n"
+        );
     }
     text += &format!(
         "\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {beside:?}\nto = [\"second\"]\nschedule = \"daily 02:00\"\n\
@@ -121,6 +123,17 @@ fn a_second_pool_is_backed_up_by_time_and_restored_from() -> Result<()> {
     let path = destination_path("second");
     let get = |property: &str| scenario.fixture.client.get::<String>(path.as_str(), DESTINATION, property);
     ensure!((get("Kind")?, get("State")?) == ("volume".to_owned(), "present".to_owned()), "{home}");
+
+    let status = json(&scenario, &["status"])?;
+    let known = status["destinations"].as_array().context("destinations")?;
+    let shown = known.iter().find(|one| one["id"] == "second").context("the second pool")?;
+    ensure!(shown["kind"] == "volume" && shown["state"] == "present" && shown["problem"].is_null(), "{shown}");
+    ensure!(shown["free"].as_u64() > Some(0) && shown["last_backup"] == home["last_good"], "{shown}");
+    let days =
+        shown["next_verify"].as_u64().zip(home["last_good"].as_u64()).map(|(at, now)| (at - now) / 86_400_000_000);
+    ensure!(days.is_some_and(|days| (89..=90).contains(&days)), "{days:?} {shown}");
+    let (in_words, drives) = (ran(&scenario, &["status"])?.success()?.out(), status["drives"].as_array().map(Vec::len));
+    ensure!(in_words.lines().any(|line| line.starts_with("second ")) && drives == Some(1), "{in_words}");
 
     // By hand it is an increment.
     fs::write(scenario.source.join("changed"), "more")?;

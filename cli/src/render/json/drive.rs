@@ -1,8 +1,9 @@
 //! The objects of drives.
 
-use butterdock_dbus::{DriveHealth, Problem, SnapshotsOfMachine};
+use butterdock_dbus::{DriveHealth, Problem};
 use serde::Serialize;
 
+use super::destination::OriginObject;
 use super::problem::ProblemObject;
 use super::{non_empty, non_zero};
 use crate::service::Drive;
@@ -37,6 +38,7 @@ pub(crate) struct DriveObject<'a> {
     health: HealthObject,
     last_backup: Option<u64>,
     next_run: Option<u64>,
+    next_verify: Option<u64>,
     overdue: bool,
     backups: &'a [String],
     origins: Vec<OriginObject<'a>>,
@@ -74,6 +76,7 @@ impl<'a> DriveObject<'a> {
             health: HealthObject::new(&now.health),
             last_backup: destination.and_then(|destination| non_zero(destination.last_backup)),
             next_run: destination.and_then(|destination| non_zero(destination.next_run)),
+            next_verify: destination.and_then(|destination| non_zero(destination.next_verify)),
             overdue: destination.is_some_and(|destination| destination.overdue),
             backups: destination.map(|destination| destination.backups.as_slice()).unwrap_or_default(),
             origins: destination.into_iter().flat_map(|known| &known.origins).map(OriginObject::new).collect(),
@@ -94,22 +97,6 @@ impl HealthObject {
     fn new(health: &DriveHealth) -> Self {
         let DriveHealth { verified, verify_errors, device_errors, smart_failing } = *health;
         Self { verified, verify_errors, device_errors, smart_failing }
-    }
-}
-
-/// Whose snapshots are on a destination.
-#[derive(Debug, Serialize)]
-struct OriginObject<'a> {
-    origin: Option<&'a str>,
-    machine: Option<&'a str>,
-    snapshots: u64,
-    newest: Option<u64>,
-}
-
-impl<'a> OriginObject<'a> {
-    fn new(of: &'a SnapshotsOfMachine) -> Self {
-        let SnapshotsOfMachine { origin, machine, snapshots, newest } = of;
-        Self { origin: origin.as_deref(), machine: machine.as_deref(), snapshots: *snapshots, newest: *newest }
     }
 }
 

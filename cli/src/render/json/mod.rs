@@ -1,6 +1,7 @@
 //! The objects of `--json`. The man page describes every key; a test compares the two.
 
 mod backup;
+mod destination;
 mod drive;
 mod job;
 mod notification;
@@ -9,6 +10,7 @@ mod snapshot;
 mod volume;
 
 pub(crate) use backup::BackupObject;
+pub(crate) use destination::DestinationObject;
 pub(crate) use drive::{DriveObject, DriveResult};
 pub(crate) use job::{EndedJob, HistoryObject, JobObject, WatchEvent};
 pub(crate) use notification::NotificationObject;

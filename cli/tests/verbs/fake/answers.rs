@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB, MANAGER, VOLUME};
-use butterdock_dbus::path::{backup_path, destination_id, drive_path, job_path, volume_path};
+use butterdock_dbus::path::{backup_path, destination_id, destination_path, drive_path, job_path, volume_path};
 use butterdock_dbus::{
     BackupOptions, BackupRow, DeleteOptions, DeletionEstimate, DriveHealth, EnrolEncryptedOptions, EnrolOptions, Error,
     ErrorName, HISTORY_PAGE, HistoryEntry, ImportOptions, ListBackupsOptions, ListHistoryOptions, MountRow,
@@ -119,6 +119,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         ("LastBackup", STARTED.into()),
         ("Backups", vec!["home"].into()),
         ("LastVerify", STARTED.into()),
+        ("NextVerify", (STARTED + 1_000_000).into()),
         ("NextRun", STARTED.into()),
         ("Origins", vec![by("this-machine", None, 12), by("other-machine", Some("1a2b3c4d"), 3)].into()),
     ];
@@ -131,6 +132,19 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
     for (id, properties) in destinations {
         all.get_mut(drive_path(id).as_str()).expect("a drive").insert(DESTINATION, properties);
     }
+    let of_pool = [
+        ("Name", "pool".into()),
+        ("Kind", "volume".into()),
+        ("State", "away".into()),
+        ("Size", (5_u64 << 40).into()),
+        ("Free", (1_u64 << 39).into()),
+        ("LastBackup", STARTED.into()),
+        ("NextVerify", STARTED.into()),
+        ("Overdue", true.into()),
+        ("Backups", vec!["photos"].into()),
+        ("Problems", vec![plain("its filesystem is not mounted")].into()),
+    ];
+    all.extend([object(destination_path("pool").to_string(), DESTINATION, &of_pool)]);
     for name in ["home", "photos", "etc"] {
         all.extend([object(backup_path(name).to_string(), BACKUP, &[("Name", name.into()), ("Enabled", true.into())])]);
     }
@@ -208,7 +222,7 @@ impl Service {
             }
             (DESTINATION, "Backup") => {
                 let BackupOptions { backup: chosen, full, new_source } = BackupOptions::from_options(&options)?;
-                let note = vec![("Note", why(full, new_source).into())];
+                let note = vec![("Note", why(full, new_source).into()), ("MaxRate", (20_u64 << 20).into())];
                 let first = self.on_drive(call, object, "backup", chosen.as_deref().unwrap_or("home"), note).await;
                 if chosen.is_none() {
                     drop(self.on_drive(call, object, "backup", "root", vec![]).await?);

@@ -1,4 +1,11 @@
 //! Which backups are due on which drive: at a plug, and by their times.
+//!
+//! What is due is computed from the configuration, the records of the drives and the clock, so a restart forgets nothing that is due.
+//! The pauses between attempts are in memory. The last attempt that failed, or that the end of a service interrupted, is recorded with
+//! the drive or in the history: a new service takes it as the first one, and waits 5 minutes from it, so that a service that is
+//! restarted again and again does not begin the same backup at each start. What is attached when the service starts counts as
+//! plugged in for backups on plug, and not for backups by time that wait for their next attempt. A person who plugs the drive in again
+//! does not wait.
 
 use std::collections::BTreeMap;
 
@@ -60,14 +67,16 @@ impl DriveTable {
         Calendar::of(self.clock.zone(), rule.spread, self.machine.into_bytes(), rule.name.as_str())
     }
 
-    /// The names of the backups that begin when this drive is plugged in now.
-    pub(super) fn due_at_plug(&self, id: &DriveId) -> Vec<String> {
+    /// The names of the backups that begin when this drive is plugged in now, or was when the service started.
+    pub(super) fn due_at_plug(&self, id: &DriveId, at_start: bool) -> Vec<String> {
         let Some(enrolment) = self.enrolment(id) else { return Vec::new() };
         let now = self.now();
         let has_come = |rule: &BackupRule| {
             // What waits for the clock begins by its times later.
             let waits = !self.believes_clock && self.is_behind(rule, enrolment, now) && !self.clock.is_synchronised();
-            self.due(rule, enrolment, now).is_due && !waits
+            let due = self.due(rule, enrolment, now);
+            let has_come = if at_start { due.begins_at(now) } else { due.is_due };
+            has_come && !waits
         };
         let is_due =
             |rule: &&BackupRule| goes(&self.config, rule, enrolment) && (rule.schedule.is_on_plug() || has_come(rule));
@@ -96,7 +105,7 @@ impl DriveTable {
             }
         }
         found.verify = self.verifies_now(now);
-        found.next = moments.into_iter().chain(self.next_verify(now)).filter(|moment| *moment > now).min();
+        found.next = moments.into_iter().chain(self.next_verify_of_any(now)).filter(|moment| *moment > now).min();
         found
     }
 
@@ -130,6 +139,12 @@ impl DriveTable {
     /// The backup did not succeed.
     pub(super) fn note_failed_attempt(&mut self, enrolled: Uuid, backup: &str) {
         self.note_attempt(enrolled, backup, Attempts::failed);
+    }
+
+    /// The backup did not succeed at this time, in microseconds since 1970; a service before knew that.
+    pub(super) fn recall_failed_attempt(&mut self, enrolled: Uuid, backup: &str, micros: u64) {
+        let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+        self.note_attempt(enrolled, backup, |attempts, _now| attempts.failed(seconds));
     }
 
     /// No backup to this destination begins before its next time.

@@ -31,6 +31,8 @@ pub(super) struct DriveEntry {
     pub(super) leased: usize,
     /// Whether it is being made safe: who only looks at it ends then.
     pub(super) removal: watch::Sender<bool>,
+    /// It was attached when the service started, and has not been plugged in since.
+    pub(super) at_start: bool,
     /// The backups of this plug begin: not all are jobs yet.
     pub(super) beginning: bool,
     /// The backups that failed in this plug because of their source, and begin when it appears.
@@ -97,6 +99,7 @@ impl DriveEntry {
             mount: None,
             leased: 0,
             removal: watch::Sender::new(false),
+            at_start: false,
             beginning: false,
             awaited: BTreeMap::new(),
             not_begun: None,
@@ -135,7 +138,7 @@ impl DriveEntry {
             // What was begun before has mounted it anew: a user or a job works with it.
             (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
             (self.unremoved, self.beginning, self.is_switched_off) = (false, false, false);
-            self.is_made_safe = false;
+            (self.is_made_safe, self.at_start) = (false, false);
             (self.not_begun, self.settled) = (None, BTreeSet::new());
             return;
         }

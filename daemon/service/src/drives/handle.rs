@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::types::{BackupStatus, Condition, DriveState, EnrolOptions, Error, Problem};
+use crate::types::{Attempt, BackupStatus, Condition, DriveState, EnrolOptions, Error, Problem};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
@@ -53,8 +53,8 @@ pub(super) struct Shared {
 }
 
 impl DriveManager {
-    /// Unmounts and locks what an earlier service left, then begins to follow udev. The
-    /// channel has each plug for which backups are due.
+    /// Unmounts and locks what an earlier service left, then begins to follow udev. `attempts` are the last ones of backups that did
+    /// not succeed, as the history has them. The channel has each plug for which backups are due.
     ///
     /// # Errors
     /// udev cannot be followed, or the state directory cannot be read.
@@ -62,6 +62,7 @@ impl DriveManager {
         config: &Config,
         (devices, clock): (Arc<dyn Devices>, Clock),
         (hooks, destinations): (Hooks, DestinationList),
+        attempts: Vec<(DriveId, String, Attempt)>,
         supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<PlugEvent>)> {
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
@@ -71,9 +72,14 @@ impl DriveManager {
         let mut events = devices.events().context("cannot listen to udev")?;
         let (manager, plugged) = Self::new(config, (devices, clock), (hooks, destinations), register, enrolments);
         manager.lock().watched = watched;
+        // Before anything begins.
+        for (drive, backup, attempt) in attempts {
+            manager.recall_attempt(&drive, &backup, attempt);
+        }
         manager.look_at_mounts().await;
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);
+        manager.lock().entries.values_mut().for_each(|entry| entry.at_start = true);
         // Without a device nothing else shows the drives that are away.
         manager.review();
         supervisor.start("follows udev", |pulse| review::follow(events, manager.clone(), pulse));

@@ -81,17 +81,19 @@ impl DriveManager {
         self.write_soon(id);
     }
 
-    /// Takes over an attempt from the history, where the drive's last good backup is older.
-    pub(crate) fn recall_attempt(&self, id: &DriveId, backup: &str, attempt: Attempt) {
+    /// Takes over an attempt from the history, where the drive's last good backup and the attempt in its record are older: a service
+    /// that is killed records nothing with the drive.
+    pub(super) fn recall_attempt(&self, id: &DriveId, backup: &str, attempt: Attempt) {
         let mut table = self.lock();
         let Some(enrolment) = table.enrolment(id) else { return };
         let (enrolled, seconds) = (enrolment.id, attempt.time / 1_000_000);
         let last = rows::known(enrolment, backup).ok().and_then(|known| u64::try_from(known.newest()?.time).ok());
-        if last.is_none_or(|last| last <= seconds) && !table.not_done.on(enrolled).contains_key(backup) {
+        let known = table.not_done.on(enrolled);
+        let is_newer = known.get(backup).is_none_or(|known| known.time < attempt.time);
+        if last.is_none_or(|last| last <= seconds) && is_newer {
+            table.recall_failed_attempt(enrolled, backup, attempt.time);
             table.not_done.set(enrolled, backup, attempt);
         }
-        drop(table);
-        self.review();
     }
 
     /// A backup that was asked for did not become a job: it is a problem, also for the hooks.

@@ -197,6 +197,7 @@ pub(super) fn destination(table: &DriveTable, drive: &Drive) -> Option<Destinati
         size: drive.size,
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
         last_verify: enrolment.and_then(damage::verified).unwrap_or_default(),
+        next_verify: enrolment.and_then(|one| table.next_verify(one)).and_then(rows::micros).unwrap_or_default(),
         next_run: enrolment.and_then(|one| table.next_run(one)).and_then(rows::micros).unwrap_or_default(),
         overdue: enrolment.is_some_and(|one| table.is_any_overdue(one)),
         backups,

@@ -81,7 +81,13 @@ impl DriveTable {
         let conditions = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.condition)).collect();
         let origins = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.origins.clone())).collect();
         let readings = enrolments.iter().map(|enrolment| (enrolment.id, enrolment.readings)).collect();
-        Self {
+        let not_done_before: Vec<(Uuid, String, u64)> = enrolments
+            .iter()
+            .flat_map(|enrolment| {
+                enrolment.not_done.iter().map(|(backup, last)| (enrolment.id, backup.clone(), last.time))
+            })
+            .collect();
+        let mut table = Self {
             config,
             enrolments,
             devices,
@@ -108,7 +114,11 @@ impl DriveTable {
             watched: Watched::default(),
             clock,
             machine,
+        };
+        for (enrolled, backup, time) in not_done_before {
+            table.recall_failed_attempt(enrolled, &backup, time);
         }
+        table
     }
 
     /// How the last use of a drive ended.

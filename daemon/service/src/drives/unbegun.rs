@@ -55,7 +55,7 @@ fn take(table: &mut DriveTable, is_over: impl Fn(&DriveId, &DriveEntry) -> bool,
     let over: Vec<_> = over.filter_map(|(id, entry)| Some((id.clone(), entry.not_begun.take()?))).collect();
     let unbegun = over.into_iter().map(|(drive, reason)| {
         let is_settled = |name: &String| table.entries.get(&drive).is_some_and(|entry| entry.settled.contains(name));
-        let backups = table.due_at_plug(&drive).into_iter().filter(|name| !is_settled(name)).collect();
+        let backups = table.due_at_plug(&drive, false).into_iter().filter(|name| !is_settled(name)).collect();
         let error = match reason.as_str() {
             "" => Error::new(ErrorCode::DeviceGone, untried),
             reason => Error::new(ErrorCode::Failed, reason),

@@ -2,7 +2,8 @@
 //!
 //! As with backups, what is due is decided at each look, from the configuration, the record of the destination and the clock. A verify
 //! that is due is queued behind the backups of a plug, and on a destination that stays attached as soon as nothing else runs there. One
-//! that an unplug interrupts is still due at the next plug.
+//! that an unplug interrupts is still due at the next plug, and so is one that a safe removal ends: a person who takes the drive does
+//! not wait for it.
 
 use std::time::Duration;
 
@@ -41,8 +42,13 @@ impl DriveTable {
         self.enrolments.iter().filter(begins).map(|enrolment| DriveId::from(enrolment.id)).collect()
     }
 
+    /// When the next verify of a destination begins, in seconds since 1970; not after now where it is away.
+    pub(super) fn next_verify(&self, enrolment: &Enrolment) -> Option<i64> {
+        self.due_verify(enrolment, self.now())?.begins
+    }
+
     /// When the next verify becomes due, or is tried again, on any destination.
-    pub(super) fn next_verify(&self, now: i64) -> Option<i64> {
+    pub(super) fn next_verify_of_any(&self, now: i64) -> Option<i64> {
         let next = |enrolment: &Enrolment| self.due_verify(enrolment, now)?.begins;
         self.enrolments.iter().filter_map(next).filter(|next| *next > now).min()
     }
@@ -93,7 +99,7 @@ impl DriveManager {
         self.note_verify(id, Attempts::failed);
     }
 
-    /// A person cancelled a verify: it is not tried again before the next day or the next plug.
+    /// A person cancelled a verify, or took the drive meanwhile: it is not tried again before the next day or the next plug.
     pub(crate) fn note_verify_cancelled(&self, id: &DriveId) {
         self.note_verify(id, Attempts::cancelled);
     }

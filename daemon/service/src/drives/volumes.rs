@@ -102,6 +102,7 @@ impl DriveTable {
                 size: seen.size,
                 last_backup: record.map_or(0, |record| record.last_backup),
                 last_verify: record.and_then(damage::verified).unwrap_or_default(),
+                next_verify: record.and_then(|one| self.next_verify(one)).and_then(rows::micros).unwrap_or_default(),
                 next_run: record.and_then(|one| self.next_run(one)).and_then(rows::micros).unwrap_or_default(),
                 overdue: record.is_some_and(|one| self.is_any_overdue(one)),
                 backups,

@@ -34,6 +34,8 @@ pub struct Job {
     pub bytes_durable: u64,
     /// Bytes per second.
     pub rate: u64,
+    /// The limit of the rate, in bytes per second: `max_rate` of its destination, while it runs.
+    pub max_rate: Option<u64>,
     /// 0 unknown.
     pub expected_end: u64,
     /// How many extents were written as they came, compressed.
@@ -178,6 +180,7 @@ impl Job {
             bytes_received: 0,
             bytes_durable: 0,
             rate: 0,
+            max_rate: None,
             expected_end: 0,
             encoded_writes: 0,
             fallback_writes: 0,

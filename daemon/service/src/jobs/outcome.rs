@@ -22,7 +22,7 @@ pub(super) enum EndReason {
     Unplugged,
     /// Its drive was made safe to unplug before it began.
     RemovedBefore,
-    /// Its drive is being made safe to unplug, which does not wait for a job with files.
+    /// Its drive is being made safe to unplug, which does not wait for it: a job with files, or a verify that nobody asked for.
     Removed,
     /// It exceeded a limit, because of its client.
     Exceeded(Excess),
@@ -139,7 +139,8 @@ impl EndRules {
             }
             EndReason::Removed => {
                 let text = format!(
-                    "the drive is being made safe to unplug; {words}; plug it in again and start the job again"
+                    "the drive is being made safe to unplug; {words}; plug it in again, and start the job if it does not \
+                     start by itself"
                 );
                 (JobResult::Cancelled, ErrorCode::Cancelled, text)
             }

@@ -85,6 +85,12 @@ impl Queue {
         waiting.map(|(id, _)| *id).collect()
     }
 
+    /// The jobs that run on this target.
+    pub(super) fn running_at(&self, place: &JobTarget) -> Vec<Uuid> {
+        let running = self.running.iter().filter(|(_, claim)| claim.places.contains(place));
+        running.map(|(id, _)| *id).collect()
+    }
+
     /// Removes a queued job; false if it is not queued.
     pub(super) fn withdraw(&mut self, id: Uuid) -> bool {
         let before = self.waiting.len();
@@ -108,11 +114,6 @@ impl Queue {
     /// Whether no job and no stuck worker uses it.
     pub(super) fn is_idle(&self, place: &JobTarget) -> bool {
         !self.running.values().any(|claim| claim.places.contains(place)) && !self.is_stuck(place)
-    }
-
-    /// Whether a job is queued for this target.
-    pub(super) fn is_awaited(&self, place: &JobTarget) -> bool {
-        self.waiting.iter().any(|(_, claim)| claim.places.contains(place))
     }
 
     /// Whether a killed worker that has not ended uses it.

@@ -79,6 +79,7 @@ pub(super) fn end(job: &mut Job, state: JobState, failure: Option<JobError>, now
     job.failure = failure;
     job.ended = now.max(job.started);
     job.ending = true;
+    job.max_rate = None;
     stall(job);
 }
 

@@ -90,6 +90,28 @@ fn a_due_verify_follows_the_backups_of_a_plug() {
 }
 
 #[test]
+fn the_next_verify_is_shown_also_while_the_drive_is_away() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, clocks, id) = enrolled("on-plug", OnFinish::Unmount, &drive).await;
+        // In days from now.
+        let next = || {
+            let at = i128::from(fixture.destination(&id).expect("a destination").next_verify / 1_000_000);
+            let seconds = at - i128::from(clocks.read().wall);
+            (seconds + 600).div_euclid(i128::from(DAY))
+        };
+        assert_eq!((fixture.state(&id), next()), (Some(DriveState::Away), 90));
+        clocks.set(i64::try_from(100 * DAY).expect("small"));
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(next(), 0, "it waits for the drive");
+        plug_for(&fixture, &drive, 60).await;
+        assert_eq!((verifies(&fixture), next()), (vec![JobState::Succeeded], 90));
+        fixture.reload("").await;
+        assert_eq!(fixture.destination(&id).expect("a destination").next_verify, 0, "no verify_every");
+    });
+}
+
+#[test]
 fn an_attached_drive_is_verified_by_itself_four_times_in_a_year() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
@@ -162,6 +184,77 @@ fn a_cancelled_verify_waits_a_day_and_a_removed_drive_for_its_plug() {
 }
 
 #[test]
+fn a_safe_removal_ends_a_verify_that_nobody_asked_for() {
+    for when_idle in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, clocks, id) = enrolled("on-plug", OnFinish::Unmount, &drive).await;
+            clocks.set(i64::try_from(91 * DAY).expect("small"));
+            fixture.set_work_of("", Work::Waits);
+            plug_for(&fixture, &drive, 60).await;
+            assert_eq!((fixture.written().len(), fixture.state(&id)), (1, Some(DriveState::Busy)));
+            let removed = match when_idle {
+                false => fixture.service.safely_remove(id.clone(), 1000).await,
+                true => fixture.service.safely_remove_when_idle(id.clone(), 1000).await,
+            };
+            let job = removed.expect("a person does not wait for it").job;
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!(job.borrow().state, JobState::Succeeded);
+            assert_eq!((verifies(&fixture), fixture.state(&id)), (vec![JobState::Cancelled], Some(DriveState::Safe)));
+            assert!(!fixture.devices.is_mounted(&drive));
+            let history = fixture.service.jobs().history();
+            let why = history.iter().find(|record| record.kind == "verify").and_then(|one| one.error_message.clone());
+            assert!(why.as_ref().is_some_and(|why| why.contains("is being made safe to unplug")), "{why:?}");
+            assert_eq!(fixture.problem(&id), "", "it is no fault");
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            fixture.set_work_of("", Work::Takes(5));
+            plug_for(&fixture, &drive, 60).await;
+            assert_eq!(verifies(&fixture), [JobState::Succeeded, JobState::Cancelled], "it is due at the next plug");
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
+#[test]
+fn a_drive_that_stays_after_its_removal_is_not_verified() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, clocks, id) = enrolled("on-plug", OnFinish::Keep, &drive).await;
+        fixture.devices.set_stays_on(&drive);
+        clocks.set(i64::try_from(91 * DAY).expect("small"));
+        fixture.set_work_of("", Work::Waits);
+        plug_for(&fixture, &drive, 60).await;
+        fixture.service.safely_remove(id.clone(), 1000).await.expect("taken");
+        sleep(Duration::from_secs(3 * DAY)).await;
+        assert_eq!((verifies(&fixture), fixture.state(&id)), (vec![JobState::Cancelled], Some(DriveState::Safe)));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_verify_that_a_user_began_keeps_the_drive() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, _clocks, id) = enrolled("on-plug", OnFinish::Keep, &drive).await;
+        plug_for(&fixture, &drive, 60).await;
+        fixture.set_work_of("", Work::Takes(HOUR));
+        fixture.service.verify(&(&id).into(), 1000).await.expect("taken");
+        sleep(Duration::from_secs(60)).await;
+        let refused = fixture.service.safely_remove(id.clone(), 0).await.expect_err("a job uses it");
+        assert_eq!(refused.code(), crate::types::ErrorCode::Busy);
+        fixture.service.safely_remove_when_idle(id.clone(), 0).await.expect("taken");
+        sleep(Duration::from_secs(HOUR)).await;
+        let history = fixture.service.jobs().history();
+        let verify = history.iter().find(|record| record.kind == "verify").map(|record| record.state);
+        assert_eq!((verify, fixture.state(&id)), (Some(JobState::Succeeded), Some(DriveState::Safe)));
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
 fn a_drive_that_cannot_be_verified_for_long_has_a_problem() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
@@ -225,15 +318,18 @@ fn a_rate_limit_changes_with_the_time_and_the_settings() {
         fixture.reload(&limited("[\"5MiB/s 08:00-14:00\", \"20MiB/s\"]")).await;
         fixture.set_work(Work::Takes(4 * HOUR));
         plug_for(&fixture, &drive, HOUR).await;
-        assert_eq!(*lock(&fixture.rates), [Some(5 << 20)]);
+        // As callers see the job.
+        let shown = || fixture.unfinished().first().expect("it runs").max_rate;
+        assert_eq!((&lock(&fixture.rates)[..], shown()), (&[Some(5 << 20)][..], Some(5 << 20)));
         sleep(Duration::from_secs(HOUR + 60)).await;
         assert_eq!(*lock(&fixture.rates), [Some(5 << 20), Some(20 << 20)], "at 14:00");
+        assert_eq!(shown(), Some(20 << 20));
         fixture.reload(&limited("\"64KiB/s\"")).await;
         fixture.settle().await;
-        assert_eq!(lock(&fixture.rates).last(), Some(&Some(64 << 10)));
+        assert_eq!((lock(&fixture.rates).last(), shown()), (Some(&Some(64 << 10)), Some(64 << 10)));
         fixture.reload("").await;
         fixture.settle().await;
-        assert_eq!(lock(&fixture.rates).last(), Some(&None));
+        assert_eq!((lock(&fixture.rates).last(), shown()), (Some(&None), None));
         sleep(Duration::from_secs(3 * HOUR)).await;
         assert_eq!((fixture.state(&id), fixture.ends()), (Some(DriveState::Safe), vec![JobState::Succeeded]));
         assert_eq!(lock(&fixture.rates).len(), 4);

@@ -132,11 +132,10 @@ impl Service {
         );
         let destinations = DestinationList::default();
         let shown = (hooks.clone(), destinations.clone());
-        let (manager, plugged) = DriveManager::start(&config, (devices, wall_clock), shown, &supervisor).await?;
+        let attempts = last_attempts(&interrupted, jobs.history());
+        let started = DriveManager::start(&config, (devices, wall_clock), shown, attempts, &supervisor);
+        let (manager, plugged) = started.await?;
         manager.set_volumes(&config).await;
-        for (drive, backup, attempt) in last_attempts(&interrupted, jobs.history()) {
-            manager.recall_attempt(&drive, &backup, attempt);
-        }
         manager.write_all_noted().await;
         settle_renames(&renames, &config, (&jobs, &manager, &deletions)).await;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();

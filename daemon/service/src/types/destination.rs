@@ -90,6 +90,8 @@ pub struct DestinationProperties {
     pub last_backup: u64,
     /// When the last verify of all its devices ended; 0 never.
     pub last_verify: u64,
+    /// When the next verify of it begins by itself; 0 without `verify_every`.
+    pub next_verify: u64,
     /// When the next backup to it is scheduled; 0 without a scheduled time.
     pub next_run: u64,
     /// Whether a backup to it is overdue.

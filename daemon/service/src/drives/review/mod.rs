@@ -203,7 +203,7 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
         Action::Backup => {
             let Some(gone) = entry.mount.as_ref().map(|mount| mount.gone.subscribe()) else { return };
             entry.beginning = true;
-            next.plugged.push((id.clone(), table.due_at_plug(id), gone));
+            next.plugged.push((id.clone(), table.due_at_plug(id, entry.at_start), gone));
         }
         // What failed because of the reason is tried again without it.
         Action::Refuse(_) => entry.tried.clear(),

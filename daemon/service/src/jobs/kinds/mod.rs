@@ -86,6 +86,11 @@ pub(crate) trait JobRequest: fmt::Debug + Send {
         None
     }
 
+    /// Whether a request to make its drive safe ends it: then it does not keep a person from taking the drive.
+    fn yields_to_removal(&self) -> bool {
+        false
+    }
+
     /// The unfinished jobs beside which it is refused.
     fn conflict(&self) -> Conflict {
         Conflict::Never
@@ -124,7 +129,7 @@ pub(crate) enum Conflict {
     Never,
     /// A job about the same.
     Same(&'static str),
-    /// Any job on the same drive or volume.
+    /// Any job on the same drive or volume that does not yield to a removal.
     Any(&'static str),
 }
 

@@ -39,6 +39,11 @@ impl JobRequest for VerifyJob {
         self.trigger
     }
 
+    /// One that nobody asked for is due again: at the next plug, or the next day.
+    fn yields_to_removal(&self) -> bool {
+        self.trigger.is_automatic()
+    }
+
     fn conflict(&self) -> Conflict {
         Conflict::Same("the drive is being verified already; watch it with butterdock watch")
     }
@@ -81,7 +86,7 @@ impl DriveTask for VerifyJob {
         let place = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let missing = lease.missing();
         let mut outcome = runner.work(Order::Verify, WorkerFds::default(), &place).await;
-        if *runner.stop.borrow() == Some(EndReason::Cancelled) {
+        if matches!(*runner.stop.borrow(), Some(EndReason::Cancelled | EndReason::Removed)) {
             context.manager.note_verify_cancelled(&context.drive);
         }
         if let Ending::Reported(Some(error)) = &outcome.ending

@@ -52,6 +52,8 @@ pub(super) enum RunnerEvent {
     Removed,
     /// It exceeded a limit, because of its client.
     Exceeded(Excess),
+    /// It writes up to this many bytes per second from now on.
+    MaxRate(Option<u64>),
     /// A public note.
     Noted(String),
     /// It was asked to end, and cannot until the kernel has written its data.

@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) volume: Option<Arc<Volume>>,
     /// The drives, where an end without success is a problem of its drive.
     pub(super) drives: Option<DriveManager>,
+    /// A request to make its drive safe ends it.
+    pub(super) yields_to_removal: bool,
     /// The history has it.
     pub(super) is_recorded: bool,
     /// What it does, for the journal.
@@ -61,6 +63,7 @@ impl Entry {
             job: watch::Sender::new(job),
             volume: request.volume().cloned(),
             drives: request.problem_of().cloned(),
+            yields_to_removal: request.yields_to_removal(),
             is_recorded: request.is_recorded(),
             doing: request.doing(),
             class: request.class(),

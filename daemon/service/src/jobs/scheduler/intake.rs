@@ -16,7 +16,9 @@ use crate::jobs::job::About;
 use crate::jobs::job::Event;
 use crate::jobs::job::Job;
 use crate::jobs::kinds::{Conflict, JobContext, JobRequest};
+use crate::jobs::outcome::EndReason;
 use crate::jobs::pace::Pace;
+use crate::jobs::queue::JobTarget;
 use crate::jobs::record::Record;
 use crate::jobs::runner::Runner;
 use crate::worker::{IoPriority, Priority};
@@ -60,6 +62,9 @@ impl Scheduler {
         }
         let id = Uuid::new_v4();
         tracing::info!(butterdock_job = %id, "{} requests {}", requester(trigger), request.doing());
+        if about.kind == JobKind::Remove {
+            self.end_yielding(&places);
+        }
         let job = Job::new(id, about, trigger, self.retention.clock.micros(), request.total());
         if is_recorded {
             self.writer.write(Record::of(&job));
@@ -84,8 +89,11 @@ impl Scheduler {
         match request.conflict() {
             Conflict::Never => None,
             Conflict::Any(text) => {
-                let is_used = |place| !self.queue.is_idle(place) || self.queue.is_awaited(place);
-                about.places().iter().any(is_used).then_some(text)
+                let is_kept = |place: &JobTarget| {
+                    let mut jobs = self.queue.running_at(place).into_iter().chain(self.queue.waiting_for(place));
+                    self.queue.is_stuck(place) || jobs.any(|id| !self.yields_to_removal(id))
+                };
+                about.places().iter().any(is_kept).then_some(text)
             }
             Conflict::Same(text) => {
                 // Another user can cancel his own job: it does not replace one of root.
@@ -93,6 +101,18 @@ impl Scheduler {
                 self.jobs.values().any(is_same).then_some(text)
             }
         }
+    }
+
+    /// Ends what runs on the drive that a person takes, where it yields. What is queued ends when the drive is safe.
+    fn end_yielding(&mut self, places: &[JobTarget]) {
+        let running = places.iter().flat_map(|place| self.queue.running_at(place));
+        for id in running.filter(|id| self.yields_to_removal(*id)).collect::<Vec<_>>() {
+            self.end(id, EndReason::Removed);
+        }
+    }
+
+    fn yields_to_removal(&self, id: Uuid) -> bool {
+        self.jobs.get(&id).is_some_and(|entry| entry.yields_to_removal)
     }
 
     /// Starts the jobs whose turn it is.

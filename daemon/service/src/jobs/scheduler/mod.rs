@@ -175,6 +175,11 @@ impl Scheduler {
             RunnerEvent::Unplugged => self.end(id, EndReason::Unplugged),
             RunnerEvent::Removed => self.end(id, EndReason::Removed),
             RunnerEvent::Exceeded(excess) => self.end(id, EndReason::Exceeded(excess)),
+            RunnerEvent::MaxRate(rate) => {
+                if let Some(entry) = self.jobs.get(&id) {
+                    entry.job.send_if_modified(|job| std::mem::replace(&mut job.max_rate, rate) != rate);
+                }
+            }
             RunnerEvent::Noted(note) => {
                 if let Some(entry) = self.jobs.get(&id) {
                     entry.job.send_modify(|job| report::note(job, &note));

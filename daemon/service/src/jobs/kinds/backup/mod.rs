@@ -21,7 +21,7 @@ use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::Ending;
 use crate::jobs::retention::Retention;
-use crate::jobs::runner::{Outcome, Runner};
+use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler};
 use crate::jobs::source_store::SourceStore;
 use crate::source_locks::SourceLocks;
 use crate::types::{BackupOptions, Error, ErrorCode, JobKind, Trigger};
@@ -105,12 +105,18 @@ impl JobRequest for BackupJob {
 }
 
 /// Keeps the rate limit of a backup as the configuration and the time of day have it.
-async fn follow_rate(manager: &DriveManager, drive: &DriveId, rate: watch::Sender<Option<u64>>) -> Infallible {
+async fn follow_rate(
+    manager: &DriveManager,
+    drive: &DriveId,
+    (rate, scheduler): (watch::Sender<Option<u64>>, ToScheduler),
+) -> Infallible {
     let mut changed = manager.reviewed();
     loop {
         changed.mark_unchanged();
         let now = manager.max_rate(drive);
-        rate.send_if_modified(|rate| std::mem::replace(rate, now.rate) != now.rate);
+        if rate.send_if_modified(|rate| std::mem::replace(rate, now.rate) != now.rate) {
+            scheduler.tell(RunnerEvent::MaxRate(now.rate)).await;
+        }
         tokio::select! {
             () = manager.reach(now.until) => {}
             is_there = changed.changed() => if is_there.is_err() {
@@ -153,7 +159,8 @@ impl DriveTask for Backup {
         let records = &DriveRecords { manager: &context.manager, drive: &context.drive, lease };
         let (options, writer_threads) = (self.job.options, context.writer_threads);
         let run = BackupRun { rule, options, sources, source_locks, retention, records, writer_threads };
-        let rates = follow_rate(&context.manager, &context.drive, runner.max_rate.clone());
+        let shown = (runner.max_rate.clone(), runner.to_scheduler());
+        let rates = follow_rate(&context.manager, &context.drive, shown);
         tokio::select! {
             biased;
             // First: the worker's order has the rate of the beginning.
