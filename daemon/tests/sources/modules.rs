@@ -21,7 +21,7 @@ const PROGRAM: Table = &[
 
 const SERVICE: Table = &[
     ("backup_list", &["types"]),
-    ("backups", &["configured"]),
+    ("backups", &["configured", "system_directories"]),
     ("blocking", &[]),
     ("catalogue", &[]),
     ("clock", &["blocking", "catalogue", "durable"]),

@@ -16,11 +16,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, names, subvolume, xattr};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume, xattr};
 use rustix::fs::{Mode as Bits, fchmod, fstat};
 use uuid::Uuid;
 
 use crate::configured;
+use crate::system_directories;
 
 /// How the name of a folder in the making begins.
 const UNFINISHED: &str = ".butterdock-unfinished-";
@@ -37,6 +38,10 @@ pub(super) enum Unfit {
     Folder,
     /// Something took its place while it was made.
     Exchanged,
+    /// Its path leads to a directory of the system, which it does not name.
+    System,
+    /// It is on another filesystem than the source.
+    Filesystem,
     /// The kernel refused.
     Io(io::Error),
 }
@@ -44,7 +49,7 @@ pub(super) enum Unfit {
 /// Opens `snapshots`, of the source that is open as `root` and was reached as `source`.
 pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<OwnedFd, Unfit> {
     let (above, name) = place(root, source, snapshots)?;
-    match there(&above, &name)? {
+    match there(root, &above, &name)? {
         Found::Folder(folder) => Ok(folder),
         Found::Placeholder => {
             names::remove_dir(&above, &name)?;
@@ -57,7 +62,7 @@ pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Res
 /// Opens it where it exists; makes nothing.
 pub(super) fn existing(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<Option<OwnedFd>, Unfit> {
     let (above, name) = place(root, source, snapshots)?;
-    Ok(match there(&above, &name)? {
+    Ok(match there(root, &above, &name)? {
         Found::Folder(folder) => Some(folder),
         Found::Placeholder | Found::Nothing => None,
     })
@@ -66,7 +71,7 @@ pub(super) fn existing(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) ->
 /// Whether [`open`] would open it or make it, as things are; makes nothing.
 pub(super) fn check(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(), Unfit> {
     let (above, name) = place(root, source, snapshots)?;
-    there(&above, &name).map(drop)
+    there(root, &above, &name).map(drop)
 }
 
 /// What it is in, and its name there.
@@ -75,9 +80,12 @@ fn place(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(Owned
         return Err(Unfit::Place);
     };
     let above = match above.strip_prefix(source) {
-        Ok(below) => open_below(root, below)?,
-        Err(_elsewhere) => open_elsewhere(above)?,
+        // The source itself may be a directory of the system.
+        Ok(below) if below.as_os_str().is_empty() => open_below(root, below)?,
+        Ok(below) => outside_system(above, open_below(root, below)?)?,
+        Err(_elsewhere) => outside_system(above, open_elsewhere(above)?)?,
     };
+    with_source(root, &above)?;
     let name = CString::new(name.as_bytes()).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok((above, name))
 }
@@ -91,7 +99,7 @@ enum Found {
     Nothing,
 }
 
-fn there(above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
+fn there(root: BorrowedFd<'_>, above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
     /// The inode number of every such directory (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
     const PLACEHOLDER: u64 = 2;
     let folder = match file::openat_new(above, name, FOLDER, Mode::empty()) {
@@ -101,7 +109,25 @@ fn there(above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
     if file::stat(&folder)?.ino == PLACEHOLDER {
         return Ok(Found::Placeholder);
     }
+    // Something may be mounted on it.
+    with_source(root, &folder)?;
     roots_alone(folder).map(Found::Folder)
+}
+
+/// The directory, if its path names what it leads to, or it is no directory of the system: root makes subvolumes in it.
+fn outside_system(path: &Path, directory: OwnedFd) -> Result<OwnedFd, Unfit> {
+    if system_directories::is_behind(path, &directory)? { Err(Unfit::System) } else { Ok(directory) }
+}
+
+/// Checks that a directory is on the filesystem of the source, before anything is made in it. A source that is not on btrfs has a
+/// message of its own.
+fn with_source(root: BorrowedFd<'_>, directory: &OwnedFd) -> Result<(), Unfit> {
+    let Ok(source) = filesystem::info(root) else { return Ok(()) };
+    match filesystem::info(directory) {
+        Ok(here) if here.fsid == source.fsid => Ok(()),
+        Ok(_) | Err(Fault { errno: Errno::ENOTTY, .. }) => Err(Unfit::Filesystem),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 fn open_below(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Unfit> {
@@ -205,6 +231,13 @@ impl fmt::Display for Unfit {
             Self::Exchanged => f.write_str(
                 "could not be created, because another program created the same name; find out which program changes \
                  the parent directory, then start the backup again",
+            ),
+            Self::System => f.write_str(
+                "is not used, because a symbolic link or a mount on its path leads to a directory of the system; remove it, or name \
+                 another folder as `snapshots` in butterdock.toml",
+            ),
+            Self::Filesystem => f.write_str(
+                "is on another filesystem than the source; mount the right one there, or correct `snapshots` in butterdock.toml",
             ),
             Self::Io(error) => {
                 write!(f, "cannot be opened: {error}; correct `snapshots` in butterdock.toml, or create the folder")

@@ -13,7 +13,7 @@ const USER: u32 = 1000;
 struct Fixture {
     volume: Volume,
     /// Declared last, so that the sandbox goes last.
-    _sandbox: Sandbox,
+    sandbox: Sandbox,
 }
 
 impl Fixture {
@@ -24,7 +24,7 @@ impl Fixture {
         butterdock_fixtures::snapshot::create(&volume.join("home")).expect("a subvolume");
         chown(volume.join("home"), Some(USER), Some(USER)).expect("given to the user");
         fs::create_dir(volume.join("theirs")).expect("made");
-        Self { volume, _sandbox: sandbox }
+        Self { volume, sandbox }
     }
 
     fn open(&self, snapshots: &str) -> Result<OwnedFd, Unfit> {
@@ -50,6 +50,58 @@ fn privileged_a_link_in_place_of_the_folder_leads_nowhere() {
     symlink(at("theirs"), at("link")).expect("linked");
     fixture.open("link/snapshots").expect("made");
     assert!(at("theirs/snapshots").is_dir());
+}
+
+#[test]
+fn privileged_a_link_to_a_directory_of_the_system_is_not_followed() {
+    let fixture = Fixture::new();
+    // A subvolume that root received may bring such a link after the path was set.
+    symlink("/usr", fixture.volume.join("link")).expect("linked");
+    for snapshots in ["link/butterdock-snapshots", "link/share/butterdock-snapshots"] {
+        let refusal = fixture.refusal(snapshots);
+        assert!(refusal.contains("leads to a directory of the system"), "{refusal}");
+    }
+}
+
+#[test]
+fn privileged_a_mount_that_shows_programs_is_not_used() {
+    let fixture = Fixture::new();
+    let at = |name: &str| fixture.volume.join(name);
+    let ran = |command: &mut Command| assert!(command.status().expect("ran").success(), "{command:?}");
+    let bind = |from: &Path, to: &Path| ran(Command::new("mount").arg("--bind").arg(from).arg(to));
+    fs::create_dir_all(at("programs/units")).expect("made");
+    fs::create_dir(at("shown")).expect("made");
+    fixture.open("shown/before").expect("data");
+    bind(&at("programs"), Path::new("/opt"));
+    bind(&at("programs/units"), &at("shown"));
+    let refusal = fixture.refusal("shown/snapshots");
+    assert!(refusal.contains("leads to a directory of the system"), "{refusal}");
+    assert_eq!(fs::read_dir(at("programs/units")).expect("read").count(), 0);
+    ran(Command::new("umount").arg(at("shown")).arg("/opt"));
+    fixture.open("shown/snapshots").expect("data again");
+}
+
+#[test]
+fn privileged_a_folder_on_another_filesystem_is_refused_before_it_is_made() {
+    let fixture = Fixture::new();
+    let other = fixture.sandbox.volume("other", &Default::default()).expect("a volume");
+    let (source, place) = (fixture.volume.join("home"), other.join("snapshots"));
+    let root = File::open(&source).expect("opened");
+    let refusal = |snapshots: &Path| open(root.as_fd(), &source, snapshots).expect_err("refused").to_string();
+    let text = refusal(&place);
+    assert!(text.contains("on another filesystem than the source") && !place.exists(), "{text}");
+    fs::create_dir(&place).expect("made");
+    let found = existing(root.as_fd(), &source, &place);
+    assert!(matches!(found, Err(Unfit::Filesystem)), "{found:?}");
+    let text = refusal(Path::new("/proc/snapshots"));
+    assert!(text.contains("on another filesystem"), "{text}");
+    // Mounted on the folder itself.
+    fixture.open("snapshots").expect("made");
+    let mounted = Command::new("mount").arg("--bind").arg(&place).arg(fixture.volume.join("snapshots")).status();
+    assert!(mounted.expect("ran").success());
+    assert!(fixture.refusal("snapshots").contains("on another filesystem"));
+    let unmounted = Command::new("umount").arg(fixture.volume.join("snapshots")).status();
+    assert!(unmounted.expect("ran").success());
 }
 
 #[test]
