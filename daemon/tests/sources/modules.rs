@@ -104,7 +104,18 @@ const SERVICE: Table = &[
     ("renaming", &["blocking", "renames", "service", "types"]),
     (
         "requests",
-        &["backups", "blocking", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"],
+        &[
+            "backups",
+            "blocking",
+            "drives",
+            "jobs",
+            "service",
+            "snapshots",
+            "stream_input",
+            "types",
+            "untrusted_fd",
+            "volumes",
+        ],
     ),
     ("schedule", &[]),
     (
