@@ -41,7 +41,7 @@ enum Answer {
 
 use Answer::{Content, No, Yes};
 
-/// A method, its arguments in GVariant's text format, where `SNAPSHOT` is the snapshot, and what root, a member and a stranger get.
+/// A method, its arguments in the text format of gdbus, where `SNAPSHOT` is the snapshot, and what root, a member and a stranger get.
 type Row = (&'static str, &'static [&'static str], [Answer; 3]);
 
 const ROWS: &[Row] = &[

@@ -11,6 +11,7 @@ mod damaged_enrolments;
 mod drives;
 mod file_rights;
 mod files;
+mod files_cli;
 mod full_drives;
 mod held_snapshots;
 mod hooks;
