@@ -7,6 +7,15 @@ use anyhow::Result;
 
 use crate::{Loop, LoopNumber, TIMEOUT, run, unmount};
 
+/// Limits a loop device to one sector: `LOOP_GET_STATUS64` and `LOOP_SET_STATUS64` (`linux/loop.h`), with `lo_sizelimit` changed.
+const SHRINK: &str = "\
+import fcntl, struct, sys
+with open(sys.argv[1], 'rb') as device:
+    status = bytearray(fcntl.ioctl(device, 0x4C05, bytes(232)))
+    struct.pack_into('=Q', status, 32, 512)
+    fcntl.ioctl(device, 0x4C04, bytes(status))
+";
+
 /// A loop device; detached when dropped, or when it is unmounted after that.
 #[derive(Debug)]
 pub struct Disk(Loop);
@@ -50,6 +59,24 @@ impl Disk {
     /// When it does not become free.
     pub fn attach_to(number: &LoopNumber, image: &Path) -> Result<Self> {
         Ok(Self(number.attach(image)?))
+    }
+
+    /// From now on the kernel fails every request to it. The image stays as it is.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn fail(&self) -> Result<()> {
+        run(Command::new("/usr/bin/python3").args(["-c", SHRINK]).arg(self.0.path()), TIMEOUT)?.success().map(drop)
+    }
+
+    /// Unplugs it while it is in use: requests fail, then udev reports that it is gone. Only detaching it is not enough, because the
+    /// kernel keeps a loop device that is mounted.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn pull(self) -> Result<()> {
+        self.fail()?;
+        Ok(std::fs::write(Path::new("/sys/block").join(self.name()).join("uevent"), "remove")?)
     }
 
     /// `loop0`

@@ -88,8 +88,7 @@ pub(crate) struct Restore {
     #[arg(value_name = "DESTINATION|BACKUP")]
     pub(crate) drive: String,
 
-    /// The snapshot's name, its UUID or the first digits of its UUID; `butterdock snapshots` lists them. With --file also
-    /// `latest`
+    /// The snapshot's name, its UUID, the first digits of its UUID, or `latest`; `butterdock snapshots` lists them
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: OsString,
 

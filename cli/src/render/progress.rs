@@ -68,7 +68,8 @@ impl Progress {
             None if *result == JobResult::Succeeded => {
                 if !out.json {
                     print(&format!("job {}: {}\n", job.short(), success_text(job)));
-                    if !job.now.note.is_empty() {
+                    let is_said = matches!(job.now.kind, JobKind::Delete | JobKind::Verify);
+                    if !job.now.note.is_empty() && !is_said {
                         print(&format!("  {}\n", escaped(&job.now.note)));
                     }
                 }
@@ -139,6 +140,9 @@ fn start_text(job: &Job) -> String {
     match (job.volume(), drive_label(job)) {
         (Some(volume), None) => format!("{kind} into {}", escaped(&volume)),
         (Some(volume), Some(drive)) => format!("{kind} from {drive} into {}", escaped(&volume)),
+        (None, _) if matches!(job.now.kind, JobKind::Read | JobKind::RestoreFiles) => {
+            format!("{kind} from {}", target(job))
+        }
         (None, _) => format!("{kind} {}", target(job)),
     }
 }
@@ -160,7 +164,7 @@ fn success_text(job: &Job) -> String {
         JobKind::Read => format!("read {read} on {target} in {took}"),
         JobKind::RestoreFiles => format!("restored {read} in {took}; it is durable"),
         JobKind::Remove => format!("{target} is safe to unplug"),
-        JobKind::Delete => format!("{} on {target} in {took}; their space is free", escaped(&job.now.note)),
+        JobKind::Delete => format!("{} on {target} in {took}, which freed {read}", escaped(&job.now.note)),
         JobKind::Other(_) => format!("{} {target} is done after {took}", escaped(job.now.kind.as_str())),
     }
 }

@@ -104,6 +104,11 @@ impl Objects {
         self.of_drive(the_one(enrolled, wanted, &[Drive::is_attached])?)
     }
 
+    /// Whether a destination or a drive is called like this.
+    pub(crate) fn is_known(&self, wanted: &str) -> bool {
+        self.configured(wanted).is_some() || !self.called(wanted).is_empty()
+    }
+
     /// The path of the destination with this id.
     pub(crate) fn destination_path(&self, id: &str) -> String {
         let known = self.destinations.iter().find(|destination| destination.id == id);

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use butterdock_dbus::{
     BackupProxy, DestinationProxy, Error, ErrorName, FileKind, FileRow, FileVersionRow, FileVersionsOptions, JobResult,
-    ListFilesOptions, ListSnapshotsOptions, OpenFileOptions, RestoreFilesOptions, SnapshotRow,
+    ListFilesOptions, ListSnapshotsOptions, OpenFileOptions, RestoreFilesOptions, SnapshotOrigin, SnapshotRow,
 };
 use serde::Serialize;
 use zbus::OwnedObjectPath;
@@ -19,7 +19,8 @@ use super::{snapshots, watch};
 use crate::args::files::{Cat, FilesVerb, Ls, Restore, Versions};
 use crate::failure::Failure;
 use crate::render::{
-    FileObject, FileVersionObject, Output, SnapshotObject, Table, bytes, escaped, escaped_name, signed_time, time,
+    FileObject, FileVersionObject, Output, SnapshotObject, Table, bytes, escaped, escaped_name, short_label,
+    signed_time, time,
 };
 use crate::service::{JobSignal, JobSignals, Service};
 
@@ -91,12 +92,12 @@ async fn cat(service: &Service, wanted: &Cat) -> Result<ExitCode, Failure> {
         let copied = tokio::task::spawn_blocking(move || copy(file)).await;
         copied.map_err(|error| Failure::own(error.to_string()))
     };
-    match signals.during(copying).await? {
-        Ok(()) => {}
+    let copied = match signals.during(copying).await? {
+        Ok(copied) => copied,
         // The reader has what it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         Err(error) => return Err(Failure::own(format!("cannot write to standard output: {error}"))),
-    }
+    };
     // A content that ends early looks like a complete one.
     loop {
         match signals.next().await? {
@@ -108,7 +109,8 @@ async fn cat(service: &Service, wanted: &Cat) -> Result<ExitCode, Failure> {
     }
     let details = signals.during(service.details(job.as_str())).await?;
     let name = details.error_name.rsplit('.').next().and_then(|name| name.parse().ok()).unwrap_or(ErrorName::Failed);
-    Err(Error::new(name, format!("the file is not complete: {}", details.message)).into())
+    let cut = if copied == 0 { "" } else { "only the beginning of the file was printed: " };
+    Err(Error::new(name, format!("{cut}{}", details.message)).into())
 }
 
 /// Lists the snapshots in which a file exists.
@@ -159,7 +161,17 @@ impl<'s> Snapshots<'s> {
         };
         let backup = service.backup(wanted).await?;
         // The object of an unknown backup does not exist.
-        if backup.name().await.is_ok() { Ok(Self::Source(backup)) } else { Err(unknown) }
+        if backup.name().await.is_ok() {
+            return Ok(Self::Source(backup));
+        }
+        if objects.is_known(wanted) {
+            return Err(unknown);
+        }
+        let message = format!("there is no destination and no backup \"{}\"", short_label(wanted));
+        Err(Failure::usage(
+            message,
+            "`butterdock backups` lists the backups and their destinations, `butterdock drives` all drives",
+        ))
     }
 
     /// For a user only those of this machine, which needs less authorization.
@@ -218,14 +230,17 @@ impl<'s> Snapshots<'s> {
     }
 }
 
-/// The snapshot with this name or uuid, or the newest one.
-fn find<'r>(rows: &'r [SnapshotRow], wanted: &OsStr) -> Result<&'r SnapshotRow, Failure> {
+/// The snapshot with this name or uuid, or the newest one of a source: of this machine, if it made any.
+pub(super) fn find<'r>(rows: &'r [SnapshotRow], wanted: &OsStr) -> Result<&'r SnapshotRow, Failure> {
     let wanted = wanted.as_bytes();
     let is_named = |row: &SnapshotRow| row.name == wanted;
     if wanted != LATEST || rows.iter().any(is_named) {
         return snapshots::find(rows, wanted);
     }
-    rows.iter().max_by_key(|row| row.created).ok_or_else(|| {
+    let is_own = |row: &SnapshotRow| row.origin.as_deref() == Some(SnapshotOrigin::ThisMachine.as_str());
+    let has_own = rows.iter().any(is_own);
+    let sources = rows.iter().filter(|row| row.nested_path.is_none() && (is_own(row) || !has_own));
+    sources.max_by_key(|row| row.created).ok_or_else(|| {
         Failure::usage(
             "there is no snapshot there".to_owned(),
             "`butterdock backups` shows when the last backup was made",
@@ -250,10 +265,12 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|facts| facts.uid() == 0)
 }
 
-fn copy(file: OwnedFd) -> io::Result<()> {
+/// Copies a file to standard output; how many bytes it has.
+fn copy(file: OwnedFd) -> io::Result<u64> {
     let mut out = io::stdout().lock();
-    io::copy(&mut File::from(file), &mut out)?;
-    out.flush()
+    let copied = io::copy(&mut File::from(file), &mut out)?;
+    out.flush()?;
+    Ok(copied)
 }
 
 fn snapshot_table(rows: &[SnapshotRow]) -> String {
@@ -367,6 +384,12 @@ mod tests {
         let found = |name: &str| find(&rows, OsStr::new(name)).map(|row| row.uuid.clone()).ok();
         assert_eq!((found("latest").as_deref(), found("c").as_deref(), found("d")), (Some("b"), Some("c"), None));
         assert!(find(&[], OsStr::new("latest")).is_err());
+        // A subvolume below the source is not the source, and another machine's snapshot is not this machine's.
+        let nested = SnapshotRow { nested_path: Some(b"alice".to_vec()), ..row("e", 5) };
+        let of = |origin: &str, row: SnapshotRow| SnapshotRow { origin: Some(origin.to_owned()), ..row };
+        let rows = [of("this-machine", row("a", 1)), of("other-machine", row("b", 3)), nested];
+        assert_eq!(find(&rows, OsStr::new("latest")).map(|row| row.created).ok(), Some(Some(1)));
+        assert_eq!(find(&rows[1..], OsStr::new("latest")).map(|row| row.created).ok(), Some(Some(3)));
         let named = [row("latest", 1), row("b", 3)];
         assert_eq!(find(&named, OsStr::new("latest")).map(|row| row.created).ok(), Some(Some(1)));
     }

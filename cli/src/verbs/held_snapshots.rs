@@ -121,13 +121,13 @@ async fn delete(service: &Service, out: Output, wanted: &DeleteSnapshots) -> Res
 
 /// Asks before a deletion.
 fn confirm(rows: &[&SnapshotRow], estimate: &DeletionEstimate) -> Result<(), Failure> {
+    print_error(&question(rows, estimate));
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
             "nothing was deleted: this has to be confirmed".to_owned(),
             "run it in a terminal, or add --yes",
         ));
     }
-    print_error(&question(rows, estimate));
     prompt("Type yes to delete: ");
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);

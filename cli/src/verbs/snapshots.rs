@@ -171,11 +171,17 @@ pub(crate) async fn restore(service: &Service, out: Output, wanted: &Restore) ->
         return files::restore(service, out, wanted).await;
     }
     let objects = service.objects().await?;
+    if !objects.is_known(&wanted.drive) && service.known_backup(&wanted.drive).await.is_ok() {
+        return Err(Failure::usage(
+            format!("{} is a backup, and a whole snapshot is restored from a destination", escaped(&wanted.drive)),
+            "name a drive or another destination, or the files to restore with --file",
+        ));
+    }
     let destination = service.destination(&objects.destination(&wanted.drive)?.path).await?;
     let volume = wanted.volume.as_deref().unwrap_or_default();
     service.known_volume(volume).await?;
     let rows = destination.list_snapshots(HashMap::new()).await?;
-    let snapshot = find(&rows, wanted.snapshot.as_bytes())?;
+    let snapshot = files::find(&rows, &wanted.snapshot)?;
     let options = RestoreOptions { name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()) };
     let call = async { Ok(destination.restore(&snapshot.uuid, volume, options.to_options()).await?) };
     watch::start(service, out, wanted.detach, "", call).await

@@ -37,6 +37,7 @@ fn a_deletion_asks_and_says_what_it_frees() {
     let words = ["snapshots", "delete", "--drive", "Attic", "tuesday", "aa11"];
     let ran = fixture.run(&words);
     assert!(ran.code == Some(64) && ran.err.contains("add --yes"), "{} {}", ran.out, ran.err);
+    assert!(ran.err.contains("Deleting 2 snapshots frees at most 10.00 MiB"), "{}", ran.err);
     let (code, shown) = typed(&fixture, &words, "no\n", false);
     assert!(code == Some(64) && shown.contains("nothing was deleted"), "{shown}");
     let (code, shown) = typed(&fixture, &words, "yes\n", false);

@@ -6,6 +6,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -44,6 +46,28 @@ pub(crate) fn is_reached_by(path: &Path) -> bool {
     is_named_by(path)
         || is_named_by(&real)
         || also_known_as(&real).iter().chain(&mounted_as(&real, &table)).any(|path| is_named_by(path))
+}
+
+/// Whether a directory was opened that is one of the system, by a path that does not say so: through a link, or through a mount that
+/// shows programs. A path was checked when it was set; a subvolume that was received since may have brought a link, and a mount may
+/// have come. The administrator's file may name such a directory itself.
+pub(crate) fn is_behind(configured: &Path, opened: impl AsFd) -> io::Result<bool> {
+    if is_named_by(configured) {
+        return Ok(false);
+    }
+    let opened = fs::read_link(format!("/proc/self/fd/{}", opened.as_fd().as_raw_fd()))?;
+    let table = mounts::parse(&fs::read("/proc/thread-self/mountinfo")?);
+    Ok(is_named_by(&opened) || shows_programs(&opened, &table))
+}
+
+/// Whether a directory is one of the system itself, which is mounted there. Homes and what is above a directory of the system may be
+/// mounted elsewhere: data of people is there.
+fn shows_programs(path: &Path, table: &[Mount]) -> bool {
+    let is_system = |path: &PathBuf| {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        SYSTEM.into_iter().any(|fixed| path.starts_with(fixed))
+    };
+    also_known_as(path).iter().chain(&mounted_as(path, table)).any(is_system)
 }
 
 /// Whether a path names a directory of the system, one above it, a home directory, or a hidden directory in one.
@@ -132,5 +156,33 @@ mod tests {
         assert_eq!(others("/srv/tank/cron/new"), [PathBuf::from("/etc/cron.d/new")]);
         assert_eq!(others("/srv/tank/backups"), [""; 0].map(PathBuf::from));
         assert_eq!(others("/srv/other"), [""; 0].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_mount_that_shows_programs_is_known_and_one_of_data_is_not() {
+        let table = mounts::parse(
+            b"20 1 0:30 /@ / rw - btrfs /dev/sda rw\n\
+            21 20 0:30 / /mnt/pool rw - btrfs /dev/sda rw\n\
+            22 20 0:30 /@home /home rw - btrfs /dev/sda rw\n\
+            23 20 0:30 /@/etc/systemd/system /srv/units rw - btrfs /dev/sda rw\n",
+        );
+        let shows = |path: &str| shows_programs(Path::new(path), &table);
+        assert!(shows("/srv/units/new") && shows("/mnt/pool/@/usr/local"));
+        for data in ["/mnt/pool/@home/.butterdock", "/mnt/pool/@home/ann/.snapshots", "/mnt/pool/backups", "/srv/tank"]
+        {
+            assert!(!shows(data), "{data}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_the_system_behind_a_link_is_known_when_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/etc", &link).expect("linked");
+        let etc = fs::File::open(&link).expect("opened");
+        assert_eq!(is_behind(&link, &etc).ok(), Some(true));
+        assert_eq!(is_behind(Path::new("/etc"), &etc).ok(), Some(false), "the administrator wrote so");
+        let own = fs::File::open(folder.path()).expect("opened");
+        assert_eq!(is_behind(folder.path(), &own).ok(), Some(false));
     }
 }

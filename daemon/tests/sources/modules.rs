@@ -21,7 +21,7 @@ const PROGRAM: Table = &[
 
 const SERVICE: Table = &[
     ("backup_list", &["types"]),
-    ("backups", &["configured"]),
+    ("backups", &["configured", "system_directories"]),
     ("blocking", &[]),
     ("catalogue", &[]),
     ("clock", &["blocking", "catalogue", "durable"]),
@@ -104,7 +104,18 @@ const SERVICE: Table = &[
     ("renaming", &["blocking", "renames", "service", "types"]),
     (
         "requests",
-        &["backups", "blocking", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"],
+        &[
+            "backups",
+            "blocking",
+            "drives",
+            "jobs",
+            "service",
+            "snapshots",
+            "stream_input",
+            "types",
+            "untrusted_fd",
+            "volumes",
+        ],
     ),
     ("schedule", &[]),
     (

@@ -38,7 +38,7 @@ impl<'s> Calls<'s> {
     }
 
     /// Of the snapshots beside the source.
-    fn of_source(scenario: &'s Scenario) -> Self {
+    pub(crate) fn of_source(scenario: &'s Scenario) -> Self {
         Self { scenario, path: backup_path("home").to_string(), interface: BACKUP }
     }
 
@@ -49,18 +49,18 @@ impl<'s> Calls<'s> {
         Ok(body.deserialize::<Vec<SnapshotRow>>()?.into_iter().map(|row| row.uuid).collect())
     }
 
-    fn list(&self, snapshot: &str, path: &[u8], options: &Options<'_>) -> Result<(Vec<FileRow>, bool)> {
+    pub(crate) fn list(&self, snapshot: &str, path: &[u8], options: &Options<'_>) -> Result<(Vec<FileRow>, bool)> {
         let call = (self.interface, "ListFiles");
         Ok(self.scenario.fixture.client.call(&self.path, call, &(snapshot, path, options))?.body().deserialize()?)
     }
 
-    fn versions(&self, path: &str) -> Result<Vec<FileVersionRow>> {
+    pub(crate) fn versions(&self, path: &[u8]) -> Result<Vec<FileVersionRow>> {
         let call = (self.interface, "FileVersions");
-        let body = self.scenario.fixture.client.call(&self.path, call, &(path.as_bytes(), no_options()))?.body();
+        let body = self.scenario.fixture.client.call(&self.path, call, &(path, no_options()))?.body();
         Ok(body.deserialize()?)
     }
 
-    fn open(&self, snapshot: &str, path: &[u8]) -> Result<(File, String)> {
+    pub(crate) fn open(&self, snapshot: &str, path: &[u8]) -> Result<(File, String)> {
         let call = (self.interface, "OpenFile");
         let body = self.scenario.fixture.client.call(&self.path, call, &(snapshot, path, no_options()))?.body();
         let (file, job): (OwnedFd, OwnedObjectPath) = body.deserialize()?;
@@ -68,7 +68,7 @@ impl<'s> Calls<'s> {
     }
 
     /// The content, and how the job ended.
-    fn read(&self, snapshot: &str, path: &[u8]) -> Result<(String, (String, String))> {
+    pub(crate) fn read(&self, snapshot: &str, path: &[u8]) -> Result<(String, (String, String))> {
         let (mut file, job) = self.open(snapshot, path)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
@@ -144,10 +144,10 @@ fn files_are_listed_read_and_restored() -> Result<()> {
     let options = Options::from([("limit", Variant::from(1_u64)), ("after", Variant::from("report"))]);
     let (rows, more) = calls.list(&new, b"docs", &options)?;
     ensure!(rows.len() == 1 && rows[0].name == b"\xff\n" && !more, "{rows:?}");
-    let versions = calls.versions("docs/report")?;
+    let versions = calls.versions(b"docs/report")?;
     let sizes: Vec<_> = versions.iter().map(|row| (row.size, row.snapshots, row.snapshot == new)).collect();
     ensure!(sizes == [(12, 1, true), (3, 1, false)], "{versions:?}");
-    ensure!(calls.versions("docs")?.iter().map(|row| row.snapshots).sum::<u64>() == 2, "neighbours");
+    ensure!(calls.versions(b"docs")?.iter().map(|row| row.snapshots).sum::<u64>() == 2, "neighbours");
     ensure!(calls.read(&old, b"docs/report")? == ("one".to_owned(), succeeded()));
     let (text, end) = calls.read(&old, b"docs/missing")?;
     ensure!(text.is_empty() && end == ("failed".to_owned(), "NotFound".to_owned()), "{text} {end:?}");
@@ -182,7 +182,7 @@ fn files_are_restored_from_the_source_without_a_drive() -> Result<()> {
     let calls = Calls::of_source(&scenario);
     let uuid = calls.snapshots()?.pop().context("a snapshot")?;
     ensure!(calls.list(&uuid, b"", &no_options())?.0.iter().any(|row| row.name == b"file" && row.size == 1 << 20));
-    ensure!(calls.versions("file")?.len() == 1);
+    ensure!(calls.versions(b"file")?.len() == 1);
     ensure!(calls.read(&uuid, b"file")?.0.len() == 1 << 20);
     calls.restore(&uuid, &[b"file"], &[])?;
     ensure!(fs::read(&file)? == vec![b'x'; 1 << 20]);

@@ -14,7 +14,7 @@ use super::files::Calls;
 
 const GIB: u64 = 1 << 30;
 
-fn into_tank() -> Options<'static> {
+pub(crate) fn into_tank() -> Options<'static> {
     Options::from([("target", Variant::from("tank")), ("folder", Variant::from("back"))])
 }
 
@@ -34,8 +34,8 @@ fn is_empty_or_complete(scenario: &Scenario) -> Result<()> {
     is_empty(scenario)
 }
 
-/// Begins a restore into the volume, and stops its worker before it is done.
-fn stopped_restore(scenario: &Scenario) -> Result<(String, u32)> {
+/// Begins a restore into the volume, and stops its worker. It may be done by then, but for its report.
+pub(crate) fn stopped_restore(scenario: &Scenario) -> Result<(String, u32)> {
     let calls = Calls::new(scenario)?;
     let uuid = calls.snapshots()?.pop().context("a snapshot")?;
     scenario.drive("safe after the list", &DriveState::Safe)?;
@@ -50,7 +50,7 @@ fn stopped_restore(scenario: &Scenario) -> Result<(String, u32)> {
     Ok((job, worker))
 }
 
-fn with_a_large_file() -> Result<Scenario> {
+pub(crate) fn with_a_large_file() -> Result<Scenario> {
     let scenario = Scenario::begin()?;
     let large: Vec<u8> =
         (0..64_u32 << 20).flat_map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes().first().copied()).collect();

@@ -89,6 +89,10 @@ fn are_in_a_persons_hand(scenario: &Scenario, newest: &str, oldest: &str) -> Res
         let refused = ran(scenario, &words)?;
         ensure!(refused.code() != 0 && !refused.out().contains("secret"), "{refused:?}");
     }
+    // It is not restored as a whole either, and a snapshot of a backup is.
+    let whole = ran(scenario, &["restore", "second", &uuid, "tank", "--as", "stolen"])?;
+    ensure!(whole.code() == 77 && whole.err().contains("not on record as a snapshot of a backup"), "{whole:?}");
+    ensure!(!scenario.tank.join("stolen").exists(), "it was restored");
     let known = ran(scenario, &["ls", "second", newest])?.success()?.out();
     ensure!(!known.is_empty(), "root reads those of backups");
     run(Command::new("btrfs").args(["subvolume", "delete"]).arg(&other), TIMEOUT)?.success()?;

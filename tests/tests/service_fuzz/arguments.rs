@@ -1,6 +1,6 @@
 //! Random arguments: some valid, most invalid.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,29 +17,19 @@ use zbus::{Fd, Structure, Variant};
 use crate::drives::{BLUE, RED, RED_SIZE};
 use crate::methods::Method;
 
-/// So many words are drawn from.
-const WORDS: usize = 24;
-/// The options of every method, and no others.
-const OPTIONS: &[&str] = &[
-    "revision",
-    "reset",
-    "create",
-    "name",
-    "verify",
-    "force_decompress",
-    "total",
-    "estimate",
-    "backup",
-    "format",
-    "size",
-    "serial",
-    "label",
-];
+/// The names of what is configured.
+const NAMES: [&str; 4] = ["home", "tank", "pool", BLUE];
+/// So many snapshots are drawn from.
+const SNAPSHOTS: usize = 20;
 
 /// Descriptors of every kind, the streams that some of them lead to, and words that mean something here.
 pub(crate) struct Arguments {
     folder: std::path::PathBuf,
     words: Vec<String>,
+    /// The uuids of the latest snapshots that were listed.
+    snapshots: Vec<String>,
+    /// The options of each method, by its interface and name, as the service has named them.
+    options: BTreeMap<(String, String), Vec<String>>,
     silent: OwnedFd,
     _writer: OwnedFd,
 }
@@ -54,18 +44,27 @@ impl Arguments {
         std::fs::write(folder.join("noise"), Content::Noise.bytes(10_000, 1))?;
         let (silent, writer) = std::io::pipe()?;
         let words = [BLUE, RED, "home", "whole.btrfs"].map(str::to_owned).into();
-        Ok(Self { folder, words, silent: silent.into(), _writer: writer.into() })
+        let (snapshots, options) = (Vec::new(), BTreeMap::new());
+        Ok(Self { folder, words, snapshots, options, silent: silent.into(), _writer: writer.into() })
     }
 
-    /// Something that means something from now on: the uuid of a snapshot. The latest few are drawn.
-    pub(crate) fn learn(&mut self, word: String) {
-        if !self.words.contains(&word) {
-            self.words.push(word);
+    /// The uuid of a snapshot. The latest few are drawn.
+    pub(crate) fn learn(&mut self, snapshot: String) {
+        if !self.snapshots.contains(&snapshot) {
+            self.snapshots.push(snapshot);
         }
-        if self.words.len() > WORDS {
-            // Those that are there from the beginning stay.
-            self.words.remove(4);
+        if self.snapshots.len() > SNAPSHOTS {
+            self.snapshots.remove(0);
         }
+    }
+
+    /// The options of a method, from its answer to one that it does not have.
+    pub(crate) fn learn_options(&mut self, method: &Method, sentence: &str) {
+        let Some((_, rest)) = sentence.split_once("there is no option \"") else { return };
+        let named = rest.split_once("; there is only ").or_else(|| rest.split_once("; there are "));
+        let Some((_, named)) = named else { return };
+        let key = (method.interface.clone(), method.name.clone());
+        self.options.insert(key, named.split(", ").map(str::to_owned).collect());
     }
 
     /// The body of a call; none where there are no arguments.
@@ -74,21 +73,33 @@ impl Arguments {
             return Ok(Some(StructureBuilder::new().append_field(Variant::from(format(random))).build()?));
         }
         let mut body = StructureBuilder::new();
-        for signature in &method.arguments {
+        for (name, signature) in &method.arguments {
             body.push_value(match signature.as_str() {
+                "s" if name == "snapshot" => self.snapshot(random).into(),
+                "as" if name == "snapshots" => Variant::from(vec![self.snapshot(random)]),
                 // What the other calls need stays configured.
                 "s" if method.name.starts_with("Remove") => format!("not {}", self.text(random)).into(),
+                "s" if name == "volume" && random.below(3) > 0 => pick(random, &["tank", "pool"]).to_owned().into(),
+                "s" if name == "name" && random.below(2) > 0 => pick(random, &NAMES).to_owned().into(),
                 "s" => self.text(random).into(),
                 "as" => Variant::from(vec![self.text(random)]),
                 "ay" => Variant::from(self.text(random).into_bytes()),
                 "aay" => Variant::from(vec![self.text(random).into_bytes()]),
                 "h" => Variant::Fd(Fd::from(self.descriptor(method, random)?)),
-                "a{sv}" => Variant::from(self.options(random)),
+                "a{sv}" => Variant::from(self.options(method, random)),
                 "v" => Variant::Variant(Box::new(self.value(random))),
                 other => bail!("nothing is drawn for arguments of type {other} yet: {method:?}"),
             });
         }
         Ok(if method.arguments.is_empty() { None } else { Some(body.build()?) })
+    }
+
+    fn snapshot(&self, random: &mut Random) -> String {
+        let at = usize::try_from(random.below(self.snapshots.len().max(1) as u64)).unwrap_or(0);
+        match self.snapshots.get(at) {
+            Some(snapshot) if random.below(3) > 0 => snapshot.clone(),
+            Some(_) | None => self.text(random),
+        }
     }
 
     fn text(&self, random: &mut Random) -> String {
@@ -103,19 +114,24 @@ impl Arguments {
             7 => "日本 été".to_owned(),
             8 => "pool".to_owned(),
             9..=11 => {
-                let at = usize::try_from(random.below(self.words.len() as u64)).unwrap_or(0);
-                self.words.get(at).cloned().unwrap_or_default()
+                let all = || self.words.iter().chain(&self.snapshots);
+                let at = usize::try_from(random.below(all().count() as u64)).unwrap_or(0);
+                all().nth(at).cloned().unwrap_or_default()
             }
             _ => "tank".to_owned(),
         }
     }
 
-    fn options(&self, random: &mut Random) -> HashMap<String, Variant<'static>> {
+    fn options(&self, method: &Method, random: &mut Random) -> HashMap<String, Variant<'static>> {
         // Most calls have no options: wrong ones are refused before the method begins.
         let count = random.below(6).saturating_sub(3);
-        let key = |random: &mut Random| match random.below(6) {
-            0 => self.text(random),
-            _ => pick(random, OPTIONS).to_owned(),
+        let known = self.options.get(&(method.interface.clone(), method.name.clone())).map_or(&[][..], Vec::as_slice);
+        let key = |random: &mut Random| {
+            let at = usize::try_from(random.below(known.len().max(1) as u64)).unwrap_or(0);
+            match known.get(at) {
+                Some(key) if random.below(6) > 0 => key.clone(),
+                Some(_) | None => self.text(random),
+            }
         };
         (0..count).map(|_| (key(random), self.value(random))).collect()
     }

@@ -12,8 +12,8 @@ pub(crate) struct Method {
     pub(crate) path: String,
     pub(crate) interface: String,
     pub(crate) name: String,
-    /// The types of its arguments.
-    pub(crate) arguments: Vec<String>,
+    /// The names of its arguments, and their types.
+    pub(crate) arguments: Vec<(String, String)>,
 }
 
 /// Every method of every object below the service's root.
@@ -50,11 +50,12 @@ fn read(path: &str, node: &Node<'_>, methods: &mut Vec<Method>, unasked: &mut Ve
     for interface in node.interfaces() {
         for method in interface.methods() {
             let inward = |arg: &&zbus_xml::Arg<'_>| arg.direction() != Some(ArgDirection::Out);
+            let named = |arg: &zbus_xml::Arg<'_>| (arg.name().unwrap_or_default().to_owned(), arg.ty().to_string());
             methods.push(Method {
                 path: path.to_owned(),
                 interface: interface.name().to_string(),
                 name: method.name().to_string(),
-                arguments: method.args().iter().filter(inward).map(|arg| arg.ty().to_string()).collect(),
+                arguments: method.args().iter().filter(inward).map(named).collect(),
             });
         }
     }

@@ -49,7 +49,8 @@ pub(super) fn selection(paths: Vec<Vec<u8>>) -> Result<Vec<FilePath>, Error> {
         ));
     }
     if paths.iter().any(Vec::is_empty) {
-        return refused("the root of a snapshot is restored with Restore; name files or directories in it".to_owned());
+        let text = "the root of a snapshot is no file in it; restore the whole snapshot into a volume, or name files or directories";
+        return refused(text.to_owned());
     }
     paths.into_iter().map(checked).collect()
 }

@@ -216,15 +216,19 @@ impl Service {
 
     /// The user whose identity a worker takes to read this snapshot; none for root.
     async fn caller(&self, at: &SnapshotPlace, snapshot: Identity, rights: &Rights) -> Result<Option<Caller>, Error> {
-        if *rights == Rights::Root && self.is_drive(at) {
-            return Ok(None);
+        if *rights == Rights::Root {
+            return self.check_of_a_backup(at, snapshot).await.map(|()| None);
         }
         let found = self.snapshot_at(at, snapshot).await?;
-        match rights {
-            Rights::Root if found.from == MadeBy::Unknown => Err(not_of_a_backup()),
-            Rights::Root => Ok(None),
-            Rights::User { .. } => self.access(std::slice::from_ref(&found), rights).await.caller_of(&found),
+        self.access(std::slice::from_ref(&found), rights).await.caller_of(&found)
+    }
+
+    /// Refuses a subvolume that is no snapshot of a backup, where there may be others.
+    pub(crate) async fn check_of_a_backup(&self, at: &SnapshotPlace, snapshot: Identity) -> Result<(), Error> {
+        if self.is_drive(at) || self.snapshot_at(at, snapshot).await?.from != MadeBy::Unknown {
+            return Ok(());
         }
+        Err(not_of_a_backup())
     }
 
     /// Whether a place is an enrolled drive, which has backups. The filesystem of a volume or of a source also has read-only

@@ -14,6 +14,7 @@ use crate::jobs::{
     AboutDrive, IntoVolumeJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob,
 };
 use crate::service::Service;
+use crate::snapshots::SnapshotPlace;
 use crate::stream_input;
 use crate::types::{DestinationId, DestinationKind, DriveState, Error, ErrorCode, JobKind, Trigger};
 use crate::untrusted_fd::QuarantinedFd;
@@ -172,10 +173,11 @@ impl Service {
         }
     }
 
-    /// Sends a snapshot on a destination, known by its uuid there, into a volume.
+    /// Sends a snapshot on a destination, known by its uuid there, into a volume. On a volume of this machine it must be on record as a
+    /// snapshot of a backup.
     ///
     /// # Errors
-    /// `NotFound`, `DeviceGone`: the destination is away, or the volume is not mounted; `Busy`.
+    /// `NotFound`, `NotAuthorized`; `DeviceGone`: the destination is away, or the volume is not mounted; `Busy`.
     pub async fn restore(
         &self,
         destination: &DestinationId,
@@ -189,8 +191,10 @@ impl Service {
             return Err(Error::new(ErrorCode::NotFound, text));
         };
         let (drive, place) = (self.about(self.0.manager.named(destination.as_str()))?, place(&volume).await?);
+        let (at, snapshot) = (SnapshotPlace::Destination(destination.clone()), Identity(snapshot.into_bytes()));
+        self.check_of_a_backup(&at, snapshot).await?;
         let reservation = self.0.manager.reserve(&drive.id);
-        let source = RestoredSnapshot { snapshot: Identity(snapshot.into_bytes()), name };
+        let source = RestoredSnapshot { snapshot, name };
         self.0.jobs.start(IntoVolumeJob { reservation, drive, source, volume, place, uid }).await
     }
 

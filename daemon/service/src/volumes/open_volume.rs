@@ -3,9 +3,7 @@
 use butterdock_btrfs::mounts;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::config::VolumeRule;
 use crate::configured;
@@ -51,7 +49,7 @@ pub enum Unusable {
     Another,
     /// Users other than root can redirect its path.
     Link,
-    /// Links on its path lead to a directory of the system.
+    /// Links or mounts on its path lead to a directory of the system.
     System,
     /// It cannot be opened or looked at.
     Unreadable(nix::Error),
@@ -71,9 +69,10 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<OpenVolume, Unusable> {
             errno => Unusable::Unreadable(errno.unwrap_or(nix::Error::EIO)),
         },
     })?;
-    // It was checked when it was set; a subvolume that was received since may have brought a link.
-    if leads_to_system(&rule.path, &path_of(&folder).map_err(|_unreadable| Unusable::Unreadable(nix::Error::EIO))?) {
-        return Err(Unusable::System);
+    match system_directories::is_behind(&rule.path, &folder) {
+        Ok(false) => {}
+        Ok(true) => return Err(Unusable::System),
+        Err(_unreadable) => return Err(Unusable::Unreadable(nix::Error::EIO)),
     }
     if !butterdock_btrfs::filesystem::is_btrfs(&folder).map_err(|fault| Unusable::Unreadable(fault.errno))? {
         return Err(Unusable::NotBtrfs);
@@ -89,15 +88,6 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<OpenVolume, Unusable> {
     let place = DirIdentity { fsid, subvolume, inode: facts.stx_ino };
     let mount = mounts::unique_id(&folder);
     Ok(OpenVolume { directory: folder.into(), place, mount })
-}
-
-fn path_of(folder: &OwnedFd) -> io::Result<PathBuf> {
-    std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))
-}
-
-/// Whether a path leads to a directory of the system, and does not say so: the file of the administrator may name one.
-fn leads_to_system(configured: &Path, opened: &Path) -> bool {
-    system_directories::is_named_by(opened) && !system_directories::is_named_by(configured)
 }
 
 impl AsFd for OpenVolume {
@@ -121,8 +111,8 @@ impl fmt::Display for Unusable {
                  directory that the link leads to",
             ),
             Self::System => f.write_str(
-                "a symbolic link on its path leads to a directory of the system; remove the link, or name that directory itself in \
-                 butterdock.toml",
+                "a symbolic link or a mount on its path leads to a directory of the system; remove it, or name that directory itself \
+                 in butterdock.toml",
             ),
             Self::Unreadable(errno) => write!(f, "it cannot be opened ({}); see dmesg", errno.desc()),
         }
@@ -131,6 +121,8 @@ impl fmt::Display for Unusable {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::config::VolumeName;
 
@@ -146,11 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_directory_of_the_system_is_refused() {
-        let leads = |configured: &str, opened: &str| leads_to_system(Path::new(configured), Path::new(opened));
-        assert!(leads("/srv/tank/x/y", "/etc/systemd/system"));
-        assert!(!leads("/srv/tank/x/y", "/srv/pool") && !leads("/home/backups/x", "/var/home/backups/x"));
-        assert!(!leads("/var/lib/backups", "/var/lib/backups"), "the administrator wrote so");
+    fn privileged_a_link_to_a_directory_of_the_system_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("volume");
+        std::os::unix::fs::symlink("/usr", &link).expect("linked");
+        let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+        let refusal = open(&VolumeRule { name, path: link.join("share"), uuid: None }).map(drop).expect_err("refused");
+        assert_eq!(refusal, Unusable::System);
     }
 
     #[test]

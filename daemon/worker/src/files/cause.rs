@@ -171,7 +171,7 @@ impl fmt::Display for FileCause {
                 "you may not enter the directory that was backed up, so you may not read its snapshots; an administrator can \
                  (--as-root)"
             }
-            Self::NotAFile => "it is no regular file, so there is nothing to read; restore it instead",
+            Self::NotAFile => "it is no regular file, so there is nothing to read; list a directory with butterdock ls, or restore it",
             Self::ReaderGone => "the reader closed the pipe before the end of the file",
             Self::ReaderIdle => "the reader read less than 1 MiB in five minutes, and the drive was in use meanwhile; read it again",
             Self::Occupied => {
@@ -190,8 +190,8 @@ impl fmt::Display for FileCause {
                  volume and move it from there"
             }
             Self::TooDeep => {
-                "a directory is more than 256 levels deep, or its path is longer than 4095 bytes; select directories in it one by \
-                 one, or restore the whole snapshot"
+                "a directory is more than 256 levels below the selected one, or its path is longer than 4095 bytes; select a directory \
+                 further down, or restore the whole snapshot"
             }
             Self::Incomplete { denied } => {
                 return write!(

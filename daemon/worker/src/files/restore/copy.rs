@@ -21,7 +21,7 @@ const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
 const PRIVATE: u32 = 0o700;
 /// As in the kernel (`PATH_MAX`, without the NUL).
 const LONGEST_PATH: usize = 4095;
-/// The deepest directory: for each level, two descriptors are open and a call is on the stack.
+/// The deepest directory below a selected one: for each level, two descriptors are open and a call is on the stack.
 const DEEPEST: usize = 256;
 /// The inode number of the empty directory that a snapshot has in place of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
 const PLACEHOLDER: u64 = 2;
@@ -91,7 +91,7 @@ impl Run<'_> {
         to: TargetDirectory<'_>,
     ) -> Result<Option<Made>, FileError> {
         self.cancelled()?;
-        check_depth(from.path)?;
+        self.check_depth(from.path)?;
         let copied = match FileKind::of(stat.mode) {
             FileKind::Directory => self.copy_directory(from, stat, to),
             FileKind::File => self.copy_file(from, stat, to),
@@ -129,6 +129,12 @@ impl Run<'_> {
         }
         let mode = self.set_attributes(Some(&source), &made, stat, from.path)?;
         Ok(Some(Made::directory(made, mode)))
+    }
+
+    /// Refuses a path that is too deep below the selected one.
+    pub(super) fn check_depth(&self, path: &[u8]) -> Result<(), FileError> {
+        let is_too_deep = path.len() > LONGEST_PATH || levels(path).saturating_sub(self.selected) >= DEEPEST;
+        if is_too_deep { Err(FileError::because(FileCause::TooDeep, path)) } else { Ok(()) }
     }
 
     /// The attributes of a name in a directory of the snapshot. None if it is not restored: a nested subvolume, whose files the
@@ -264,11 +270,9 @@ impl Ways {
     }
 }
 
-/// Refuses a path that is too deep.
-pub(super) fn check_depth(path: &[u8]) -> Result<(), FileError> {
-    let levels = path.iter().filter(|byte| **byte == b'/').count();
-    let is_too_deep = path.len() > LONGEST_PATH || levels >= DEEPEST;
-    if is_too_deep { Err(FileError::because(FileCause::TooDeep, path)) } else { Ok(()) }
+/// The directories above a path.
+pub(super) fn levels(path: &[u8]) -> usize {
+    path.iter().filter(|byte| **byte == b'/').count()
 }
 
 /// Makes a directory that only the worker's user can enter.

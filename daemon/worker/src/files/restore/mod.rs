@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use super::cause::{FileCause, FileError, reading, writing};
 use super::tree::{Tree, name};
 use super::{FileEvent, FilePath};
+use copy::levels;
 use links::Links;
 use work_folder::WorkFolder;
 
@@ -91,6 +92,9 @@ pub struct Restored {
     pub set_ids: u64,
     /// Files and directories that the user may not read.
     pub denied: u64,
+    /// The number behind the name of the new folder, if its name was not free.
+    #[serde(default)]
+    pub folder_number: Option<u32>,
 }
 
 impl Restored {
@@ -100,11 +104,18 @@ impl Restored {
             1 => format!("1 {one}"),
             _ => format!("{number} {more}"),
         };
-        let mut text = format!(
-            "{} and {} restored",
-            count(self.files, "file", "files"),
-            count(self.directories, "directory", "directories")
-        );
+        let files = count(self.files, "file", "files");
+        let directories = count(self.directories, "directory", "directories");
+        let mut text = match (self.files, self.directories) {
+            (_, 0) => format!("{files} restored"),
+            (0, _) => format!("{directories} restored"),
+            (_, _) => format!("{files} and {directories} restored"),
+        };
+        if let Some(number) = self.folder_number {
+            text.push_str(&format!(
+                "; their folder has -{number} at the end of its name, because the name was not free"
+            ));
+        }
         let mut add = |number: u64, one: &str, more: &str| {
             if number > 0 {
                 text.push_str("; ");
@@ -172,6 +183,8 @@ struct Run<'r> {
     request: RestoreFiles<'r>,
     restored: Restored,
     links: Links,
+    /// The directories above the selected path that is restored now.
+    selected: usize,
     /// The work folder of the directory that was restored into last, with the path of that directory.
     work: Option<(Vec<u8>, WorkFolder)>,
     buffer: Vec<u8>,
@@ -184,6 +197,7 @@ impl RestoreFiles<'_> {
             request: self,
             restored: Restored::default(),
             links: Links::default(),
+            selected: 0,
             work: None,
             buffer: Vec::new(),
         };
@@ -223,7 +237,8 @@ impl Run<'_> {
     }
 
     /// The bytes of all files at or below a path.
-    fn measure(&self, path: &StreamPath) -> Result<u64, FileError> {
+    fn measure(&mut self, path: &StreamPath) -> Result<u64, FileError> {
+        self.selected = levels(path.as_bytes());
         if path.is_root() {
             return Err(FileError::of_cause(FileCause::NotFound));
         }

@@ -9,7 +9,7 @@ use butterdock_receive::StreamPath;
 
 use super::super::cause::{FileCause, FileError, reading, writing};
 use super::super::tree::open_directory;
-use super::copy::{Made, Source, TargetDirectory, Ways, check_depth, make_directory};
+use super::copy::{Made, Source, TargetDirectory, Ways, levels, make_directory};
 use super::work_folder::WorkFolder;
 use super::{Conflict, Run, join, target_name};
 
@@ -51,6 +51,7 @@ impl Run<'_> {
     /// Restores one path to its original place.
     pub(super) fn restore_original(&mut self, path: &StreamPath) -> Result<(), FileError> {
         let bytes = path.as_bytes();
+        self.selected = levels(bytes);
         let parts: Vec<&[u8]> = bytes.split(|byte| *byte == b'/').collect();
         let prefix = |end: usize| parts.get(..end).unwrap_or_default().join(&b'/');
         let mut directory = self.request.target.directory(b"").map_err(writing(bytes))?;
@@ -98,6 +99,7 @@ impl Run<'_> {
         let (mut ways, before) = (Ways::default(), self.restored);
         for path in paths {
             let bytes = path.as_bytes();
+            self.selected = levels(bytes);
             let (parent, stat) = self.request.snapshot.find(path).map_err(reading(bytes))?;
             let directory = match ways.directory(self, made.as_fd(), path, 0)? {
                 Some(way) => way.as_fd(),
@@ -209,10 +211,12 @@ impl Run<'_> {
                     if is_folder { numbered(name.to_bytes(), number) } else { beside(name.to_bytes(), day, number) }
                 };
                 let taken = free_name(work, name, to, other).map_err(writing(&path))?;
-                if naming == Naming::Beside {
-                    self.restored.beside = self.restored.beside.saturating_add(1);
+                let (taken, number) = taken.ok_or_else(|| FileError::because(FileCause::Occupied, &path))?;
+                match naming {
+                    Naming::Beside => self.restored.beside = self.restored.beside.saturating_add(1),
+                    Naming::Free | Naming::Replacing => self.restored.folder_number = (number > 1).then_some(number),
                 }
-                taken.ok_or_else(|| FileError::because(FileCause::Occupied, &path))?
+                taken
             }
         };
         made.finish().map_err(writing(&path))?;
@@ -238,7 +242,7 @@ impl Run<'_> {
     /// The bytes of a file, or of all files in a directory that the user may read.
     pub(super) fn size(&self, parent: &OwnedFd, name: &CStr, stat: &Stat, path: &[u8]) -> Result<u64, FileError> {
         self.cancelled()?;
-        check_depth(path)?;
+        self.check_depth(path)?;
         if !stat.is_dir() {
             return Ok(if stat.is_file() { stat.size } else { 0 });
         }
@@ -255,17 +259,17 @@ impl Run<'_> {
     }
 }
 
-/// Renames to the first free name; none if none of them is.
+/// Renames to the first free name, and answers with it and its number; none if none of them is.
 fn free_name(
     work: &WorkFolder,
     name: &CStr,
     to: TargetDirectory<'_>,
     other: impl Fn(u32) -> Vec<u8>,
-) -> Result<Option<CString>, Fault> {
+) -> Result<Option<(CString, u32)>, Fault> {
     for number in 1..=MOST_NAMES {
         let taken = CString::new(other(number)).map_err(|_nul| Fault { call: "renameat2", errno: Errno::EINVAL })?;
         match names::rename_noreplace(work, name, to.directory, &taken) {
-            Ok(()) => return Ok(Some(taken)),
+            Ok(()) => return Ok(Some((taken, number))),
             Err(Fault { errno: Errno::EEXIST, .. }) => {}
             Err(fault) => return Err(fault),
         }

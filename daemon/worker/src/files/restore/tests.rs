@@ -270,9 +270,11 @@ fn a_new_folder_has_the_paths_and_a_free_name() {
     let fixture = Fixture::new();
     fixture.write("a/b/file", "x");
     fixture.write("a/c", "y");
-    for folder in ["files", "files-2"] {
+    for (folder, number) in [("files", None), ("files-2", Some(2))] {
         let to = RestoreTo::Folder(FilePath(b"files".to_vec()));
-        fixture.restore_to(&[b"a/b/file", b"a/c"], to, Conflict::Fail).0.expect("restored");
+        let (done, restored) = fixture.restore_to(&[b"a/b/file", b"a/c"], to, Conflict::Fail);
+        done.expect("restored");
+        assert_eq!(restored.folder_number, number);
         assert_eq!(fixture.read(&format!("{folder}/a/b/file")), "x");
         assert_eq!(fixture.target(folder).metadata().expect("facts").mode() & 0o7777, 0o700);
     }
@@ -400,7 +402,12 @@ fn the_sentence_says_what_was_restored_and_what_was_not() {
         "3 files and 1 directory restored; 1 has .restored- and the day in its name, because its own was not free; 2 have \
          another owner or group than before, because a user cannot give files to others; 1 extended attribute is not restored"
     );
-    assert_eq!(Restored { files: 1, ..Restored::default() }.sentence(), "1 file and 0 directories restored");
+    assert_eq!(Restored { files: 1, ..Restored::default() }.sentence(), "1 file restored");
+    let folder = Restored { directories: 2, folder_number: Some(3), ..Restored::default() };
+    assert_eq!(
+        folder.sentence(),
+        "2 directories restored; their folder has -3 at the end of its name, because the name was not free"
+    );
 }
 
 #[test]

@@ -16,11 +16,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, names, subvolume, xattr};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume, xattr};
 use rustix::fs::{Mode as Bits, fchmod, fstat};
 use uuid::Uuid;
 
 use crate::configured;
+use crate::system_directories;
 
 /// How the name of a folder in the making begins.
 const UNFINISHED: &str = ".butterdock-unfinished-";
@@ -37,6 +38,10 @@ pub(super) enum Unfit {
     Folder,
     /// Something took its place while it was made.
     Exchanged,
+    /// Its path leads to a directory of the system, which it does not name.
+    System,
+    /// It is on another filesystem than the source.
+    Filesystem,
     /// The kernel refused.
     Io(io::Error),
 }
@@ -44,7 +49,7 @@ pub(super) enum Unfit {
 /// Opens `snapshots`, of the source that is open as `root` and was reached as `source`.
 pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<OwnedFd, Unfit> {
     let (above, name) = place(root, source, snapshots)?;
-    match there(&above, &name)? {
+    match there(root, &above, &name)? {
         Found::Folder(folder) => Ok(folder),
         Found::Placeholder => {
             names::remove_dir(&above, &name)?;
@@ -57,7 +62,7 @@ pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Res
 /// Opens it where it exists; makes nothing.
 pub(super) fn existing(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<Option<OwnedFd>, Unfit> {
     let (above, name) = place(root, source, snapshots)?;
-    Ok(match there(&above, &name)? {
+    Ok(match there(root, &above, &name)? {
         Found::Folder(folder) => Some(folder),
         Found::Placeholder | Found::Nothing => None,
     })
@@ -66,7 +71,7 @@ pub(super) fn existing(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) ->
 /// Whether [`open`] would open it or make it, as things are; makes nothing.
 pub(super) fn check(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(), Unfit> {
     let (above, name) = place(root, source, snapshots)?;
-    there(&above, &name).map(drop)
+    there(root, &above, &name).map(drop)
 }
 
 /// What it is in, and its name there.
@@ -75,9 +80,12 @@ fn place(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(Owned
         return Err(Unfit::Place);
     };
     let above = match above.strip_prefix(source) {
-        Ok(below) => open_below(root, below)?,
-        Err(_elsewhere) => open_elsewhere(above)?,
+        // The source itself may be a directory of the system.
+        Ok(below) if below.as_os_str().is_empty() => open_below(root, below)?,
+        Ok(below) => outside_system(above, open_below(root, below)?)?,
+        Err(_elsewhere) => outside_system(above, open_elsewhere(above)?)?,
     };
+    with_source(root, &above)?;
     let name = CString::new(name.as_bytes()).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok((above, name))
 }
@@ -91,7 +99,7 @@ enum Found {
     Nothing,
 }
 
-fn there(above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
+fn there(root: BorrowedFd<'_>, above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
     /// The inode number of every such directory (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
     const PLACEHOLDER: u64 = 2;
     let folder = match file::openat_new(above, name, FOLDER, Mode::empty()) {
@@ -101,7 +109,25 @@ fn there(above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
     if file::stat(&folder)?.ino == PLACEHOLDER {
         return Ok(Found::Placeholder);
     }
+    // Something may be mounted on it.
+    with_source(root, &folder)?;
     roots_alone(folder).map(Found::Folder)
+}
+
+/// The directory, if its path names what it leads to, or it is no directory of the system: root makes subvolumes in it.
+fn outside_system(path: &Path, directory: OwnedFd) -> Result<OwnedFd, Unfit> {
+    if system_directories::is_behind(path, &directory)? { Err(Unfit::System) } else { Ok(directory) }
+}
+
+/// Checks that a directory is on the filesystem of the source, before anything is made in it. A source that is not on btrfs has a
+/// message of its own.
+fn with_source(root: BorrowedFd<'_>, directory: &OwnedFd) -> Result<(), Unfit> {
+    let Ok(source) = filesystem::info(root) else { return Ok(()) };
+    match filesystem::info(directory) {
+        Ok(here) if here.fsid == source.fsid => Ok(()),
+        Ok(_) | Err(Fault { errno: Errno::ENOTTY, .. }) => Err(Unfit::Filesystem),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 fn open_below(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Unfit> {
@@ -206,6 +232,13 @@ impl fmt::Display for Unfit {
                 "could not be created, because another program created the same name; find out which program changes \
                  the parent directory, then start the backup again",
             ),
+            Self::System => f.write_str(
+                "is not used, because a symbolic link or a mount on its path leads to a directory of the system; remove it, or name \
+                 another folder as `snapshots` in butterdock.toml",
+            ),
+            Self::Filesystem => f.write_str(
+                "is on another filesystem than the source; mount the right one there, or correct `snapshots` in butterdock.toml",
+            ),
             Self::Io(error) => {
                 write!(f, "cannot be opened: {error}; correct `snapshots` in butterdock.toml, or create the folder")
             }
@@ -214,183 +247,4 @@ impl fmt::Display for Unfit {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::{self, File, Permissions};
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
-    use std::process::{Child, Command};
-
-    use butterdock_fixtures::{Sandbox, Volume};
-
-    use super::*;
-
-    const USER: u32 = 1000;
-
-    struct Fixture {
-        volume: Volume,
-        /// Declared last, so that the sandbox goes last.
-        _sandbox: Sandbox,
-    }
-
-    impl Fixture {
-        /// A volume with the source `home`, a user's subvolume, and root's folder `theirs` beside it.
-        fn new() -> Self {
-            let sandbox = Sandbox::new().expect("a sandbox");
-            let volume = sandbox.volume("source", &Default::default()).expect("a volume");
-            butterdock_fixtures::snapshot::create(&volume.join("home")).expect("a subvolume");
-            chown(volume.join("home"), Some(USER), Some(USER)).expect("given to the user");
-            fs::create_dir(volume.join("theirs")).expect("made");
-            Self { volume, _sandbox: sandbox }
-        }
-
-        fn open(&self, snapshots: &str) -> Result<OwnedFd, Unfit> {
-            let source = self.volume.join("home");
-            open(File::open(&source).expect("opened").as_fd(), &source, &self.volume.join(snapshots))
-        }
-
-        fn refusal(&self, snapshots: &str) -> String {
-            self.open(snapshots).expect_err("refused").to_string()
-        }
-    }
-
-    #[test]
-    fn privileged_a_link_in_place_of_the_folder_leads_nowhere() {
-        let fixture = Fixture::new();
-        let at = |name: &str| fixture.volume.join(name);
-        symlink(at("theirs"), at("home/.butterdock")).expect("linked");
-        assert!(fixture.refusal("home/.butterdock").contains("symbolic link"));
-        symlink(at("theirs"), at("home/on-the-way")).expect("linked");
-        assert!(fixture.refusal("home/on-the-way/snapshots").contains("symbolic link"));
-        assert_eq!(fs::read_dir(at("theirs")).expect("read").count(), 0);
-        // A link beside the source that belongs to root is allowed.
-        symlink(at("theirs"), at("link")).expect("linked");
-        fixture.open("link/snapshots").expect("made");
-        assert!(at("theirs/snapshots").is_dir());
-    }
-
-    #[test]
-    fn privileged_a_folder_writable_by_others_is_refused() {
-        let fixture = Fixture::new();
-        let folder = fixture.volume.join("home/.butterdock");
-        fs::create_dir(&folder).expect("made");
-        chown(&folder, Some(USER), Some(USER)).expect("given to the user");
-        assert!(fixture.refusal("home/.butterdock").contains("chown root:root and chmod go-w"));
-        chown(&folder, Some(0), Some(0)).expect("taken back");
-        fixture.open("home/.butterdock").expect("root's");
-        for mode in [0o775, 0o757] {
-            fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("set");
-            assert!(fixture.refusal("home/.butterdock").contains("can write to it"), "{mode:o}");
-        }
-    }
-
-    #[test]
-    fn privileged_a_rolled_back_source_gets_a_new_folder() {
-        let fixture = Fixture::new();
-        fixture.open("home/.butterdock").expect("made");
-        let (source, old) = (fixture.volume.join("home"), fixture.volume.join("home.old"));
-        fs::rename(&source, &old).expect("renamed");
-        butterdock_fixtures::snapshot::branch(&old, &source).expect("a snapshot");
-        let folder = File::from(fixture.open("home/.butterdock").expect("made in its place"));
-        let facts = folder.metadata().expect("facts");
-        assert_eq!((facts.mode() & 0o7777, facts.uid(), facts.ino()), (0o700, 0, 256));
-        assert!(old.join(".butterdock").metadata().expect("the old one stays").ino() == 256);
-        fs::create_dir(source.join(".butterdock/something")).expect("it can be used");
-    }
-
-    #[test]
-    fn privileged_a_folder_elsewhere_lies_where_root_alone_can_write() {
-        let fixture = Fixture::new();
-        let users = fixture.volume.join("users");
-        fs::create_dir_all(users.join("roots")).expect("made");
-        fixture.open("users/roots/snapshots").expect("made");
-        chown(&users, Some(USER), Some(USER)).expect("given to the user");
-        assert!(fixture.refusal("users/roots/snapshots").contains("on its path"));
-        assert!(fixture.refusal("users/snapshots").contains("on its path"));
-    }
-
-    #[test]
-    fn privileged_a_new_folder_is_private_despite_default_acls() {
-        let fixture = Fixture::new();
-        let source = fixture.volume.join("home");
-        let given = Command::new("setfacl").args(["-d", "-m", "u:1000:rwx"]).arg(&source).status().expect("setfacl");
-        assert!(given.success());
-        let folder = fixture.open("home/.butterdock").expect("made");
-        let facts = File::from(folder.try_clone().expect("a copy")).metadata().expect("facts");
-        assert_eq!((facts.mode() & 0o7777, facts.uid(), facts.ino()), (0o700, 0, 256));
-        assert_eq!(xattr::get(&folder, c"system.posix_acl_access", &mut [0; 256]), Ok(None));
-        assert_eq!(fs::read_dir(&source).expect("read").count(), 1, "nothing unfinished is left");
-    }
-
-    /// The owner of the source, who exchanges what is in it as fast as he can. Killed when dropped.
-    struct Owner(Child);
-
-    impl Owner {
-        fn new(source: &Path, script: &str) -> Self {
-            let mut command = Command::new("setpriv");
-            command.args([
-                "--reuid",
-                "1000",
-                "--regid",
-                "1000",
-                "--clear-groups",
-                "--pdeathsig",
-                "KILL",
-                "sh",
-                "-c",
-                script,
-            ]);
-            Self(command.current_dir(source).spawn().expect("started"))
-        }
-    }
-
-    impl Drop for Owner {
-        fn drop(&mut self) {
-            // It may have ended.
-            best_effort(self.0.kill());
-            best_effort(self.0.wait());
-        }
-    }
-
-    #[test]
-    fn privileged_an_owner_who_exchanges_the_folder_gains_nothing() {
-        let fixture = Fixture::new();
-        let (source, theirs) = (fixture.volume.join("home"), fixture.volume.join("theirs"));
-        let script = format!(
-            "mkdir own; ln -s {} link; while :; do for name in .butterdock*; do mv -T $name gone 2>/dev/null; done; \
-             mv -T link .butterdock; mv -T .butterdock link; mv -T own .butterdock; mv -T .butterdock own; rmdir gone; done \
-             2>/dev/null",
-            theirs.display()
-        );
-        let owner = Owner::new(&source, &script);
-        let (mut opened, mut refused) = (0, 0);
-        while opened < 50 || refused < 50 {
-            match fixture.open("home/.butterdock") {
-                Ok(folder) => {
-                    opened += 1;
-                    let facts = File::from(folder).metadata().expect("facts");
-                    assert_eq!((facts.mode() & 0o7777, facts.uid(), facts.ino()), (0o700, 0, 256));
-                }
-                Err(_why) => refused += 1,
-            }
-        }
-        drop(owner);
-        assert_eq!(fs::read_dir(&theirs).expect("read").count(), 0);
-        assert_eq!(theirs.metadata().expect("facts").mode() & 0o7777, 0o755);
-    }
-
-    #[test]
-    fn privileged_two_jobs_can_create_the_snapshots_folder() {
-        let fixture = Fixture::new();
-        for round in 0..20 {
-            let folder = format!("home/snapshots-{round}");
-            let start = std::sync::Barrier::new(2);
-            std::thread::scope(|threads| {
-                for _ in 0..2 {
-                    threads.spawn(|| {
-                        start.wait();
-                        fixture.open(&folder).expect("opened");
-                    });
-                }
-            });
-        }
-    }
-}
+mod tests;
