@@ -7,7 +7,7 @@ import { moment, size } from "../model/format";
 import { allowed } from "../model/permissions";
 import { _, counted, filled } from "../model/text";
 import { BackupEditor } from "./backup_editor";
-import { When } from "./drive_card";
+import { When } from "./drive_facts";
 import { ActionError, Dialog, Problems } from "./parts";
 import {
     Button,
