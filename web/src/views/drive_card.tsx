@@ -15,22 +15,33 @@ import { destinationName } from "../model/backups";
 import { options } from "../model/bus";
 import { type Drive, drivesOf } from "../model/drives";
 import { size } from "../model/format";
-import type { Job } from "../model/jobs";
 import { type Allowed, allowed } from "../model/permissions";
 import type { Problem } from "../model/problems";
+import { mountedVolumes } from "../model/streams";
 import { _, filled } from "../model/text";
 import { BackupEditor } from "./backup_editor";
+import { DestinationSettings } from "./destination_settings";
 import { Facts, NewDrive } from "./drive_facts";
 import { StateLabel } from "./drive_state";
 import { ForgetDialog } from "./forget";
+import { ImportDialog } from "./import";
 import { JobProgress } from "./job_progress";
+import { EndJob, mayEnd } from "./job_queue";
 import { ActionError, Problems } from "./parts";
 import { useAction, useBus, useSnapshot } from "./store";
 import { UnlockDialog } from "./unlock";
+import { UnpinDialog } from "./unpin";
 
-type Dialog = "unlock" | "forget" | "backup";
+type Dialog = "unlock" | "forget" | "backup" | "settings" | "import" | "unpin";
 
-export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number; onEnrol(drive: Drive): void }) {
+export function DriveCard(props: {
+    drive: Drive;
+    user: number;
+    /** The configuration names it as one with stream files. */
+    hasStreams: boolean;
+    onEnrol(drive: Drive): void;
+}) {
+    const { drive, user, hasStreams, onEnrol } = props;
     const bus = useBus();
     const snapshot = useSnapshot();
     const action = useAction();
@@ -61,7 +72,10 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 {drive.jobs.length > 0 && drive.state !== "safe" && (
                     <>
                         {drive.jobs.map((job) => (
-                            <JobProgress key={job.path} job={job} user={user} />
+                            <div key={job.path} className="bd-queued">
+                                <JobProgress job={job} user={user} />
+                                {job !== running && <EndJob job={job} user={user} />}
+                            </div>
                         ))}
                         {drive.hardware && (
                             <div className="bd-row bd-warning" data-warning>
@@ -110,7 +124,7 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 )}
                 {running?.cancelable && (
                     <Act
-                        allowed={may(isOwn(running, user) ? "cancel-own" : "cancel-others")}
+                        allowed={mayEnd(snapshot, running, user)}
                         name="stop"
                         disabled={action.busy}
                         onClick={() => call(running.path, "Job", "Cancel")}
@@ -138,6 +152,21 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                         {running ? _("Remove when done") : _("Remove safely")}
                     </Act>
                 )}
+                {hasStreams && drive.hardware && !away && !locked && !leaving && mountedVolumes(snapshot).length > 0 && (
+                    <Act allowed={may("import")} name="import" onClick={() => setDialog("import")}>
+                        {_("Import streams")}
+                    </Act>
+                )}
+                {drive.enrolled && (
+                    <Act allowed={may("manage")} name="settings" quiet onClick={() => setDialog("settings")}>
+                        {_("Settings")}
+                    </Act>
+                )}
+                {drive.enrolled && away && (
+                    <Act allowed={may("manage")} name="unpin" quiet onClick={() => setDialog("unpin")}>
+                        {_("Keep nothing for it")}
+                    </Act>
+                )}
                 {drive.enrolled && drive.hardware && !running && (
                     <Act allowed={may("forget")} name="forget" quiet onClick={() => setDialog("forget")}>
                         {_("Forget")}
@@ -148,12 +177,13 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 <BackupEditor to={destinationName(drive, drivesOf(snapshot))} onClose={() => setDialog(undefined)} />
             )}
             {dialog === "unlock" && <UnlockDialog drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "settings" && <DestinationSettings drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "import" && <ImportDialog drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "unpin" && <UnpinDialog drive={drive} onClose={() => setDialog(undefined)} />}
             {dialog === "forget" && <ForgetDialog drive={drive} onClose={() => setDialog(undefined)} />}
         </Card>
     );
 }
-
-const isOwn = (job: Job, user: number): boolean => job.trigger === "user" && job.uid === user;
 
 /** That a locked drive is locked is its state: said once. */
 const shown = (drive: Drive): readonly Problem[] =>
