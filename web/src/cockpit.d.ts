@@ -24,7 +24,7 @@ declare namespace cockpit {
             options?: { type?: string; flags?: string; timeout?: number },
         ): Promise<unknown[]>;
         subscribe(
-            match: { path?: string; path_namespace?: string; interface?: string; member?: string },
+            match: { path?: string; path_namespace?: string; interface?: string; member?: string; arg0?: string },
             callback: (path: string, iface: string, signal: string, args: unknown[]) => void,
         ): { remove(): void };
         addEventListener(event: "owner", callback: (event: unknown, owner: string | null) => void): void;
@@ -36,6 +36,14 @@ declare namespace cockpit {
         input(data?: string, stream?: boolean): Process<Output>;
         stream(callback: (data: Output) => void): Process<Output>;
         close(problem?: string): void;
+    }
+
+    interface Channel {
+        send(data: string | ArrayBuffer): void;
+        control(message: Record<string, unknown>): void;
+        close(problem?: string): void;
+        addEventListener(event: "message", callback: (event: unknown, data: string | Uint8Array) => void): void;
+        addEventListener(event: "close", callback: (event: unknown, end: { problem?: string; message?: string }) => void): void;
     }
 
     interface Location {
@@ -67,6 +75,7 @@ declare namespace cockpit {
         command: string[],
         options?: { superuser?: "try" | "require"; err?: "message" | "out"; environ?: string[]; pty?: boolean },
     ): Process<string>;
+    function channel(options: Record<string, unknown>): Channel;
     function user(): Promise<User>;
     function jump(path: string, host?: string): void;
     function addEventListener(event: "locationchanged" | "visibilitychange", callback: () => void): void;

@@ -39,6 +39,8 @@ export class Browser {
 class Page {
     /** What went wrong in the page: errors on its console, refused style or script, files that are missing. */
     faults = [];
+    /** Called with the size of each message that the page sends. */
+    onSent = () => undefined;
 
     static async load(tab, address) {
         const page = new Page();
@@ -54,6 +56,7 @@ class Page {
         tab.on("response", (answer) => {
             if (answer.status() >= 400 && own(answer.url())) page.faults.push(`${answer.status()} ${answer.url()}`);
         });
+        tab.on("websocket", (socket) => socket.on("framesent", ({ payload }) => page.onSent(payload.length)));
         await tab.goto(address);
         return page;
     }
@@ -61,6 +64,16 @@ class Page {
     /** What has this selector. */
     find(selector, options) {
         return this.frame.locator(selector, options);
+    }
+
+    /** The page itself, without the shell around it. */
+    get own() {
+        return this.tab.frames().find((one) => one.name() === "cockpit1:localhost/butterdock");
+    }
+
+    /** Opens the view with this title. */
+    async view(title) {
+        await this.find("nav").getByRole("link", { name: title }).click();
     }
 
     card(label) {
@@ -97,7 +110,7 @@ class Page {
         for (const style of ["light", "dark"]) {
             for (const width of WIDTHS) {
                 await this.tab.setViewportSize({ width, height: 900 });
-                const frame = this.tab.frames().find((one) => one.name() === "cockpit1:localhost/butterdock");
+                const frame = this.own;
                 await frame.evaluate((chosen) => {
                     window.dispatchEvent(new CustomEvent("cockpit-style", { detail: { style: chosen } }));
                     for (const animation of document.getAnimations()) if (animation.effect?.getTiming().iterations !== Infinity) animation.finish();

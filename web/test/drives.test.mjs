@@ -10,7 +10,6 @@ import { story } from "./story.mjs";
 
 let machine;
 let browser;
-let address;
 let page;
 const test = story();
 
@@ -19,9 +18,8 @@ before(async () => {
     await machine.daemon();
     fs.writeFileSync(path.join(machine.home, "letter"), "to somebody\n");
     run("dd", "if=/dev/urandom", `of=${machine.home}/photos`, "bs=1M", "count=200", "status=none");
-    address = await machine.cockpit();
     browser = await Browser.start();
-    page = await browser.open(address);
+    page = await browser.open(await machine.cockpit());
 });
 
 after(async () => {
@@ -148,7 +146,7 @@ test("the page breaks no rule of Cockpit's, and asks for no file that is missing
 });
 
 test("a backup is changed, and the file keeps its comments", async () => {
-    await page.find("nav").getByRole("link", { name: "Backups" }).click();
+    await page.view("Backups");
     await page.find('[data-action="estimate"]').click();
     await page.waitFor("[data-estimate]");
     await page.find('[data-backup="home"] [data-action="edit"]').click();
@@ -163,23 +161,39 @@ test("a backup is changed, and the file keeps its comments", async () => {
     assert.match(text, /daily = 30/);
     await until("the card shows it", async () => (await page.find('[data-backup="home"]').innerText()).includes("daily at 02:00"));
     assert.deepEqual(await page.picture("backups"), []);
-    await page.find("nav").getByRole("link", { name: "Drives" }).click();
+    await page.view("Drives");
 });
 
 test("a backup gets another name, and its snapshots go with it", async () => {
-    await page.find("nav").getByRole("link", { name: "Backups" }).click();
+    await page.view("Backups");
     await page.find('[data-backup="home"] [data-action="edit"]').click();
     await page.find("#name").fill("family");
     await page.find('[data-action="submit"]').click();
     await page.waitFor('[data-backup="family"]');
     await page.waitFor('[data-backup="home"]', "detached");
-    await page.find("nav").getByRole("link", { name: "Drives" }).click();
+    await page.view("Drives");
     await until("the drive takes the renamed backup", async () => (await page.card("Blue").innerText()).includes("family"));
+});
+
+test("what is kept for a drive is given up", async () => {
+    await page.view("Backups");
+    const card = page.find('[data-backup="family"]');
+    await card.locator('[data-action="unpin"]').click();
+    assert.deepEqual(await page.picture("unpin"), []);
+    await page.find('[data-action="submit"]').click();
+    await page.waitFor("[role=dialog]", "detached");
+    // Nothing is left to give up.
+    await card.locator('[data-action="unpin"]').click();
+    await page.find('[data-action="submit"]').click();
+    await page.waitFor("[role=dialog] [data-error]");
+    assert.match(await page.find("[role=dialog] [data-error]").innerText(), /nothing to give up/);
+    await page.find("[role=dialog]").getByRole("button", { name: "Cancel" }).click();
+    await page.view("Drives");
 });
 
 test("what users may do decides which buttons they see", async () => {
     const expected = {
-        root: ["backup", "verify", "forget"],
+        root: ["backup", "verify", "settings", "forget"],
         member: ["backup", "verify"],
         stranger: [],
     };
@@ -203,7 +217,7 @@ test("what users may do decides which buttons they see", async () => {
 });
 
 test("the page speaks German", async () => {
-    const german = await browser.open(address, { language: "de-de" });
+    const german = await browser.open(await machine.cockpit(), { language: "de-de" });
     await german.waitFor("[data-safe]");
     assert.match(await german.find("body").innerText(), /Kann abgezogen werden/);
     await german.close();

@@ -12,6 +12,9 @@ const POLKITD = ["/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd", "/usr/libe
 /** Longer than anything takes on a machine under load: only a test that would fail waits for so long. */
 export const PATIENCE = Number(process.env.BUTTERDOCK_WEB_PATIENCE ?? 60_000);
 
+/** Whether all rounds and full sizes are asked for. */
+export const FULL = !["", "0", undefined].includes(process.env.FULL);
+
 /** Runs a program to its end. Returns what it printed; throws if it fails. */
 export function run(program, ...args) {
     const done = spawnSync(program, args, { encoding: "utf8" });
@@ -42,6 +45,11 @@ class Drive {
     plug() {
         this.device = run("losetup", "--find", "--show", this.image).trim();
         return path.basename(this.device);
+    }
+
+    /** Unplugs it while it is in use: the kernel reports that it is gone. Afterwards it is unplugged. */
+    pull() {
+        fs.writeFileSync(`/sys/class/block/${path.basename(this.device)}/uevent`, "remove");
     }
 
     unplug() {
@@ -119,6 +127,14 @@ export class Machine {
         return spawnSync(`${BIN}/butterdock`, args, { encoding: "utf8", env: this.#environment() });
     }
 
+    /** Begins to run the command line. Its standard input stays open until the test ends it. */
+    begin(...args) {
+        return spawn("setpriv", ["--pdeathsig", "KILL", `${BIN}/butterdock`, ...args], {
+            stdio: ["pipe", "ignore", "ignore"],
+            env: this.#environment(),
+        });
+    }
+
     /** A volume with btrfs. */
     volume(name) {
         const image = this.path(`${name}.volume`);
@@ -158,7 +174,8 @@ export class Machine {
             });
     }
 
-    /** Starts a cockpit-ws with a session of this user, without a login. Returns its address. */
+    /** Starts a cockpit-ws with a session of this user, without a login. Returns its address, which is for one page: newer versions
+     *  end such a session when a second page opens its channels. */
     async cockpit(user = "root") {
         const port = 9090 + this.#children.length;
         const ids = { root: [0, 0, ""], member: [64001, 64001, "64001,64000"], stranger: [64002, 64002, "64002"] }[user];

@@ -69,3 +69,34 @@ test("sizes and durations are in the units that people use", async () => {
     assert.deepEqual([0, 999, 1000, 1_500_000, 999_600, 2e12].map(size), ["0 B", "999 B", "1 kB", "1.5 MB", "1 MB", "2 TB"]);
     assert.deepEqual([0.2, 59, 61, 5400, 200_000].map(duration), ["1 second", "59 seconds", "2 minutes", "2 hours", "3 days"]);
 });
+
+test("a line of time has the newest snapshot at its end, and each older one further back", async () => {
+    const { lanesOf, marksOf, placesOnLine } = await source("model/timeline.ts");
+    assert.deepEqual(placesOnLine([]), []);
+    assert.deepEqual(placesOnLine([5, 5]), [98, 98]);
+    const day = 86_400e6;
+    const times = [0, 700, 1000, 1400, 1409, 1410].map((days) => days * day);
+    const places = placesOnLine(times);
+    assert.equal(places[0], 2);
+    assert.equal(places.at(-1), 98);
+    assert.deepEqual([...places].sort((a, b) => a - b), places);
+    // A day at the end has more room than its share of the four years.
+    assert.ok(places[5] - places[4] > 0.5, String(places));
+    assert.deepEqual(marksOf(times).map(({ place }) => place), [2, 50, 98]);
+    assert.equal(marksOf([0, 1]).length, 1, "the same time is there once");
+    assert.deepEqual(lanesOf([{ backup: "photos" }, { backup: "home" }, { backup: "photos" }]), ["home", "photos"]);
+});
+
+test("a simple limit has a number and two times, another keeps its words", async () => {
+    const { limitOf, limitWords, newName, ruleOf } = await source("model/destinations.ts");
+    for (const words of [["20MiB/s"], ["5MiB/s 23:00-08:00"], []]) assert.deepEqual(limitWords(limitOf(words)), words);
+    assert.equal(limitOf(["20MiB/s 08:00-23:00", "5MiB/s 23:00-08:00"]), undefined);
+    assert.equal(limitOf(["900KiB/s"]), undefined);
+    const blue = { id: "3f2a", path: "a", label: "Blue", title: "Blue", hardware: true, names: ["3f2a", "Blue"] };
+    assert.equal(newName(blue, [blue], []), "Blue");
+    assert.equal(newName(blue, [blue, { ...blue, path: "b" }], []), "3f2a");
+    assert.equal(newName(blue, [blue], [{ name: "Blue" }]), "3f2a");
+    assert.equal(newName({ ...blue, label: "a/b" }, [blue], []), "3f2a");
+    assert.equal(ruleOf([{ name: "office", kind: "drive", drive: "Blue" }], blue).name, "office");
+    assert.equal(ruleOf([{ name: "Blue", kind: "volume", drive: "" }], blue), undefined);
+});

@@ -1,5 +1,6 @@
 // Configured backups, as the page shows and changes them.
 import { type Bus, NAME, ROOT, type Snapshot, options } from "./bus";
+import { type DestinationRule, destinationsIn } from "./destinations";
 import type { Drive } from "./drives";
 import type { Problem } from "./problems";
 import { _, filled } from "./text";
@@ -135,10 +136,13 @@ export interface Rule {
     enabled: boolean;
 }
 
-/** The rules of the configuration, and its revision. */
-export async function readRules(bus: Bus): Promise<{ rules: readonly Rule[]; revision: string }> {
+/** The rules of the configuration, the destinations that have settings of their own, and its revision. */
+export async function readRules(
+    bus: Bus,
+): Promise<{ rules: readonly Rule[]; destinations: readonly DestinationRule[]; revision: string }> {
+    type Tables = Record<"backup" | "destination", Record<string, unknown>[]>;
     const [settings, revision] = (await bus.call(ROOT, "Manager", "GetSettings", [options({})])) as [
-        { values: { backup?: Record<string, unknown>[] } },
+        { values: Partial<Tables>; origins: Partial<Tables> },
         string,
     ];
     const rules = (settings.values.backup ?? []).map((table) => ({
@@ -150,7 +154,7 @@ export async function readRules(bus: Bus): Promise<{ rules: readonly Rule[]; rev
         nested: table.nested === "include",
         enabled: table.enabled !== false,
     }));
-    return { rules, revision };
+    return { rules, destinations: destinationsIn(settings.values, settings.origins), revision };
 }
 
 /** Writes a rule. Only what differs from the old one is changed in the file. Returns the warnings of the service. */

@@ -34,22 +34,36 @@ export function plain(value: unknown): unknown {
 
 /** A connection to the service that follows its objects. */
 export class Bus {
-    #client: cockpit.DBusClient;
+    #client!: cockpit.DBusClient;
+    #closed = true;
     #snapshot = START;
     #listeners = new Set<() => void>();
     #announced = false;
 
     constructor() {
-        this.#client = window.cockpit.dbus(NAME, { bus: "system", superuser: "try" });
+        // Newer hosts close the connection to a name without an owner for good: the bus itself tells when the service comes.
+        const bus = window.cockpit.dbus("org.freedesktop.DBus", { bus: "system" });
+        const match = { interface: "org.freedesktop.DBus", member: "NameOwnerChanged", arg0: NAME };
+        bus.subscribe(match, (_path, _iface, _signal, [, , owner]) => {
+            if (owner !== "" && this.#closed) this.#connect();
+        });
+        this.#connect();
+    }
+
+    #connect(): void {
+        const client = window.cockpit.dbus(NAME, { bus: "system", superuser: "try" });
+        this.#client = client;
+        this.#closed = false;
         // Signals that arrive before the answer of GetManagedObjects are part of that answer.
-        this.#client.subscribe({ path_namespace: ROOT }, (path, iface, signal, args) =>
-            this.#signal(path, iface, signal, args),
-        );
-        this.#client.addEventListener("owner", (_event, owner) => {
+        client.subscribe({ path_namespace: ROOT }, (path, iface, signal, args) => this.#signal(path, iface, signal, args));
+        client.addEventListener("owner", (_event, owner) => {
             if (owner) void this.#load();
             else this.#absent("");
         });
-        this.#client.addEventListener("close", (_event, failure) => this.#absent(failure?.message ?? ""));
+        client.addEventListener("close", (_event, failure) => {
+            this.#closed = true;
+            this.#absent(failure?.message ?? "");
+        });
         void this.#load();
     }
 
@@ -92,7 +106,8 @@ export class Bus {
     /** Starts the service if it does not run, by D-Bus activation. Not by itself: an administrator may have stopped it. */
     start(): void {
         this.#set({ service: "connecting" });
-        void this.#load();
+        if (this.#closed) this.#connect();
+        else void this.#load();
     }
 
     async #load(): Promise<void> {

@@ -7,6 +7,10 @@ export interface Drive {
     path: string;
     /** The service's id: what the command line is given. */
     id: string;
+    /** What the configuration may call it: its id and labels. */
+    names: readonly string[];
+    /** The UUID of its filesystem. */
+    uuid: string;
     /** What people call it: label, model or device. */
     title: string;
     /** It is a drive; otherwise a volume of this machine that takes backups. */
@@ -62,6 +66,8 @@ function driveOf(path: string, interfaces: Interfaces, jobs: readonly Job[]): Dr
     return {
         path,
         id: idOf(path),
+        names: list<string>(hardware?.Names),
+        uuid: text(hardware?.FilesystemUuid),
         title: label || text(hardware?.Model) || text(hardware?.Device) || idOf(path),
         hardware: hardware !== undefined,
         enrolled: hardware ? hardware.Enrolled === true : true,

@@ -42,12 +42,19 @@ export function age(time: number, now = Date.now()): string {
     return words.format(Math.round(seconds / (365 * 86_400)), "year");
 }
 
+/** A format is expensive to make, and a long list needs it for each row. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function formatted(time: number, style: Intl.DateTimeFormatOptions): string {
+    const key = `${language()} ${JSON.stringify(style)}`;
+    const format = formats.get(key) ?? new Intl.DateTimeFormat(language(), style);
+    formats.set(key, format);
+    return format.format(time / 1000);
+}
+
 /** A time with date. */
-export const moment = (time: number): string =>
-    new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "short" }).format(time / 1000);
+export const moment = (time: number): string => formatted(time, { dateStyle: "medium", timeStyle: "short" });
 
-export const day = (time: number): string =>
-    new Intl.DateTimeFormat(language(), { dateStyle: "full" }).format(time / 1000);
+export const day = (time: number): string => formatted(time, { dateStyle: "full" });
 
-export const clock = (time: number): string =>
-    new Intl.DateTimeFormat(language(), { timeStyle: "short" }).format(time / 1000);
+export const clock = (time: number): string => formatted(time, { timeStyle: "short" });

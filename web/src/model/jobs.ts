@@ -1,5 +1,5 @@
 // Jobs, as the page shows them.
-import { NAME, type Snapshot } from "./bus";
+import { NAME, type Snapshot, idOf } from "./bus";
 import { duration, rate, size } from "./format";
 import { _, filled } from "./text";
 
@@ -11,6 +11,8 @@ export interface Job {
     drive: string;
     destination: string;
     driveLabel: string;
+    /** The name of the volume that it writes to; empty without one. */
+    volume: string;
     backup: string;
     trigger: string;
     uid: number;
@@ -44,6 +46,7 @@ export function jobsOf(snapshot: Snapshot): readonly Job[] {
                 drive: String(job.Drive),
                 destination: String(job.Destination),
                 driveLabel: String(job.DriveLabel),
+                volume: String(job.Volume ?? "/") === "/" ? "" : idOf(String(job.Volume)),
                 backup: String(job.BackupName),
                 trigger: String(job.Trigger),
                 uid: Number(job.StartedByUid),

@@ -1,9 +1,10 @@
 // What needs a passphrase. Cockpit's D-Bus cannot pass a descriptor, so the command line does it: it reads the passphrase from its
 // standard input. The passphrase is in no argument and in no message of this page.
+import { butterdock } from "./command";
 
 /** Unlocks an encrypted drive. */
 export async function unlock(id: string, passphrase: string): Promise<void> {
-    await withSecret(["butterdock", "unlock", "--key-file", "-", "--", id], passphrase);
+    await butterdock(["unlock", "--key-file", "-", "--", id], passphrase);
 }
 
 export interface EncryptedEnrolment {
@@ -17,35 +18,11 @@ export interface EncryptedEnrolment {
 
 /** Enrols an encrypted drive, or encrypts it first. */
 export async function enrolEncrypted(order: EncryptedEnrolment, passphrase: string): Promise<void> {
-    const command = ["butterdock", "enrol", "--key-file", "-"];
+    const command = ["enrol", "--key-file", "-"];
     if (order.erase) {
         command.push("--format", "--encrypt", `--label=${order.erase.label}`, `--yes-erase=${order.erase.serial}`);
     }
     if (order.keepKey) command.push("--keep-key");
     if (order.unmount) command.push("--unmount");
-    await withSecret([...command, "--", order.id], passphrase);
-}
-
-async function withSecret(command: string[], secret: string): Promise<void> {
-    const process = window.cockpit.spawn([...command.slice(0, 2), "--json", ...command.slice(2)], { superuser: "try", err: "message" });
-    let output = "";
-    process.stream((data) => {
-        output += data;
-    });
-    process.input(secret);
-    try {
-        await process;
-    } catch (failure) {
-        throw errorIn(output) ?? failure;
-    }
-}
-
-/** The error that the command line printed as JSON. */
-function errorIn(output: string): cockpit.Failure | undefined {
-    try {
-        const { error } = JSON.parse(output) as { error: { name: string | null; message: string } };
-        return { name: error.name ?? "", message: error.message };
-    } catch {
-        return undefined;
-    }
+    await butterdock([...command, "--", order.id], passphrase);
 }

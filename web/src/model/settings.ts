@@ -1,5 +1,6 @@
-// The settings that the page changes: the volumes, and what happens to a drive after its backups.
+// The settings that the page changes: the volumes, the destinations, and what happens to a drive after its backups.
 import { type Bus, ROOT, options } from "./bus";
+import { type DestinationRule, destinationsIn } from "./destinations";
 import type { Problem } from "./problems";
 
 export interface Volume {
@@ -15,14 +16,15 @@ export interface Settings {
     file: string;
     writable: boolean;
     volumes: readonly Volume[];
+    destinations: readonly DestinationRule[];
     onFinish: string;
 }
 
 export async function readSettings(bus: Bus): Promise<Settings> {
     const [settings, revision] = (await bus.call(ROOT, "Manager", "GetSettings", [options({})])) as [
         {
-            values: { volume?: Record<string, unknown>[]; drives?: Record<string, unknown> };
-            origins: { volume?: Record<string, unknown>[] };
+            values: { volume?: Record<string, unknown>[]; destination?: Record<string, unknown>[]; drives?: Record<string, unknown> };
+            origins: { volume?: Record<string, unknown>[]; destination?: Record<string, unknown>[] };
             file: string;
             writable: boolean;
         },
@@ -39,6 +41,7 @@ export async function readSettings(bus: Bus): Promise<Settings> {
         file: String(settings.file),
         writable: settings.writable === true,
         volumes,
+        destinations: destinationsIn(values, origins),
         onFinish: String(values.drives?.on_finish ?? "unmount"),
     };
 }

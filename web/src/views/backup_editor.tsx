@@ -2,6 +2,7 @@
 import { useEffect, useState } from "react";
 import { type Backup, KEEP, type Rule, destinationName, readRules, scheduleText, writeRule } from "../model/backups";
 import { NAME, ROOT, options } from "../model/bus";
+import { type DestinationRule, ruleOf } from "../model/destinations";
 import { drivesOf } from "../model/drives";
 import { type Problem, errorText } from "../model/problems";
 import { _, filled } from "../model/text";
@@ -13,12 +14,22 @@ import { useAction, useBus, useSnapshot } from "./store";
 /** `backup` is the one to change; without it a new one is made, to the destination `to` if it is given. */
 export function BackupEditor({ backup, to, onClose }: { backup?: Backup; to?: string; onClose(): void }) {
     const bus = useBus();
-    const [read, setRead] = useState<{ rule: Rule | undefined; taken: readonly string[]; revision: string }>();
+    const [read, setRead] = useState<{
+        rule: Rule | undefined;
+        taken: readonly string[];
+        destinations: readonly DestinationRule[];
+        revision: string;
+    }>();
     const [error, setError] = useState("");
     useEffect(() => {
         readRules(bus).then(
-            ({ rules, revision }) =>
-                setRead({ rule: rules.find(({ name }) => name === backup?.name), taken: rules.map(({ name }) => name), revision }),
+            ({ rules, destinations, revision }) =>
+                setRead({
+                    rule: rules.find(({ name }) => name === backup?.name),
+                    taken: rules.map(({ name }) => name),
+                    destinations,
+                    revision,
+                }),
             (failure: unknown) => setError(errorText(failure)),
         );
     }, [bus, backup?.name]);
@@ -29,7 +40,8 @@ export function BackupEditor({ backup, to, onClose }: { backup?: Backup; to?: st
             </Dialog>
         );
     }
-    return <Editor old={read.rule} taken={read.taken} revision={read.revision} to={to} onClose={onClose} />;
+    const { rule, ...others } = read;
+    return <Editor old={rule} {...others} to={to} onClose={onClose} />;
 }
 
 const SCHEDULES = ["on-plug", "hourly", "daily", "weekly", "monthly", "manual"];
@@ -37,11 +49,12 @@ const SCHEDULES = ["on-plug", "hourly", "daily", "weekly", "monthly", "manual"];
 function Editor(props: {
     old: Rule | undefined;
     taken: readonly string[];
+    destinations: readonly DestinationRule[];
     revision: string;
     to: string | undefined;
     onClose(): void;
 }) {
-    const { old, taken, revision, to, onClose } = props;
+    const { old, taken, destinations, revision, to, onClose } = props;
     const bus = useBus();
     const snapshot = useSnapshot();
     const action = useAction();
@@ -130,7 +143,7 @@ function Editor(props: {
                 {drives.length === 0 && <Alert component="p" variant="info" isInline isPlain title={_("Enrol a drive first.")} />}
                 {drives.map((drive) => {
                     const called = destinationName(drive, drives);
-                    const ways = [called, drive.id, drive.label];
+                    const ways = [called, drive.id, drive.label, ruleOf(destinations, drive)?.name];
                     return (
                         <Checkbox
                             key={drive.path}

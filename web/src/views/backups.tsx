@@ -7,7 +7,7 @@ import { moment, size } from "../model/format";
 import { allowed } from "../model/permissions";
 import { _, counted, filled } from "../model/text";
 import { BackupEditor } from "./backup_editor";
-import { When } from "./drive_card";
+import { When } from "./drive_facts";
 import { ActionError, Dialog, Problems } from "./parts";
 import {
     Button,
@@ -31,6 +31,7 @@ import {
     Label,
 } from "./patternfly";
 import { useAction, useBus, useNow, useSnapshot } from "./store";
+import { UnpinDialog } from "./unpin";
 import { Warnings } from "./warnings";
 
 export function BackupsView() {
@@ -114,6 +115,7 @@ function BackupCard(props: {
     const action = useAction();
     const now = useNow();
     const [removing, setRemoving] = useState(false);
+    const [unpinning, setUnpinning] = useState<Drive>();
     const places = drives.filter((drive) => backup.destinations.includes(drive.path));
     const running = places.some((drive) => drive.jobs.some((job) => job.kind === "backup" && job.backup === backup.name));
     const attached = places.some((drive) => drive.state !== "away");
@@ -134,6 +136,20 @@ function BackupCard(props: {
                                 <When time={backup.lastGood[drive.path] ?? 0} now={now} />
                             ) : (
                                 _("none yet")
+                            )}
+                            {manages && (backup.lastGood[drive.path] ?? 0) > 0 && (
+                                <>
+                                    {" "}
+                                    <Button
+                                        variant="link"
+                                        isInline
+                                        data-action="unpin"
+                                        aria-label={`${_("Keep nothing for it")}: ${drive.title}`}
+                                        onClick={() => setUnpinning(drive)}
+                                    >
+                                        {_("Keep nothing for it")}
+                                    </Button>
+                                </>
                             )}
                             {estimated
                                 .filter((one) => one.drive === drive.id)
@@ -183,6 +199,7 @@ function BackupCard(props: {
                     </>
                 )}
             </CardFooter>
+            {unpinning && <UnpinDialog drive={unpinning} backup={backup.name} onClose={() => setUnpinning(undefined)} />}
             {removing && <RemoveDialog backup={backup} onClose={() => setRemoving(false)} />}
         </Card>
     );

@@ -8,32 +8,40 @@ import {
     CardFooter,
     CardHeader,
     CardTitle,
-    DescriptionList,
-    DescriptionListDescription,
-    DescriptionListGroup,
-    DescriptionListTerm,
     ExclamationTriangleIcon,
 } from "./patternfly";
 import { type ReactNode, useState } from "react";
 import { destinationName } from "../model/backups";
 import { options } from "../model/bus";
 import { type Drive, drivesOf } from "../model/drives";
-import { age, moment, size } from "../model/format";
-import type { Job } from "../model/jobs";
+import { size } from "../model/format";
 import { type Allowed, allowed } from "../model/permissions";
-import { type Problem, freeText } from "../model/problems";
-import { _, counted, filled } from "../model/text";
+import type { Problem } from "../model/problems";
+import { mountedVolumes } from "../model/streams";
+import { _, filled } from "../model/text";
 import { BackupEditor } from "./backup_editor";
+import { DestinationSettings } from "./destination_settings";
+import { Facts, NewDrive } from "./drive_facts";
 import { StateLabel } from "./drive_state";
 import { ForgetDialog } from "./forget";
+import { ImportDialog } from "./import";
 import { JobProgress } from "./job_progress";
+import { EndJob, mayEnd } from "./job_queue";
 import { ActionError, Problems } from "./parts";
-import { useAction, useBus, useNow, useSnapshot } from "./store";
+import { useAction, useBus, useSnapshot } from "./store";
 import { UnlockDialog } from "./unlock";
+import { UnpinDialog } from "./unpin";
 
-type Dialog = "unlock" | "forget" | "backup";
+type Dialog = "unlock" | "forget" | "backup" | "settings" | "import" | "unpin";
 
-export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number; onEnrol(drive: Drive): void }) {
+export function DriveCard(props: {
+    drive: Drive;
+    user: number;
+    /** The configuration names it as one with stream files. */
+    hasStreams: boolean;
+    onEnrol(drive: Drive): void;
+}) {
+    const { drive, user, hasStreams, onEnrol } = props;
     const bus = useBus();
     const snapshot = useSnapshot();
     const action = useAction();
@@ -64,7 +72,10 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 {drive.jobs.length > 0 && drive.state !== "safe" && (
                     <>
                         {drive.jobs.map((job) => (
-                            <JobProgress key={job.path} job={job} user={user} />
+                            <div key={job.path} className="bd-queued">
+                                <JobProgress job={job} user={user} />
+                                {job !== running && <EndJob job={job} user={user} />}
+                            </div>
                         ))}
                         {drive.hardware && (
                             <div className="bd-row bd-warning" data-warning>
@@ -113,7 +124,7 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 )}
                 {running?.cancelable && (
                     <Act
-                        allowed={may(isOwn(running, user) ? "cancel-own" : "cancel-others")}
+                        allowed={mayEnd(snapshot, running, user)}
                         name="stop"
                         disabled={action.busy}
                         onClick={() => call(running.path, "Job", "Cancel")}
@@ -141,6 +152,21 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                         {running ? _("Remove when done") : _("Remove safely")}
                     </Act>
                 )}
+                {hasStreams && drive.hardware && !away && !locked && !leaving && mountedVolumes(snapshot).length > 0 && (
+                    <Act allowed={may("import")} name="import" onClick={() => setDialog("import")}>
+                        {_("Import streams")}
+                    </Act>
+                )}
+                {drive.enrolled && (
+                    <Act allowed={may("manage")} name="settings" quiet onClick={() => setDialog("settings")}>
+                        {_("Settings")}
+                    </Act>
+                )}
+                {drive.enrolled && away && (
+                    <Act allowed={may("manage")} name="unpin" quiet onClick={() => setDialog("unpin")}>
+                        {_("Keep nothing for it")}
+                    </Act>
+                )}
                 {drive.enrolled && drive.hardware && !running && (
                     <Act allowed={may("forget")} name="forget" quiet onClick={() => setDialog("forget")}>
                         {_("Forget")}
@@ -151,12 +177,13 @@ export function DriveCard({ drive, user, onEnrol }: { drive: Drive; user: number
                 <BackupEditor to={destinationName(drive, drivesOf(snapshot))} onClose={() => setDialog(undefined)} />
             )}
             {dialog === "unlock" && <UnlockDialog drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "settings" && <DestinationSettings drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "import" && <ImportDialog drive={drive} onClose={() => setDialog(undefined)} />}
+            {dialog === "unpin" && <UnpinDialog drive={drive} onClose={() => setDialog(undefined)} />}
             {dialog === "forget" && <ForgetDialog drive={drive} onClose={() => setDialog(undefined)} />}
         </Card>
     );
 }
-
-const isOwn = (job: Job, user: number): boolean => job.trigger === "user" && job.uid === user;
 
 /** That a locked drive is locked is its state: said once. */
 const shown = (drive: Drive): readonly Problem[] =>
@@ -194,92 +221,4 @@ function Act(props: {
             {props.children}
         </Button>
     );
-}
-
-function Facts({ drive }: { drive: Drive }) {
-    const now = useNow();
-    const others = drive.origins.filter((origin) => origin.origin === "other-machine");
-    const facts: [string, ReactNode][] = [];
-    if (drive.state === "away" && drive.lastSeen > 0) {
-        facts.push([_("Last attached"), <When key="seen" time={drive.lastSeen} now={now} />]);
-    }
-    facts.push([
-        _("Last backup"),
-        drive.lastBackup > 0 ? (
-            <span key="last">
-                <When time={drive.lastBackup} now={now} />
-                {drive.overdue && <span className="bd-warning"> {_("overdue")}</span>}
-            </span>
-        ) : (
-            _("none yet")
-        ),
-    ]);
-    if (drive.free > 0 && drive.size > 0) facts.push([_("Space"), <Space key="space" drive={drive} />]);
-    if (drive.backups.length > 0) facts.push([_("Backups"), drive.backups.join(", ")]);
-    if (drive.nextRun > 0) facts.push([_("Next backup"), moment(drive.nextRun)]);
-    const health = healthText(drive, now);
-    if (health !== "") facts.push([_("Health"), health]);
-    if (others.length > 0) {
-        const snapshots = others.reduce((sum, origin) => sum + origin.snapshots, 0);
-        facts.push([_("Other machines"), counted("{n} snapshot", "{n} snapshots", snapshots)]);
-    }
-    if (drive.note !== "") facts.push([_("Note"), drive.note]);
-    return (
-        <DescriptionList isHorizontal isCompact className="bd-facts">
-            {facts.map(([term, description]) => (
-                <DescriptionListGroup key={term}>
-                    <DescriptionListTerm>{term}</DescriptionListTerm>
-                    <DescriptionListDescription>{description}</DescriptionListDescription>
-                </DescriptionListGroup>
-            ))}
-        </DescriptionList>
-    );
-}
-
-function NewDrive({ drive }: { drive: Drive }) {
-    const what = drive.encrypted ? _("It is encrypted.") : drive.filesystem === "" ? _("It is empty.") : "";
-    const format = drive.filesystem === "" ? "" : filled(_("It has the format {format}."), { format: drive.filesystem });
-    return (
-        <p>
-            {[what, format].filter((part) => part !== "").join(" ")} {_("butterdock does not touch it until you use it for backups.")}
-        </p>
-    );
-}
-
-/** A time, for people: its age, and the exact time on hover. */
-export function When({ time, now }: { time: number; now: number }) {
-    return (
-        <time dateTime={new Date(time / 1000).toISOString()} title={moment(time)}>
-            {age(time, now)}
-        </time>
-    );
-}
-
-function Space({ drive }: { drive: Drive }) {
-    const used = Math.max(0, drive.size - drive.free);
-    return (
-        <>
-            {freeText(drive.free, drive.size)}
-            <div className="bd-meter" aria-hidden="true">
-                <div
-                    className={used / drive.size > 0.9 ? "bd-meter-full" : ""}
-                    style={{ width: `${(100 * used) / drive.size}%` }}
-                />
-            </div>
-        </>
-    );
-}
-
-function healthText(drive: Drive, now: number): string {
-    const { verified, verify_errors: damaged, device_errors: errors } = drive.health;
-    const parts: string[] = [];
-    if (verified !== undefined) {
-        parts.push(
-            damaged
-                ? filled(_("verified {age}, with damage"), { age: age(verified, now) })
-                : filled(_("verified {age}, no damage"), { age: age(verified, now) }),
-        );
-    }
-    if (errors) parts.push(counted("{n} error of the device", "{n} errors of the device", errors));
-    return parts.join(" · ");
 }

@@ -13,10 +13,10 @@ import {
     listFiles,
 } from "../model/snapshots";
 import { _, bytesText, counted, filled, toBase64 } from "../model/text";
+import { LongList, type Position } from "./long_list";
 import { ActionError } from "./parts";
 import { Button, FileIcon, FolderIcon, LinkIcon, Spinner } from "./patternfly";
 import { PutBackDialog } from "./put_back";
-import { ReadJobs } from "./read_jobs";
 import { useAction, useBus, useSnapshot } from "./store";
 
 export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snapshot: Snap; onSnapshot(uuid: string): void }) {
@@ -52,6 +52,12 @@ export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snaps
         setVersions(undefined);
         setWay(next);
     };
+    const choose = (file: File, on: boolean): void => {
+        const next = new Set(chosen);
+        if (on) next.add(toBase64(file.name));
+        else next.delete(toBase64(file.name));
+        setChosen(next);
+    };
     const showMore = (): void =>
         void run(async () => {
             const page = await listFiles(bus, place, snapshot.uuid, directory, files?.at(-1)?.name);
@@ -76,7 +82,6 @@ export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snaps
                     </span>
                 ))}
             </nav>
-            <ReadJobs />
             <ActionError error={action.error} onClose={action.clear} />
             {restores && (
                 <div className="bd-actions">
@@ -139,22 +144,24 @@ export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snaps
             )}
             {files === undefined && action.error === "" && <Spinner aria-label={_("Reading the folder")} />}
             {files?.length === 0 && <p className="bd-quiet">{_("The folder is empty.")}</p>}
-            <ul className="bd-rows" aria-label={_("Files")}>
-                {files?.map((file) => (
-                    <Row
-                        key={toBase64(file.name)}
-                        file={file}
-                        chosen={chosen.has(toBase64(file.name))}
-                        onChoose={(on) => {
-                            const next = new Set(chosen);
-                            if (on) next.add(toBase64(file.name));
-                            else next.delete(toBase64(file.name));
-                            setChosen(next);
-                        }}
-                        onEnter={() => enter([...way, below(directory, file.name)])}
-                    />
-                ))}
-            </ul>
+            {files && (
+                <LongList
+                    items={files}
+                    more={more}
+                    label={_("Files")}
+                    className="bd-rows"
+                    row={(file, position) => (
+                        <Row
+                            key={toBase64(file.name)}
+                            file={file}
+                            position={position}
+                            chosen={chosen.has(toBase64(file.name))}
+                            onChoose={choose}
+                            onEnter={(entered) => enter([...way, below(directory, entered.name)])}
+                        />
+                    )}
+                />
+            )}
             {more && (
                 <div>
                     <Button variant="secondary" isDisabled={action.busy} onClick={showMore}>
@@ -175,21 +182,29 @@ export function FilesView({ place, snapshot, onSnapshot }: { place: Place; snaps
     );
 }
 
-function Row(props: { file: File; chosen: boolean; onChoose(on: boolean): void; onEnter(): void }) {
-    const { file, chosen, onChoose, onEnter } = props;
+interface RowProps {
+    file: File;
+    position: Position;
+    chosen: boolean;
+    onChoose(file: File, on: boolean): void;
+    onEnter(file: File): void;
+}
+
+function Row(props: RowProps) {
+    const { file, position, chosen, onChoose, onEnter } = props;
     const folder = file.type === "directory";
     return (
-        <li className="bd-file" data-file={file.text}>
+        <div {...position} className="bd-file" data-file={file.text}>
             <input
                 type="checkbox"
                 checked={chosen}
                 aria-label={filled(_("Choose {file}"), { file: file.text })}
-                onChange={(event) => onChoose(event.target.checked)}
+                onChange={(event) => onChoose(file, event.target.checked)}
             />
             {folder ? <FolderIcon /> : file.type === "symlink" ? <LinkIcon /> : <FileIcon />}
             <span className="bd-name">
                 {folder ? (
-                    <Button variant="link" isInline onClick={onEnter}>
+                    <Button variant="link" isInline onClick={() => onEnter(file)}>
                         {file.text}
                     </Button>
                 ) : (
@@ -198,6 +213,6 @@ function Row(props: { file: File; chosen: boolean; onChoose(on: boolean): void; 
             </span>
             <span className="bd-quiet">{file.type === "file" ? size(file.size) : ""}</span>
             <span className="bd-quiet bd-wide">{moment(file.modified)}</span>
-        </li>
+        </div>
     );
 }

@@ -1,10 +1,11 @@
-// The jobs that have ended, with their errors and what to do.
+// The jobs that run or wait, and those that have ended with their errors and what to do.
 import { useCallback, useEffect, useState } from "react";
 import { duration, moment, size } from "../model/format";
 import { type Entry, PAGE, readHistory } from "../model/history";
-import { jobTitle } from "../model/jobs";
+import { jobTitle, jobsOf } from "../model/jobs";
 import { ERRORS } from "../model/problems";
 import { _, filled } from "../model/text";
+import { JobQueue } from "./job_queue";
 import { ActionError } from "./parts";
 import { Button, EmptyState, EmptyStateBody, HistoryIcon, Label } from "./patternfly";
 import { useAction, useBus, useSnapshot } from "./store";
@@ -14,8 +15,9 @@ export function HistoryView({ user }: { user: number }) {
     const action = useAction();
     const [entries, setEntries] = useState<readonly Entry[]>();
     const [more, setMore] = useState(false);
+    const known = useSnapshot();
     // A job that ends is read at once.
-    const last = useSnapshot().ended.at(-1)?.path;
+    const last = known.ended.at(-1)?.path;
     const { run } = action;
     const read = useCallback(
         (before?: number) =>
@@ -34,6 +36,7 @@ export function HistoryView({ user }: { user: number }) {
     return (
         <>
             <ActionError error={action.error} onClose={action.clear} />
+            <JobQueue title={_("Running and waiting")} jobs={jobsOf(known).filter((job) => job.unfinished)} user={user} />
             {entries?.length === 0 && (
                 <EmptyState headingLevel="h2" icon={HistoryIcon} titleText={_("Nothing has run yet")} data-empty>
                     <EmptyStateBody>{_("Backups and other jobs are listed here when they have ended.")}</EmptyStateBody>

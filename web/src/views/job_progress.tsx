@@ -4,9 +4,10 @@ import { size } from "../model/format";
 import { type Job, jobDetails, jobTitle } from "../model/jobs";
 import { _, filled } from "../model/text";
 
-/** `user` is who looks at it: jobs of other users say whose they are. */
-export function JobProgress({ job, user }: { job: Job; user?: number }) {
-    const title = jobTitle(job.kind, job.backup);
+/** `user` is who looks at it: jobs of other users say whose they are. With `place`, it says what it works on. */
+export function JobProgress({ job, user, place = false }: { job: Job; user?: number; place?: boolean }) {
+    const where = place ? job.driveLabel || job.volume : "";
+    const title = where === "" ? jobTitle(job.kind, job.backup) : `${jobTitle(job.kind, job.backup)} · ${where}`;
     const details = jobDetails(job);
     return (
         <div className="bd-job" data-job={job.kind} data-job-state={job.state}>

@@ -6,18 +6,23 @@ import { JobProgress } from "./job_progress";
 import { Alert, Button } from "./patternfly";
 import { useSnapshot } from "./store";
 
+/** How many are shown at a time. */
+const SHOWN = 4;
+
 /** Those that run, and the ends of those that ended since this was shown: only a job that succeeded has delivered the whole file. */
 export function ReadJobs() {
     const known = useSnapshot();
     const [since] = useState(() => new Set(known.ended.map(({ path }) => path)));
     const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
     const jobs = jobsOf(known).filter((job) => job.kind === "read" || job.kind === "restore-files");
+    // The last of those that have ended and are not hidden: others, such as a script, may begin many.
+    const shown = jobs.filter((job) => job.unfinished || (!since.has(job.path) && !hidden.has(job.path))).slice(-SHOWN);
     return (
         <>
-            {jobs.map((job) => {
+            {shown.map((job) => {
                 const end = known.ended.find(({ path }) => path === job.path);
                 if (job.unfinished) return <JobProgress key={job.path} job={job} />;
-                if (!end || since.has(job.path) || hidden.has(job.path)) return null;
+                if (!end) return null;
                 const reads = job.kind === "read";
                 const done = end.result === "succeeded";
                 return (

@@ -1,15 +1,31 @@
 // Restoring: a place, its snapshots on a line of time, the files in one of them.
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { clock, day } from "../model/format";
+import { allowed } from "../model/permissions";
 import { type Place, type Snap, listSnapshots, placesOf } from "../model/snapshots";
+import { mountedVolumes } from "../model/streams";
 import { _ } from "../model/text";
 import { FilesView } from "./files";
 import { ActionError } from "./parts";
 import { Button, EmptyState, EmptyStateBody, FormGroup, FormSelect, FormSelectOption, HistoryIcon, Label, Spinner } from "./patternfly";
+import { ReadJobs } from "./read_jobs";
 import { SnapshotActions } from "./snapshot_actions";
 import { useAction, useBus, useSnapshot } from "./store";
+import { Timeline } from "./timeline";
+import { UploadDialog } from "./upload";
 
 export function RestoreView() {
+    return (
+        <>
+            <UploadButton />
+            {/* Not part of a place: the end of a download is shown although its drive is gone. */}
+            <ReadJobs />
+            <Places />
+        </>
+    );
+}
+
+function Places() {
     const known = useSnapshot();
     const places = placesOf(known);
     const [chosen, setChosen] = useState("");
@@ -39,6 +55,20 @@ export function RestoreView() {
     );
 }
 
+function UploadButton() {
+    const known = useSnapshot();
+    const [open, setOpen] = useState(false);
+    if (!open && (allowed(known, "receive") !== "yes" || mountedVolumes(known).length === 0)) return null;
+    return (
+        <div className="bd-actions">
+            <Button variant="secondary" data-action="upload" onClick={() => setOpen(true)}>
+                {_("Upload a stream")}
+            </Button>
+            {open && <UploadDialog onClose={() => setOpen(false)} />}
+        </div>
+    );
+}
+
 function Snapshots({ place }: { place: Place }) {
     const bus = useBus();
     const action = useAction();
@@ -57,6 +87,12 @@ function Snapshots({ place }: { place: Place }) {
         };
         // `run` does the same in every drawing; the place is of this component.
     }, [bus, place.path, place.kind, round]);
+    // The list shows what the line of time has chosen.
+    const current = useRef<HTMLLIElement>(null);
+    useEffect(() => {
+        // Newer browsers answer with a promise, which is not what ends an effect.
+        void current.current?.scrollIntoView({ block: "nearest" });
+    }, [chosen]);
     const snapshot = snapshots?.find((one) => one.uuid === chosen) ?? snapshots?.[0];
     return (
         <>
@@ -75,33 +111,36 @@ function Snapshots({ place }: { place: Place }) {
                 </EmptyState>
             )}
             {snapshots && snapshot && (
-                <div className="bd-columns">
-                    <nav className="bd-timeline" aria-label={_("Snapshots")}>
-                        <ol>
-                            {snapshots.map((one, at) => (
-                                <li key={one.uuid}>
-                                    {dayOf(one) !== dayOf(snapshots[at - 1]) && <h2 className="bd-day">{dayOf(one)}</h2>}
-                                    <button
-                                        type="button"
-                                        className="bd-moment"
-                                        aria-current={one.uuid === snapshot.uuid}
-                                        data-snapshot={one.uuid}
-                                        onClick={() => setChosen(one.uuid)}
-                                    >
-                                        <strong>{one.created > 0 ? clock(one.created) : one.name}</strong>
-                                        <span className="bd-quiet">{one.backup === "" ? one.name : one.backup}</span>
-                                        {one.held && <Label isCompact color="orange">{_("held")}</Label>}
-                                        {one.otherMachine && <Label isCompact color="purple">{_("other machine")}</Label>}
-                                    </button>
-                                </li>
-                            ))}
-                        </ol>
-                    </nav>
-                    <section className="bd-stack bd-files" aria-label={_("Files")}>
-                        <SnapshotActions place={place} snapshot={snapshot} onChange={() => setRound(round + 1)} />
-                        <FilesView key={snapshot.uuid} place={place} snapshot={snapshot} onSnapshot={setChosen} />
-                    </section>
-                </div>
+                <>
+                    <Timeline snapshots={snapshots} chosen={snapshot.uuid} onChoose={setChosen} />
+                    <div className="bd-columns">
+                        <nav className="bd-timeline" aria-label={_("Snapshots")}>
+                            <ol>
+                                {snapshots.map((one, at) => (
+                                    <li key={one.uuid} ref={one.uuid === snapshot.uuid ? current : undefined}>
+                                        {dayOf(one) !== dayOf(snapshots[at - 1]) && <h2 className="bd-day">{dayOf(one)}</h2>}
+                                        <button
+                                            type="button"
+                                            className="bd-moment"
+                                            aria-current={one.uuid === snapshot.uuid}
+                                            data-snapshot={one.uuid}
+                                            onClick={() => setChosen(one.uuid)}
+                                        >
+                                            <strong>{one.created > 0 ? clock(one.created) : one.name}</strong>
+                                            <span className="bd-quiet">{one.backup === "" ? one.name : one.backup}</span>
+                                            {one.held && <Label isCompact color="orange">{_("held")}</Label>}
+                                            {one.otherMachine && <Label isCompact color="purple">{_("other machine")}</Label>}
+                                        </button>
+                                    </li>
+                                ))}
+                            </ol>
+                        </nav>
+                        <section className="bd-stack bd-files" aria-label={_("Files")}>
+                            <SnapshotActions place={place} snapshot={snapshot} onChange={() => setRound(round + 1)} />
+                            <FilesView key={snapshot.uuid} place={place} snapshot={snapshot} onSnapshot={setChosen} />
+                        </section>
+                    </div>
+                </>
             )}
         </>
     );

@@ -1,17 +1,17 @@
 // The settings of the service that have no place in another view.
 import { useCallback, useEffect, useState } from "react";
 import type { Problem } from "../model/problems";
-import { type Settings, addVolume, readSettings, removeVolume, setOnFinish } from "../model/settings";
+import { type Settings, readSettings, setOnFinish } from "../model/settings";
 import { _, filled } from "../model/text";
-import { ActionError, Dialog, Problems } from "./parts";
-import { Alert, Button, Card, CardBody, CardTitle, FormGroup, Radio, Spinner, TextInput } from "./patternfly";
+import { ActionError, Problems } from "./parts";
+import { Alert, Card, CardBody, CardTitle, Radio, Spinner } from "./patternfly";
+import { Destinations, Volumes } from "./settings_lists";
 import { useAction, useBus } from "./store";
 
 export function SettingsView() {
     const bus = useBus();
     const action = useAction();
     const [settings, setSettings] = useState<Settings>();
-    const [adding, setAdding] = useState(false);
     const [warnings, setWarnings] = useState<readonly Problem[]>([]);
     const { run } = action;
     const read = useCallback(
@@ -35,6 +35,10 @@ export function SettingsView() {
         return action.error === "" ? <Spinner aria-label={_("Reading the settings")} /> : <ActionError error={action.error} />;
     }
     const locked = action.busy || !settings.writable;
+    const done = (told: readonly Problem[]): void => {
+        setWarnings(told);
+        void read();
+    };
     const finish = (value: string): void => change(() => setOnFinish(bus, value, settings.revision));
     return (
         <>
@@ -68,82 +72,9 @@ export function SettingsView() {
                     ))}
                 </CardBody>
             </Card>
-            <Card component="section" aria-label={_("Volumes")} className="bd-narrow">
-                <CardTitle component="h2">{_("Volumes")}</CardTitle>
-                <CardBody className="bd-stack">
-                    <p>{_("Folders on btrfs that snapshots and files can be restored into.")}</p>
-                    <ul className="bd-stack">
-                        {settings.volumes.map((volume) => (
-                            <li key={volume.name} className="bd-row" data-volume={volume.name}>
-                                <strong>{volume.name}</strong>
-                                <span className="bd-quiet bd-name">{volume.path}</span>
-                                {!volume.maker && (
-                                    <Button
-                                        variant="link"
-                                        isInline
-                                        isDisabled={locked}
-                                        data-action="remove-volume"
-                                        aria-label={filled(_("Remove {name}"), { name: volume.name })}
-                                        onClick={() => change(() => removeVolume(bus, volume.name, settings.revision))}
-                                    >
-                                        {_("Remove")}
-                                    </Button>
-                                )}
-                            </li>
-                        ))}
-                    </ul>
-                    <div>
-                        <Button variant="secondary" isDisabled={locked} data-action="add-volume" onClick={() => setAdding(true)}>
-                            {_("Add a volume")}
-                        </Button>
-                    </div>
-                </CardBody>
-            </Card>
+            <Volumes settings={settings} locked={locked} change={change} onDone={done} />
+            <Destinations settings={settings} locked={locked} change={change} onDone={done} />
             <p className="bd-quiet">{filled(_("The settings are in {file}. Comments in it stay."), { file: settings.file })}</p>
-            {adding && (
-                <VolumeDialog
-                    revision={settings.revision}
-                    onClose={() => setAdding(false)}
-                    onDone={(told) => {
-                        setWarnings(told);
-                        setAdding(false);
-                        void read();
-                    }}
-                />
-            )}
         </>
-    );
-}
-
-function VolumeDialog(props: { revision: string; onClose(): void; onDone(warnings: readonly Problem[]): void }) {
-    const { revision, onClose, onDone } = props;
-    const bus = useBus();
-    const action = useAction();
-    const [name, setName] = useState("");
-    const [path, setPath] = useState("");
-    const submit = async (): Promise<void> => {
-        let warnings: readonly Problem[] = [];
-        const done = await action.run(async () => {
-            warnings = await addVolume(bus, name.trim(), path.trim(), revision);
-        });
-        if (done) onDone(warnings);
-    };
-    return (
-        <Dialog
-            title={_("Add a volume")}
-            verb={_("Add")}
-            ready={name.trim() !== "" && path.startsWith("/")}
-            busy={action.busy}
-            error={action.error}
-            onClose={onClose}
-            onSubmit={() => void submit()}
-        >
-            <FormGroup label={_("Name")} fieldId="volume-name" isRequired>
-                <TextInput id="volume-name" value={name} onChange={(_event, text) => setName(text)} />
-            </FormGroup>
-            <FormGroup label={_("Folder")} fieldId="volume-path" isRequired>
-                <TextInput id="volume-path" value={path} placeholder="/srv/tank/backups" spellCheck={false} onChange={(_event, text) => setPath(text)} />
-            </FormGroup>
-        </Dialog>
     );
 }
