@@ -20,7 +20,7 @@ SYSCONFDIR ?= /etc
 BUILT ?= $(TARGET)/release
 # Of the packages: `dist` is smaller and takes longer to build; CI uses the profile of its other steps.
 PROFILE ?= $(if $(CI),release,dist)
-# The files of this package alone: butterdock or butterdock-cockpit (default: all).
+# The files of these packages alone: butterdock, butterdock-cockpit, butterdock-desktop (default: all).
 PACKAGE ?=
 
 # Under sudo, build as the calling user and with that user's Rust.
@@ -34,6 +34,9 @@ AS_CALLER := sudo -u $(SUDO_USER) -H env PATH="$(PATH)" CARGO_HOME="$(CARGO_HOME
 endif
 endif
 
+# The packages of the programs.
+PROGRAMS := -p butterdockd -p butterdock -p butterdock-net -p butterdock-agent
+
 .PHONY: help build install deb package-test check test bench demo clean
 
 help: ## Show this help
@@ -41,14 +44,14 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the programs into target/release (optimised), man page and completions into target/release/share
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
+	$(AS_CALLER) $(CARGO) build --release $(PROGRAMS)
 
 install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release PACKAGE=; does not build
 	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" PACKAGE="$(PACKAGE)" daemon/data/install "$(DESTDIR)"
 
-deb: ## Make the Debian packages: target/debian/butterdock_VERSION_ARCHITECTURE.deb and butterdock-cockpit_VERSION_all.deb
+deb: ## Make the Debian packages butterdock, butterdock-desktop and butterdock-cockpit in target/debian
 	@tests/demo/needs deb
-	$(AS_CALLER) $(CARGO) build --profile $(PROFILE) -p butterdockd -p butterdock -p butterdock-net
+	$(AS_CALLER) $(CARGO) build --profile $(PROFILE) $(PROGRAMS)
 	$(AS_CALLER) daemon/data/debian/build "$(TARGET)/$(PROFILE)"
 
 package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root, the first run a mirror
@@ -58,7 +61,7 @@ package-test: deb ## Install the package in a small Debian with systemd, back up
 check: ## Format, lints, and the tests that need no root and no volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -p butterdock-net -p butterdock-net-protocol -- --skip privileged_
+	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -p butterdock-net -p butterdock-net-protocol -p butterdock-agent -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 
 test: ## Every test; needs root, because most tests mount loop volumes; FULL=1 for all rounds of randomised tests
@@ -72,12 +75,12 @@ WEB ?=
 
 demo: ## Plug in a drive, enrol it, back up, restore; WEB=1 leaves the page open instead; needs root, removes everything afterwards
 	@tests/demo/needs $(if $(WEB),web-test,demo)
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
+	$(AS_CALLER) $(CARGO) build --release $(PROGRAMS)
 	@$(if $(WEB),node web/test/demo.mjs outside,tests/demo/run) "$(TARGET)/release"
 
 bench: ## Compare with `btrfs receive`; writes tests/benches/RESULTS.md; needs root and half an hour
 	@tests/demo/needs bench
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock -p butterdock-net
+	$(AS_CALLER) $(CARGO) build --release $(PROGRAMS)
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 	$(CARGO) bench -p butterdock-tests --bench backup -- --record $(CURDIR)/tests/benches/RESULTS.md

@@ -26,12 +26,23 @@ fn make_install_installs_exactly_the_manifest() -> Result<()> {
 #[test]
 fn every_installable_file_is_in_the_manifest() -> Result<()> {
     let sources: BTreeSet<_> = manifest()?.into_iter().map(|line| line.source).collect();
-    for folder in ["daemon/data", "daemon/man", "dbus/data", "dbus/xml", "web/dist"] {
+    for folder in [
+        "daemon/data",
+        "daemon/man",
+        "dbus/data",
+        "dbus/xml",
+        "web/dist",
+        "desktop/data",
+        "desktop/data/icons",
+        "desktop/data/man",
+    ] {
         for entry in fs::read_dir(shipped(folder))? {
             let name = entry?.file_name().into_string().unwrap_or_default();
             // The list, the script that installs it, and what packages use.
             let tools = ["manifest", "install", "notices", "debian"];
             let tool = folder == "daemon/data" && tools.contains(&name.as_str());
+            // Folders, and what the package uses.
+            let tool = tool || (folder == "desktop/data" && ["debian", "icons", "man"].contains(&name.as_str()));
             ensure!(tool || sources.contains(&format!("{folder}/{name}")), "{folder}/{name} is not in the manifest");
         }
     }
@@ -40,8 +51,11 @@ fn every_installable_file_is_in_the_manifest() -> Result<()> {
 
 #[test]
 fn a_read_only_root_needs_nothing_outside_of_usr() -> Result<()> {
-    // The one file in /etc sets nothing.
-    let elsewhere: Vec<_> = manifest()?.into_iter().filter(|line| !line.place.starts_with("/usr/")).collect();
+    // Sessions that systemd does not manage look for programs to start in /etc alone.
+    let autostart = "/etc/xdg/autostart/org.butterdock.Agent.desktop";
+    let needed = |line: &crate::list::Line| !line.place.starts_with("/usr/") && line.place != autostart;
+    let elsewhere: Vec<_> = manifest()?.into_iter().filter(needed).collect();
+    // The one other file in /etc sets nothing.
     let [line] = &elsewhere[..] else { anyhow::bail!("{elsewhere:#?}") };
     ensure!(line.place == "/etc/butterdock/butterdock.toml", "{line:?}");
     let text = fs::read_to_string(shipped(&line.source))?;
@@ -69,7 +83,7 @@ fn unit_and_tmpfiles_make_the_same_directories() -> Result<()> {
 fn a_prefix_moves_all_of_usr_and_the_unit() -> Result<()> {
     let installation = Installation::new()?;
     installation.install(&["PREFIX=/opt/dock", "SYSCONFDIR=/opt/etc"])?.success()?;
-    let elsewhere = |place: &String| !place.starts_with("/opt/dock/") && !place.starts_with("/opt/etc/butterdock/");
+    let elsewhere = |place: &String| !place.starts_with("/opt/dock/") && !place.starts_with("/opt/etc/");
     let elsewhere: Vec<_> = installation.files()?.into_keys().filter(elsewhere).collect();
     ensure!(elsewhere.is_empty(), "{elsewhere:?}");
     let unit = installation.read("/opt/dock/lib/systemd/system/butterdockd.service")?;
@@ -100,9 +114,11 @@ fn a_missing_program_is_named_by_install() -> Result<()> {
 
 #[test]
 fn a_posix_shell_parses_the_shipped_scripts() -> Result<()> {
-    let folder = shipped("daemon/data");
-    for script in ["install", "notices", "debian/build", "debian/postinst", "debian/postrm"] {
-        let path = folder.join(script);
+    let daemon = ["install", "notices", "debian/build", "debian/postinst", "debian/postrm"];
+    let daemon = daemon.map(|script| format!("daemon/data/{script}"));
+    let desktop = ["debian/postinst", "debian/postrm"].map(|script| format!("desktop/data/{script}"));
+    for script in daemon.iter().chain(&desktop) {
+        let path = shipped(script);
         let checked = std::process::Command::new("sh").arg("-n").arg(&path).status()?;
         ensure!(checked.success(), "{}", Path::new(&path).display());
     }

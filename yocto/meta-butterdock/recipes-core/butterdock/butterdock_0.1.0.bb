@@ -57,8 +57,9 @@ do_compile:append() {
 }
 
 do_install() {
+    # An appliance has no desktop session: its package is not built.
     oe_runmake -C ${S} install DESTDIR=${D} PREFIX=${prefix} SYSCONFDIR=${sysconfdir} \
-        BUILT=${B}/target/${CARGO_TARGET_SUBDIR}
+        BUILT=${B}/target/${CARGO_TARGET_SUBDIR} PACKAGE="butterdock butterdock-cockpit"
     install -D -m 0644 ${B}/third-party ${D}${datadir}/${BPN}/third-party
 
     # The example is documentation: a product sets its configuration in butterdock-conf, and /etc belongs to the administrator.

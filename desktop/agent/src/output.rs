@@ -1,0 +1,18 @@
+//! The standard streams. The user's service manager writes both into the journal.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Prints a line.
+pub(crate) fn print(line: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_closed) => ExitCode::FAILURE,
+    }
+}
+
+/// Writes a line for the journal: why something is not shown, or does not work.
+#[expect(clippy::print_stderr, reason = "standard error is the journal of the user's service manager")]
+pub(crate) fn complain(line: &str) {
+    eprintln!("{line}");
+}

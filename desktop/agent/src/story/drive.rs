@@ -1,0 +1,196 @@
+//! The message of a drive: its backup, its problem, or that it can be unplugged.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use butterdock_dbus::{DriveProperties, DriveState, JobKind, JobProperties, JobState, Trigger};
+
+use crate::objects::Objects;
+
+use super::problem::Subject;
+use super::{Activity, Key, Now, Output, Story, Topic};
+
+/// The least time between two updates of a progress.
+const UPDATE: Duration = Duration::from_secs(1);
+
+/// What is remembered of a drive.
+#[derive(Debug, Default)]
+pub(super) struct DriveMemory {
+    /// Its name in messages.
+    pub(super) title: String,
+    /// Whether a person waits until it can be unplugged.
+    pub(super) waits: bool,
+    attached: bool,
+    safe: bool,
+    /// Whether it was plugged in while the agent ran, and the person has not said what it is for.
+    pub(super) asks: bool,
+    /// What it is remembered by, if it was asked about.
+    pub(super) identity: Option<String>,
+    /// The jobs that run or wait, by path.
+    unfinished: BTreeSet<String>,
+    /// The backups that have ended since the drive was plugged in or safe.
+    ended: Vec<EndedBackup>,
+    /// The last progress, and when it was shown.
+    progress: Option<(Activity, Duration)>,
+}
+
+/// A backup that has ended.
+#[derive(Debug, Clone)]
+pub(super) struct EndedBackup {
+    pub(super) name: String,
+    pub(super) state: JobState,
+}
+
+impl DriveMemory {
+    /// The service is gone, and its jobs with it.
+    pub(super) fn lost(&mut self) {
+        self.unfinished.clear();
+        self.progress = None;
+    }
+
+    /// Remembers the state of the drive and its jobs. `began` is false for the first look of the agent.
+    fn remember(&mut self, drive: &DriveProperties, jobs: &[(&str, &JobProperties)], began: bool) {
+        let attached = drive.state != DriveState::Away;
+        let safe = drive.state == DriveState::Safe;
+        if attached && !self.attached {
+            self.waits = began;
+            self.asks = began;
+            self.ended.clear();
+        } else if !attached || (self.safe && !safe) {
+            // The next person waits who asks for something.
+            self.waits = false;
+        }
+        if self.safe && !safe {
+            self.ended.clear();
+        }
+        (self.attached, self.safe) = (attached, safe);
+        for (path, job) in jobs {
+            if job.state.result().is_none() {
+                self.unfinished.insert((*path).to_owned());
+                self.waits |= attached && is_awaited(job);
+            } else if self.unfinished.remove(*path) && job.kind == JobKind::Backup {
+                self.ended.push(EndedBackup { name: job.backup_name.clone(), state: job.state.clone() });
+            }
+        }
+        // A job that vanished without an end.
+        self.unfinished.retain(|path| jobs.iter().any(|(known, _)| known == path));
+    }
+}
+
+/// Whether a person waits for the end of a job.
+fn is_awaited(job: &JobProperties) -> bool {
+    match job.trigger {
+        // A person who reads a file in a snapshot is not waiting for the drive.
+        Trigger::User => job.kind != JobKind::Read,
+        Trigger::Plug => true,
+        Trigger::Schedule | Trigger::Other(_) => false,
+    }
+}
+
+impl Story {
+    pub(super) fn look_at_drive(
+        &mut self,
+        path: &str,
+        drive: &DriveProperties,
+        objects: &Objects,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let key = Key::Drive(path.to_owned());
+        let jobs = objects.jobs_of_drive(path);
+        let title = self.wording.title(drive);
+        let memory = self.drives.entry(path.to_owned()).or_default();
+        memory.remember(drive, &jobs, self.began);
+        if !drive.label.is_empty() || memory.title.is_empty() {
+            memory.title = title;
+        }
+        let is_awaited = memory.attached && memory.waits;
+        self.look_at_question(path, drive, out);
+        let backups: Vec<_> =
+            jobs.iter().filter(|(_, job)| job.kind == JobKind::Backup && job.state.result().is_none()).collect();
+        if is_awaited && self.show_running(&key, path, &backups, drive, now, out) {
+            return;
+        }
+        if backups.is_empty() || drive.state == DriveState::Away {
+            let subject = Subject::drive(path, drive, objects);
+            if self.show_problems(&key, &subject, out) {
+                return;
+            }
+        }
+        let is_used = objects.destinations.get(path).is_none_or(|destination| !destination.backups.is_empty());
+        self.show_end(&key, path, drive, is_used, out);
+    }
+
+    /// Shows the running backup; whether there is one. One that waits is shown only between two that run.
+    fn show_running(
+        &mut self,
+        key: &Key,
+        path: &str,
+        backups: &[&(&str, &JobProperties)],
+        drive: &DriveProperties,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let is_shown = self.shown.get(key) == Some(&Topic::Running);
+        let runs = |job: &JobProperties| match job.state {
+            JobState::Running | JobState::Flushing => true,
+            JobState::Queued => is_shown,
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled => false,
+        };
+        let running = backups.iter().find(|(_, job)| job.state != JobState::Queued && runs(job));
+        let job = running.or_else(|| backups.iter().find(|(_, job)| runs(job)));
+        let Some(memory) = self.drives.get_mut(path) else { return false };
+        let activity = match (job, &memory.progress) {
+            (Some((path, job)), _) => self.wording.running(key.clone(), &memory.title, path, job, now.wall),
+            // All have ended, and the service releases the drive.
+            (None, Some((last, _))) if is_shown && drive.state == DriveState::Busy => {
+                self.wording.finishing(last.clone())
+            }
+            (None, _) => return false,
+        };
+        let is_due = match &memory.progress {
+            Some((last, at)) if is_shown => {
+                let began_other = (&last.backup, &last.stop) != (&activity.backup, &activity.stop);
+                *last != activity && (began_other || now.monotonic.saturating_sub(*at) >= UPDATE)
+            }
+            Some(_) | None => true,
+        };
+        if is_due {
+            memory.progress = Some((activity.clone(), now.monotonic));
+            self.shown.insert(key.clone(), Topic::Running);
+            out.push(Output::Activity(activity));
+        }
+        true
+    }
+
+    /// Shows that the drive can be unplugged, or that it stays mounted; else closes what is not true any more.
+    fn show_end(&mut self, key: &Key, path: &str, drive: &DriveProperties, is_used: bool, out: &mut Vec<Output>) {
+        let Some(memory) = self.drives.get_mut(path) else { return };
+        let was = self.shown.get(key);
+        let succeeded = memory.ended.iter().any(|backup| backup.state == JobState::Succeeded);
+        if memory.safe && (memory.waits || was == Some(&Topic::Safe)) {
+            let message = self.wording.safe(key.clone(), &memory.title, &memory.ended, is_used);
+            memory.progress = None;
+            self.show(Topic::Safe, message, out);
+        } else if drive.state == DriveState::Mounted
+            && (was == Some(&Topic::Kept) || (was == Some(&Topic::Running) && succeeded))
+        {
+            let message = self.wording.kept(key.clone(), path, &memory.title);
+            memory.progress = None;
+            self.show(Topic::Kept, message, out);
+        } else {
+            memory.progress = None;
+            self.close(key, out);
+        }
+    }
+
+    /// Closes the messages of drives that are not there any more: not enrolled and unplugged, or forgotten.
+    pub(super) fn forget_drives(&mut self, objects: &Objects, out: &mut Vec<Output>) {
+        let gone: Vec<_> = self.drives.keys().filter(|path| !objects.drives.contains_key(*path)).cloned().collect();
+        for path in gone {
+            self.drives.remove(&path);
+            self.close(&Key::Drive(path.clone()), out);
+            self.close(&Key::Question(path), out);
+        }
+    }
+}
