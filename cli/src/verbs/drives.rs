@@ -15,7 +15,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::destinations::{last_backup, next_verify};
-use super::target::Target;
+use super::enrol_target::Target;
 use super::watch;
 use crate::args::drives::{Enrol, OnDestination, SafelyRemove};
 use crate::failure::Failure;

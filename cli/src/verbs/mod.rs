@@ -3,16 +3,16 @@
 mod backups;
 mod destinations;
 mod drives;
+mod enrol_target;
 mod files;
-mod held_snapshots;
 mod jobs;
 mod metrics;
 mod notify;
 mod settings;
+mod snapshot_changes;
 mod snapshots;
 mod status;
 mod streams;
-mod target;
 mod watch;
 
 use std::pin::Pin;
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::Watch { job }) => Box::pin(watch::run(service, out, job.as_deref())),
         Some(Verb::Cancel { job }) => Box::pin(jobs::cancel(service, out, job)),
         Some(Verb::History(wanted)) => Box::pin(jobs::history(service, out, wanted)),
-        Some(Verb::Snapshots(wanted)) => Box::pin(held_snapshots::run(service, out, wanted)),
+        Some(Verb::Snapshots(wanted)) => Box::pin(snapshot_changes::run(service, out, wanted)),
         Some(Verb::Files(verb)) => Box::pin(files::run(service, out, verb)),
         Some(Verb::Restore(wanted)) => Box::pin(snapshots::restore(service, out, wanted)),
         Some(Verb::Drives) => Box::pin(drives::list(service, out)),

@@ -24,9 +24,9 @@ use super::destination::DestinationObject;
 use super::drive::DriveObject;
 use super::fd_table::FdTable;
 use super::job::JobObject;
+use super::job_publisher;
 use super::manager::Manager;
 use super::object_publisher::ObjectPublisher;
-use super::publisher;
 use super::volume::VolumeObject;
 use super::{notifications, socket, systemd, udisks};
 
@@ -109,12 +109,12 @@ impl BusServer {
         self.publish_volumes().await?;
         self.publish_drives().await;
         self.publish_backups().await;
-        publisher::publish_jobs(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
-        self.spawn(publisher::follow_volumes(Arc::clone(self), configured));
+        job_publisher::publish_jobs(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
+        self.spawn(job_publisher::follow_volumes(Arc::clone(self), configured));
         self.spawn(follow_drives(Arc::clone(self), drives));
         self.spawn(follow_drives(Arc::clone(self), destinations));
         self.spawn(follow_backups(Arc::clone(self), backups));
-        self.spawn(publisher::follow_jobs(Arc::clone(self), begun));
+        self.spawn(job_publisher::follow_jobs(Arc::clone(self), begun));
         self.spawn(notifications::follow_problems(Arc::clone(self), channels, failing));
         Ok(())
     }
@@ -149,7 +149,7 @@ impl BusServer {
             let path = volume_path(name.as_str());
             let (before, seen) = (volume.seen(), volume.watch());
             objects.at(&path, VolumeObject::new(Arc::clone(self), Arc::clone(volume))).await?;
-            let task = self.spawn(publisher::publish_volume(self.connection.clone(), path, seen, before));
+            let task = self.spawn(job_publisher::publish_volume(self.connection.clone(), path, seen, before));
             published.insert(name.clone(), (Arc::clone(volume), task));
         }
         Ok(())
@@ -181,7 +181,7 @@ impl BusServer {
             self.unfinished.send_modify(|unfinished| *unfinished = unfinished.saturating_add(1));
             let (server, of_job, id) = (Arc::clone(self), path.clone(), handle.id);
             self.spawn(async move {
-                publisher::publish_job(&server, &of_job, handle.job, before).await;
+                job_publisher::publish_job(&server, &of_job, handle.job, before).await;
                 server.jobs.lock().await.remove(&id);
             });
         }

@@ -260,7 +260,7 @@ impl DriveManager {
 
     /// Records what is not recorded, and unmounts what is not in use, before the service ends.
     pub(crate) async fn stop(&self) {
-        self.note_all_unbegun();
+        self.note_all_not_begun();
         self.write_all_noted().await;
         self.unmount_all().await;
     }

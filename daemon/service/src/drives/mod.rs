@@ -20,15 +20,15 @@
 //!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups, and
 //!   `smart` what its disks say of themselves;
 //!   `volumes` are the volumes of this machine that backups go to, which the service does not mount;
-//!   `verify_due` are the verifies that begin by themselves, and `due` the backups that begin at a plug or by their times, and `unbegun` those that a plug did not begin.
+//!   `verify_due` are the verifies that begin by themselves, and `due` the backups that begin at a plug or by their times, and `not_begun` those that a plug did not begin.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
 
+mod attached_log;
 mod awaited;
 mod container;
 mod damage;
-mod deleted;
 mod drive_lock;
 mod due;
 mod enrolling;
@@ -37,11 +37,12 @@ mod erasing;
 mod handle;
 #[cfg(test)]
 mod inspect;
-mod journal;
 mod kept_shared;
 mod lease;
+mod lost_parents;
 mod mount;
 mod mounting;
+mod not_begun;
 mod not_done;
 mod origins;
 mod other_mounts;
@@ -58,7 +59,6 @@ mod secret;
 mod shown;
 mod smart;
 mod table;
-mod unbegun;
 mod verify_due;
 mod volumes;
 
@@ -72,14 +72,14 @@ use crate::types::DestinationId;
 
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
-pub(crate) use deleted::{DeletedOn, LostParent};
 pub(crate) use due::DueNow;
 pub use handle::DriveManager;
 pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;
+pub(crate) use lost_parents::{DeletedOn, LostParent};
+pub(crate) use not_begun::NotBegun;
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
-pub(crate) use unbegun::Unbegun;
 
 /// Of an enrolled drive its enrolment's uuid, which stays; of every other the kernel's name and its count of disks, which
 /// stay as long as it is attached: `sdb1-27`.
@@ -159,7 +159,7 @@ pub(crate) enum PlugEvent {
     /// Its backups begin.
     Due(Plugged),
     /// It ended, and its backups never began.
-    Unbegun(Unbegun),
+    NotBegun(NotBegun),
 }
 
 /// Sorted, each once.

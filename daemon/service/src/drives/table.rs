@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::attached_log::Journal;
 use super::due::AllAttempts;
 use super::entry::{Disks, DriveEntry, disks, drive_use};
-use super::journal::Journal;
 use super::not_done::NotDone;
 use super::overdue::Watched;
 use super::volumes::{VolumeLeases, Volumes};

@@ -1,10 +1,10 @@
 //! The enrolled drives: a record of each, in a file of its own that is written atomically.
 
-mod claims;
 mod keys;
 mod machine;
 mod record;
 pub(crate) mod token;
+mod udev_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use claims::Claims;
 pub(crate) use keys::KeyFiles;
 pub(crate) use record::{Damage, Enrolment, Member};
 use record::{OLDER, VERSION};
+use udev_files::UdevFiles;
 
 use crate::device::{Error, Result};
 use crate::durable;
@@ -30,7 +30,7 @@ const LARGEST: u64 = 4 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct EnrolmentStore {
     folder: PathBuf,
-    claims: Claims,
+    udev_files: UdevFiles,
     keys: KeyFiles,
     /// This machine, as drives have it.
     machine: Uuid,
@@ -67,7 +67,7 @@ impl EnrolmentStore {
             machine::id(state).map_err(Error::system(format!("opening {}", state.join("machine").display())))?;
         let register = Self {
             folder,
-            claims: Claims::below(state),
+            udev_files: UdevFiles::below(state),
             keys: KeyFiles::below(state),
             machine,
             changing: Arc::default(),
@@ -215,8 +215,8 @@ impl EnrolmentStore {
     /// Has udev leave to us what is enrolled now.
     fn claim(&self) {
         if let Ok((enrolments, files)) = self.list() {
-            self.claims.set(&enrolments, files.is_empty());
-            let claimed = if files.is_empty() { BTreeSet::new() } else { self.claims.others(&enrolments) };
+            self.udev_files.set(&enrolments, files.is_empty());
+            let claimed = if files.is_empty() { BTreeSet::new() } else { self.udev_files.others(&enrolments) };
             *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = Unreadable { files, claimed };
         }
     }

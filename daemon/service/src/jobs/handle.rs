@@ -18,7 +18,7 @@ use super::report;
 use super::runner::RunnerEvent;
 use crate::blocking::local;
 use crate::config::{Config, VolumeName};
-use crate::source_locks::SourceLocks;
+use crate::prune_locks::PruneLocks;
 use crate::types::{Error, ErrorCode, JobState, Trigger};
 
 /// An accepted job.
@@ -36,7 +36,7 @@ pub struct Jobs {
     pub(super) orders: mpsc::Sender<SchedulerMessage>,
     pub(super) writer: HistoryWriter,
     pub(super) queries: Queries,
-    pub(super) source_locks: SourceLocks,
+    pub(super) prune_locks: PruneLocks,
     pub(super) busy: watch::Receiver<bool>,
     pub(super) live: LiveJobs,
 }

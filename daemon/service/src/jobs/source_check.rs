@@ -15,7 +15,7 @@ use crate::backups::{BackupEvent, Lineage, Listings, SourcePruning, Task};
 use crate::config::BackupRule;
 use crate::dir_handle::DirHandle;
 use crate::drives::DriveManager;
-use crate::source_locks::Exclusive;
+use crate::prune_locks::Exclusive;
 use crate::worker::{Order, Priority, Report};
 
 /// Timeout for opening the source.
@@ -97,7 +97,7 @@ impl Jobs {
             (false, false) => return,
         };
         let Some(source) = source else { return };
-        let share = self.source_locks.join(name).await;
+        let share = self.prune_locks.join(name).await;
         let Some(alone) = share.release() else { return };
         let sides = Sides::of_source(&folder);
         let task = Task::pruning(name.as_bytes(), manager.machine(), source);

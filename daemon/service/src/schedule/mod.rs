@@ -12,7 +12,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod year;
+mod year_tests;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The service, from its start to its end.
 
-mod followers;
+mod background_tasks;
 mod records;
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::supervisor::Supervisor;
 use crate::types::{BackupProperties, Error, ErrorCode};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
-use followers::{
+use background_tasks::{
     follow_backups, follow_clocks, follow_deletions, follow_plugs, follow_source_space, follow_sources, follow_times,
 };
 use records::{last_attempts, open_clock, open_deletions, open_history, open_renames, settle_renames};

@@ -17,7 +17,7 @@ mod defaults;
 mod edit;
 mod file;
 mod reading;
-mod service;
+mod requests;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -9,7 +9,7 @@ use butterdock_fixtures::trees::Random;
 use butterdock_fixtures::{rounds, seed, wait_until};
 use tempfile::TempDir;
 
-use super::service::write;
+use super::requests::write;
 use super::*;
 use crate::config::{ConfigFiles, ConfigTexts, load};
 use crate::types::{Error, ErrorCode};

@@ -9,12 +9,12 @@ use butterdock_btrfs::{Errno, Error as Fault, contents, filesystem, roots, subvo
 use butterdock_receive::{Control, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-use super::deleted::DeletedSubvolumes;
 use super::error::BackupError;
 use super::folders::Folders;
-use super::held::freed;
+use super::freed_space_wait::DeletedSubvolumes;
 use super::name;
 use super::snapshot::Identity;
+use super::space_held::freed;
 
 /// The largest number of snapshots in one order.
 pub const MOST_DELETED: usize = 1000;

@@ -57,14 +57,13 @@
 
 mod beside_source;
 mod damaged_file;
-mod deleted;
 mod deletion;
 mod drive;
 mod drive_folder;
 mod error;
 mod first_seen;
 mod folders;
-mod held;
+mod freed_space_wait;
 mod lineage;
 mod listed_runs;
 mod name;
@@ -84,6 +83,7 @@ mod shared_snapshots;
 mod snapshot;
 mod source;
 mod space_check;
+mod space_held;
 mod stream;
 mod swapfiles;
 mod task;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use butterdock_btrfs::{Error as Fault, best_effort};
 
-use super::deleted::DeletedSubvolumes;
 use super::first_seen::{MOST as MOST_SEEN, Seen};
 use super::folders::{look_up_former_holds, look_up_holds};
-use super::held::{Held, held};
+use super::freed_space_wait::DeletedSubvolumes;
 use super::owner::{Owner, Side, look_up, made_by_us};
 use super::prune_plan::{PrunePlan, is_short};
 use super::retention::is_from_future;
 use super::shared_record::PairUuids;
 use super::snapshot::{FormerFolders, Identity, Listing, Snapshot, list, list_with_former};
+use super::space_held::{Held, held};
 use super::task::{BackupEvent, SourcePruning, Task};
 
 /// Prunes the folder for snapshots beside the source, and the former ones. The task has the pins of all drives, including this

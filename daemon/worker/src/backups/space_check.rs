@@ -12,8 +12,8 @@ use butterdock_btrfs::space::{self, Kind, Space};
 use butterdock_btrfs::{Error as Fault, best_effort};
 use butterdock_receive::{Control, ErrorKind, Observer, sweep};
 
-use super::deleted::DeletedSubvolumes;
 use super::error::BackupError;
+use super::freed_space_wait::DeletedSubvolumes;
 use super::stream::{Estimate, Stream, no_pipe};
 use super::task::BackupEvent;
 

@@ -13,8 +13,8 @@ use butterdock_receive::{
     Unapplied,
 };
 
-use super::deleted::DeletedSubvolumes;
 use super::error::{BackupCause, BackupError, Explained, Pruning};
+use super::freed_space_wait::DeletedSubvolumes;
 use super::nested::{NestedPath, NestedSubvolume};
 use super::owner::{Owner, Side};
 use super::pending_snapshot::{PendingRun, PendingSnapshot};

@@ -1,6 +1,6 @@
 //! Reviews the table of drives after each of udev's events: what is shown, and the next step for each drive.
 
-mod follow;
+mod udev_events;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::attached_log::Entry;
 use super::drive_lock::clean_up;
 use super::entry::{Disks, DriveEntry, Mount};
 use super::handle::DriveManager;
-use super::journal::Entry;
+use super::not_begun::{self, NotBegun};
 use super::problem::unplugged;
 use super::table::DriveTable;
-use super::unbegun::{self, Unbegun};
 use super::{Drive, DriveId, PlugEvent, Plugged, shown};
 use crate::catalogue;
 use crate::device::{BlockDevice, Devices, Result};
 use crate::hooks::Kind;
 use crate::policy::{Action, Decision};
 use crate::types::{Condition, DestinationKind, DestinationProperties};
-pub(super) use follow::follow;
+pub(super) use udev_events::follow;
 
 /// Work to start after the table is unlocked.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ struct Next {
     /// Backups are due; the channel turns true when the drive is pulled.
     plugged: Vec<(DriveId, Vec<String>, watch::Receiver<bool>)>,
     /// Their plug ended, and its backups never began.
-    unbegun: Vec<Unbegun>,
+    not_begun: Vec<NotBegun>,
     /// Enrolled, and not attached any more.
     unplugged: Vec<DriveId>,
     /// Their release failed with other devices.
@@ -93,8 +93,8 @@ impl DriveManager {
             let reservation = self.reserved(&drive);
             self.send_plug(PlugEvent::Due(Plugged { drive, backups, reservation, gone }));
         }
-        for unbegun in next.unbegun {
-            self.send_plug(PlugEvent::Unbegun(unbegun));
+        for not_begun in next.not_begun {
+            self.send_plug(PlugEvent::NotBegun(not_begun));
         }
         for device in next.unclear {
             let manager = self.clone();
@@ -140,7 +140,7 @@ fn look(table: &mut DriveTable) -> Next {
     }
     next.plugged.iter().for_each(|(id, _, _)| table.reserve(id));
     table.journal.keep(&there);
-    next.unbegun = unbegun::of_ended(table, &there);
+    next.not_begun = not_begun::of_ended(table, &there);
     next.unplugged = mark_absent(table, &there);
     next.arrived |= show_away(table, &there);
     let orphans = table.orphans();
@@ -194,7 +194,7 @@ fn replugged(table: &mut DriveTable, decisions: &[Decision]) -> bool {
 
 /// What the policy orders for one drive.
 fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut DriveEntry, next: &mut Next) {
-    unbegun::note(&decision.action, entry);
+    not_begun::note(&decision.action, entry);
     match &decision.action {
         Action::Unlock(_) | Action::Mount(_) if !entry.lock.taken() && entry.tried != decision.devices => {
             entry.tried.clone_from(&decision.devices);

@@ -27,7 +27,7 @@ use super::runner::Runner;
 use super::source_store::SourceStore;
 use crate::config::Config;
 use crate::drives::DriveManager;
-use crate::source_locks::SourceLocks;
+use crate::prune_locks::PruneLocks;
 use crate::types::{Error, Trigger};
 use crate::volumes::Volume;
 
@@ -138,7 +138,7 @@ pub(crate) enum Conflict {
 pub(crate) struct JobContext<'s> {
     pub(in crate::jobs) config: &'s Config,
     pub(in crate::jobs) sources: &'s SourceStore,
-    pub(in crate::jobs) source_locks: &'s SourceLocks,
+    pub(in crate::jobs) prune_locks: &'s PruneLocks,
     pub(in crate::jobs) retention: &'s Retention,
 }
 

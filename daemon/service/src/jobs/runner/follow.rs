@@ -8,7 +8,7 @@ use butterdock_receive::Counts;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::followed::Followed;
+use super::worker_results::Followed;
 use super::{Runner, RunnerEvent};
 use crate::backups::BackupEvent;
 use crate::config::ByteRate;

@@ -2,10 +2,10 @@
 //! subvolumes. `follow` handles the worker from its first report to its last.
 
 mod follow;
-mod followed;
+mod worker_results;
 
 pub(super) use follow::other_than;
-pub(super) use followed::{MOST_DAMAGED_SUBVOLUMES, WorkerResults};
+pub(super) use worker_results::{MOST_DAMAGED_SUBVOLUMES, WorkerResults};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use super::outcome::{EndReason, Ending};
 use crate::destinations::{Destination, VolumeDestination, close};
 use crate::volumes::Volume;
 use crate::worker::{self, Priority, Report, Spawner, Worker, WorkerFds};
-use followed::Followed;
+use worker_results::Followed;
 
 /// Timeout for the exit of a worker that has reported its end or closed its socket;
 const GOING: Duration = Duration::from_secs(3);

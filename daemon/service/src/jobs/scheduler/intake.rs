@@ -147,8 +147,8 @@ impl Scheduler {
             max_rate: watch::Sender::default(),
         };
         let (config, sources) = (&self.config, &self.sources);
-        let (source_locks, retention) = (&self.source_locks, &self.retention);
-        let context = JobContext { config, sources, source_locks, retention };
+        let (prune_locks, retention) = (&self.prune_locks, &self.retention);
+        let context = JobContext { config, sources, prune_locks, retention };
         tokio::spawn(request.run(runner, &context));
     }
 }

@@ -32,7 +32,7 @@ use super::source_store::{OpenDirectories, SourceStore};
 use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
-use crate::source_locks::SourceLocks;
+use crate::prune_locks::PruneLocks;
 use crate::supervisor::{Heartbeat, Supervisor};
 use crate::worker::{Report, Spawner};
 use entry::Entry;
@@ -60,7 +60,7 @@ pub(crate) struct Scheduler {
     writer: HistoryWriter,
     live: LiveJobs,
     sources: SourceStore,
-    source_locks: SourceLocks,
+    prune_locks: PruneLocks,
     retention: Retention,
     hooks: Hooks,
     /// Whether any job runs.
@@ -83,7 +83,7 @@ impl Scheduler {
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
         let sources = SourceStore::new(&config.state, open_directories);
-        let source_locks = SourceLocks::default();
+        let prune_locks = PruneLocks::default();
         let queries = Queries::new(Arc::clone(&spawner), sources.clone(), retention.clone());
         let scheduler = Self {
             config: config.clone(),
@@ -97,7 +97,7 @@ impl Scheduler {
             writer: writer.clone(),
             live: live.clone(),
             sources,
-            source_locks: source_locks.clone(),
+            prune_locks: prune_locks.clone(),
             retention,
             hooks,
             busy: watch::Sender::new(false),
@@ -105,7 +105,7 @@ impl Scheduler {
         };
         let busy = scheduler.busy.subscribe();
         supervisor.start("schedules jobs", |pulse| scheduler.work(waiting, pulse));
-        Jobs { orders, writer, queries, source_locks, busy, live }
+        Jobs { orders, writer, queries, prune_locks, busy, live }
     }
 
     async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut pulse: Heartbeat) -> anyhow::Error {

@@ -1,6 +1,6 @@
 //! Two drives of one backup at the same time, in every order of their jobs' steps.
 
-use butterdock_service::source_locks::{Share, SourceLocks};
+use butterdock_service::prune_locks::{PruneLocks, Share};
 
 use super::simulation::{SOURCE, START, World, owner, prune, received};
 use crate::backups::lineage::Lineage;
@@ -48,11 +48,11 @@ impl Job {
     }
 
     /// Does the next step; `None` if a snapshot that it needs is missing.
-    async fn step(&mut self, world: &mut World, source_locks: &SourceLocks, pruned_by: PrunedBy) -> Option<()> {
+    async fn step(&mut self, world: &mut World, prune_locks: &PruneLocks, pruned_by: PrunedBy) -> Option<()> {
         let name = name::make(b"home", self.pending.made + i64::try_from(self.drive).ok()?);
         let there = |source: &[Snapshot], uuid| source.iter().position(|snapshot| snapshot.uuid == uuid);
         match self.step {
-            0 => self.share = Some(source_locks.join("home").await),
+            0 => self.share = Some(prune_locks.join("home").await),
             1 => self.task.pins = world.marks(),
             2 => {
                 let lineage = Lineage::of(SOURCE, Identity::NONE);
@@ -113,11 +113,11 @@ async fn keeps_needed_snapshots(order: u32, unchanged: bool, pruned_by: PrunedBy
     for (drive, at) in [(0, 0), (1, 60), (0, 120), (1, 180)] {
         world.back_up(drive, START + at);
     }
-    let source_locks = SourceLocks::default();
+    let prune_locks = PruneLocks::default();
     let mut jobs = [Job::new(&mut world, 0, unchanged), Job::new(&mut world, 1, false)];
     for step in 0..2 * STEPS {
         let job = &mut jobs[usize::from(order >> step & 1 == 1)];
-        if job.step(&mut world, &source_locks, pruned_by).await.is_none() {
+        if job.step(&mut world, &prune_locks, pruned_by).await.is_none() {
             return false;
         }
     }

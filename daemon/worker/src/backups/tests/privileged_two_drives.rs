@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use butterdock_btrfs::subvolume;
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, Observer, Publication};
-use butterdock_service::source_locks::SourceLocks;
+use butterdock_service::prune_locks::PruneLocks;
 
 use crate::backups::lineage::Lineage;
 use crate::backups::prune::prune_source;
@@ -28,7 +28,7 @@ struct World {
     source: PathBuf,
     drives: [PathBuf; 2],
     known: Mutex<[SharedRecord; 2]>,
-    source_locks: SourceLocks,
+    prune_locks: PruneLocks,
     written: AtomicU32,
     /// Wall time. It stands still while two jobs run, so that their snapshots would have the same name.
     wall: AtomicI64,
@@ -53,10 +53,10 @@ impl World {
             subvolume::create(File::open(mine.path()).expect("open"), name).expect("a subvolume");
         }
         let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
-        let (known, source_locks, written) = (Mutex::default(), SourceLocks::default(), AtomicU32::new(0));
+        let (known, prune_locks, written) = (Mutex::default(), PruneLocks::default(), AtomicU32::new(0));
         // A snapshot beside the source is pruned only if its name is within 10 minutes of its creation.
         let wall = AtomicI64::new(TaskTime::default().now());
-        Self { source, drives, known, source_locks, written, wall, _volumes: volumes, _sandbox: sandbox }
+        Self { source, drives, known, prune_locks, written, wall, _volumes: volumes, _sandbox: sandbox }
     }
 
     fn task(&self, lineage: Lineage, drive: usize) -> Task {
@@ -86,7 +86,7 @@ impl World {
     /// Backs up as the daemon and its workers do. `on_event` gets all events. Returns the parent.
     fn back_up(&self, drive: usize, on_event: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
         let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let share = share.block_on(self.source_locks.join("home"));
+        let share = share.block_on(self.prune_locks.join("home"));
         let directories = BackupDirectories {
             source: File::open(&self.source).expect("open").into(),
             folder: self.folder().into(),

@@ -23,7 +23,7 @@ use crate::jobs::outcome::Ending;
 use crate::jobs::retention::Retention;
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler};
 use crate::jobs::source_store::SourceStore;
-use crate::source_locks::SourceLocks;
+use crate::prune_locks::PruneLocks;
 use crate::types::{BackupOptions, Error, ErrorCode, JobKind, Trigger};
 use crate::worker::public_of_backup;
 use run::BackupRun;
@@ -96,10 +96,10 @@ impl JobRequest for BackupJob {
             let failure = JobError::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
             return Box::pin(runner.end_without_worker(Ending::JobError(failure)));
         };
-        let (sources, source_locks) = (context.sources.clone(), context.source_locks.clone());
+        let (sources, prune_locks) = (context.sources.clone(), context.prune_locks.clone());
         let retention = context.retention.clone();
         let manager = self.reservation.manager().clone();
-        let task = Backup { job: *self, rule, sources, source_locks, retention };
+        let task = Backup { job: *self, rule, sources, prune_locks, retention };
         Box::pin(drive_job::run(task, runner, manager, context.writer_threads()))
     }
 }
@@ -135,7 +135,7 @@ struct Backup {
     job: BackupJob,
     rule: BackupRule,
     sources: SourceStore,
-    source_locks: SourceLocks,
+    prune_locks: PruneLocks,
     retention: Retention,
 }
 
@@ -155,10 +155,10 @@ impl DriveTask for Backup {
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
         let destination = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
-        let Self { rule, sources, source_locks, retention, .. } = self;
+        let Self { rule, sources, prune_locks, retention, .. } = self;
         let records = &DriveRecords { manager: &context.manager, drive: &context.drive, lease };
         let (options, writer_threads) = (self.job.options, context.writer_threads);
-        let run = BackupRun { rule, options, sources, source_locks, retention, records, writer_threads };
+        let run = BackupRun { rule, options, sources, prune_locks, retention, records, writer_threads };
         let shown = (runner.max_rate.clone(), runner.to_scheduler());
         let rates = follow_rate(&context.manager, &context.drive, shown);
         tokio::select! {

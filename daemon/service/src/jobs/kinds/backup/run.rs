@@ -22,7 +22,7 @@ use crate::jobs::runner::{KILLED, Outcome, Runner, RunnerEvent, WorkerResults, o
 use crate::jobs::source_check;
 use crate::jobs::source_space::HeldSpace;
 use crate::jobs::source_store::{Look, OpenDirectories, SourceStore};
-use crate::source_locks::{Exclusive, SourceLocks};
+use crate::prune_locks::{Exclusive, PruneLocks};
 use crate::types::{BackupOptions, ErrorCode};
 use crate::worker::{Order, Report, Worker};
 
@@ -42,7 +42,7 @@ pub(super) struct BackupRun<'b, R> {
     pub(super) rule: &'b BackupRule,
     pub(super) options: BackupOptions,
     pub(super) sources: &'b SourceStore,
-    pub(super) source_locks: &'b SourceLocks,
+    pub(super) prune_locks: &'b PruneLocks,
     pub(super) retention: &'b Retention,
     pub(super) records: &'b R,
     /// The number of threads that write data; the worker's default if None.
@@ -62,7 +62,7 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         }
         // Shared until the destination's pins are recorded: only then is it known which snapshots are needed.
         let share = tokio::select! {
-            share = self.source_locks.join(self.rule.name.as_str()) => share,
+            share = self.prune_locks.join(self.rule.name.as_str()) => share,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let task = self.task(source.clone().unwrap_or_default());

@@ -79,7 +79,7 @@ struct Fixture {
     rule: BackupRule,
     options: BackupOptions,
     sources: SourceStore,
-    source_locks: SourceLocks,
+    prune_locks: PruneLocks,
     retention: Retention,
     records: Remembered,
 }
@@ -113,9 +113,9 @@ impl Fixture {
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
         let (sources, retention) = (SourceStore::new(&at("state"), ON_SYSTEM), Retention::new(&at("state"), clock));
-        let (source_locks, records) = (SourceLocks::default(), Remembered::default());
+        let (prune_locks, records) = (PruneLocks::default(), Remembered::default());
         let options = BackupOptions::default();
-        Self { folder, rule, options, sources, source_locks, retention, records }
+        Self { folder, rule, options, sources, prune_locks, retention, records }
     }
 
     fn log(&self) -> PathBuf {
@@ -148,9 +148,9 @@ impl Fixture {
             max_rate: watch::Sender::default(),
         };
         let heard = tokio::spawn(async move { while events.recv().await.is_some() {} });
-        let Self { rule, sources, source_locks, retention, records, .. } = self;
+        let Self { rule, sources, prune_locks, retention, records, .. } = self;
         let (options, writer_threads) = (self.options, None);
-        let run = BackupRun { rule, options, sources, source_locks, retention, records, writer_threads };
+        let run = BackupRun { rule, options, sources, prune_locks, retention, records, writer_threads };
         let (outcome, destination) = run.run(&mut runner, destination).await.expect("opened");
         close(destination).await;
         drop(runner);

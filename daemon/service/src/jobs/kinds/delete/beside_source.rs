@@ -15,7 +15,7 @@ use crate::jobs::outcome::{EndRules, Ending};
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler, other_than};
 use crate::jobs::snapshots::{list_in, open_beside};
 use crate::jobs::source_store::SourceStore;
-use crate::source_locks::{Exclusive, SourceLocks};
+use crate::prune_locks::{Exclusive, PruneLocks};
 use crate::types::{Error, ErrorCode, JobKind, Trigger};
 use crate::worker::WorkerFds;
 
@@ -60,13 +60,13 @@ impl JobRequest for DeleteBesideSource {
 
     fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
         let rule = context.config.backup(&self.backup).cloned();
-        let (sources, locks) = (context.sources.clone(), context.source_locks.clone());
+        let (sources, locks) = (context.sources.clone(), context.prune_locks.clone());
         Box::pin(async move { self.delete(runner, rule, &sources, &locks).await })
     }
 }
 
 impl DeleteBesideSource {
-    async fn delete(self, mut runner: Runner, rule: Option<BackupRule>, sources: &SourceStore, locks: &SourceLocks) {
+    async fn delete(self, mut runner: Runner, rule: Option<BackupRule>, sources: &SourceStore, locks: &PruneLocks) {
         let Some(rule) = rule else {
             let text = "this backup no longer exists; butterdock backups lists the backups";
             return runner.end_without_worker(Ending::JobError(JobError::plain(ErrorCode::NotFound, text))).await;
@@ -93,7 +93,7 @@ impl DeleteBesideSource {
     }
 
     /// Waits until no backup of the source runs.
-    async fn alone(&self, scheduler: ToScheduler, locks: &SourceLocks) -> Exclusive {
+    async fn alone(&self, scheduler: ToScheduler, locks: &PruneLocks) -> Exclusive {
         let mut is_noted = false;
         loop {
             if let Some(alone) = locks.join(&self.backup).await.release() {

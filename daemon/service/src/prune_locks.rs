@@ -18,7 +18,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// The sources of all backups, by the backups' names. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct SourceLocks(Arc<Mutex<HashMap<String, Arc<RwLock<()>>>>>);
+pub struct PruneLocks(Arc<Mutex<HashMap<String, Arc<RwLock<()>>>>>);
 
 /// A job's share of a source.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Share {
 #[derive(Debug)]
 pub struct Exclusive(#[expect(dead_code, reason = "held until dropped")] OwnedRwLockWriteGuard<()>);
 
-impl SourceLocks {
+impl PruneLocks {
     /// Takes the source of a backup shared; waits while another job prunes.
     pub async fn join(&self, backup: &str) -> Share {
         let source = {
@@ -61,13 +61,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_job_prunes_alone_and_new_jobs_wait() {
-        let source_locks = SourceLocks::default();
-        let (blue, red) = (source_locks.join("home").await, source_locks.clone().join("home").await);
-        let other = source_locks.join("etc").await;
+        let prune_locks = PruneLocks::default();
+        let (blue, red) = (prune_locks.join("home").await, prune_locks.clone().join("home").await);
+        let other = prune_locks.join("etc").await;
         assert!(blue.release().is_none(), "the other drive's job is not done");
         let alone = red.release().expect("the last");
         assert!(other.release().is_some(), "another source is another matter");
-        let mut next = pin!(source_locks.join("home"));
+        let mut next = pin!(prune_locks.join("home"));
         let waits = std::future::poll_fn(|task| Poll::Ready(next.as_mut().poll(task).is_pending()));
         assert!(waits.await, "begun while the source is pruned");
         drop(alone);

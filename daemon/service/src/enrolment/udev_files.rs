@@ -13,11 +13,11 @@ use super::Enrolment;
 
 /// The folder.
 #[derive(Debug, Clone)]
-pub(crate) struct Claims {
+pub(crate) struct UdevFiles {
     folder: PathBuf,
 }
 
-impl Claims {
+impl UdevFiles {
     /// Makes nothing yet.
     pub(crate) fn below(state: &Path) -> Self {
         Self { folder: state.join("udev") }

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
 use crate::clock::{Clock, ClockKeeper};
-use crate::drives::{AwaitedBackup, DriveId, PlugEvent, Plugged, Unbegun};
+use crate::drives::{AwaitedBackup, DriveId, NotBegun, PlugEvent, Plugged};
 use crate::supervisor::Heartbeat;
-use crate::timetable::{self, Beginning, DueJob};
+use crate::time_trigger::{self, Beginning, DueJob};
 use crate::types::{Attempt, BackupOptions, Error, ErrorCode, Trigger};
 
 /// The clocks are read and written down so often, beside each backup.
@@ -32,7 +32,7 @@ pub(super) async fn follow_plugs(
     while let Some(event) = pulse.during(plugs.recv()).await {
         match event {
             PlugEvent::Due(plugged) => drop(tokio::spawn(begin_plugged(service.clone(), plugged))),
-            PlugEvent::Unbegun(Unbegun { drive, backups, error }) => {
+            PlugEvent::NotBegun(NotBegun { drive, backups, error }) => {
                 backups.iter().for_each(|backup| service.not_begun(&drive, backup, Trigger::Plug, &error));
             }
         }
@@ -103,7 +103,7 @@ pub(super) async fn follow_times(service: Service, clock: Clock, pulse: Heartbea
         })
     };
     let keeper = service.clock().clone();
-    timetable::follow(manager, (clock, keeper), begin, pulse).await
+    time_trigger::follow(manager, (clock, keeper), begin, pulse).await
 }
 
 /// Begins the backups of attached drives whose source was not there, when it appears.
