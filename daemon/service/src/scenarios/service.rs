@@ -123,7 +123,11 @@ fn a_killed_service_leaves_nothing_mounted_for_the_next() {
         assert!(!devices.is_mounted(&drive) && !devices.is_unlocked(&drive));
         fixture.settle().await;
         assert_eq!(fixture.state(&id), Some(DriveState::Locked));
-        assert!(fixture.problem(&id).contains("\"home\" to this destination was interrupted"), "{}", fixture.problem(&id));
+        assert!(
+            fixture.problem(&id).contains("\"home\" to this destination was interrupted"),
+            "{}",
+            fixture.problem(&id)
+        );
         fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
         fixture.quiet().await;
         assert_eq!((fixture.ends()[0], fixture.problem(&id)), (JobState::Succeeded, String::new()));
