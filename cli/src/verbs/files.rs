@@ -108,7 +108,7 @@ async fn cat(service: &Service, wanted: &Cat) -> Result<ExitCode, Failure> {
         }
     }
     let details = signals.during(service.details(job.as_str())).await?;
-    let name = details.error_name.rsplit('.').next().and_then(|name| name.parse().ok()).unwrap_or(ErrorName::Failed);
+    let name = details.error_name.parse().unwrap_or(ErrorName::Failed);
     let cut = if copied == 0 { "" } else { "only the beginning of the file was printed: " };
     Err(Error::new(name, format!("{cut}{}", details.message)).into())
 }

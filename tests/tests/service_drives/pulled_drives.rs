@@ -6,7 +6,7 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::{DriveState, ErrorDetails};
-use butterdock_tests::{Scenario, contains_all, no_options, wait_until, word};
+use butterdock_tests::{Scenario, contains_all, names, no_options, wait_until, word};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -36,8 +36,8 @@ fn ended_by_the_pull(scenario: &Scenario, job: &str, device: &str) -> Result<()>
     let details: ErrorDetails = body.deserialize()?;
     contains_all(&details.message, &["unplugged", "; "])?;
     scenario.no_worker_is_left()?;
-    let left: Vec<_> = fs::read_dir(scenario.tank.path())?.flatten().map(|entry| entry.file_name()).collect();
-    ensure!(left.is_empty(), "{left:?}");
+    let (visible, _) = names(scenario.tank.path())?;
+    ensure!(visible.is_empty(), "{visible:?}");
     scenario.fixture.client.until("the drive is away", |_| {
         Ok(scenario.fixture.all_drives()?.iter().all(|drive| drive.properties.state == DriveState::Away))
     })?;
@@ -62,6 +62,9 @@ fn works_again(scenario: &mut Scenario) -> Result<()> {
     ensure!(restored == fs::read(scenario.source.join("large"))?, "it differs");
     scenario.drive("safe after it", &DriveState::Safe)?;
     ensure!(!scenario.is_held()?, "still mounted");
+    // What a killed worker may have left is gone at the latest now.
+    let (_, hidden) = names(scenario.tank.path())?;
+    ensure!(hidden.is_empty(), "{hidden:?}");
     Ok(())
 }
 
