@@ -222,3 +222,13 @@ test("the page speaks German", async () => {
     assert.match(await german.find("body").innerText(), /Kann abgezogen werden/);
     await german.close();
 });
+
+test("a page that is opened before the service runs shows it when it comes", async () => {
+    await machine.end("SIGTERM");
+    const early = await browser.open(await machine.cockpit());
+    await early.waitFor("[data-absent]");
+    await machine.daemon();
+    await early.card("Blue").waitFor();
+    assert.equal(await early.find("[data-absent]").count(), 0);
+    await early.close();
+});

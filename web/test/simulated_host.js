@@ -46,7 +46,9 @@
             const start = {
                 Kind: "backup", State: "queued", Drive: `${ROOT}/drives/blue`, Destination: `${ROOT}/drives/blue`, DriveLabel: "Blue",
                 Volume: "/", BackupName: "home", Trigger: "user", StartedByUid: 0, StartTime: number, ProgressValid: false, Progress: 0,
-                BytesReceived: 0, BytesDurable: 0, BytesTotal: 1e9, Rate: 0, ExpectedEndTime: 0, Incremental: true, Note: "",
+                BytesReceived: 0, BytesDurable: 0, BytesTotal: 1e9, Rate: 0, ExpectedEndTime: 0, Incremental: true,
+                // Long, so that a job that stays in memory is noticed.
+                Note: Array(1000).fill(number).join(" "),
                 Cancelable: true, ErrorName: "", ErrorMessage: "",
             };
             const change = (values) => simulated.emit(path, "org.freedesktop.DBus.Properties", "PropertiesChanged", [`${NAME}.Job`, values, []]);
