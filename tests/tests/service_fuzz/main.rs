@@ -13,7 +13,7 @@ use butterdock_dbus::authority::TABLE;
 use butterdock_dbus::names::{BUS_NAME, ERROR_PREFIX, interface};
 use butterdock_dbus::{ErrorName, INVALID_ARGS, JobState, SnapshotRow};
 use butterdock_tests::trees::Random;
-use butterdock_tests::{Client, Feed, Finished, Load, Sandbox, Service, Setup, names, rounds};
+use butterdock_tests::{Client, Feed, Finished, Load, Sandbox, Service, Setup, names, rounds, wait_until};
 use zbus::{DBusError as _, Message};
 
 use crate::arguments::Arguments;
@@ -102,8 +102,9 @@ fn calls(fixture: &mut Service, drives: &mut Drives, seed: u64) -> Result<()> {
     for (job, _) in client.jobs()?.into_iter().filter(|(_, job)| job.state.result().is_none()) {
         // What ends meanwhile by itself need not be cancelled.
         client.cancel(&job).ok();
-        client.end(&job)?;
     }
+    // One that has ended may be forgotten: then it is no object any more.
+    wait_until("all jobs have ended", || Ok(client.jobs()?.values().all(|job| job.state.result().is_some())))?;
     for volume in VOLUMES {
         let (visible, _) = names(&fixture.path(volume))?;
         let visible: Vec<&str> = visible.iter().map(String::as_str).collect();
