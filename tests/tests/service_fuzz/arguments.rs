@@ -83,6 +83,8 @@ impl Arguments {
                 "s" if name == "name" && random.below(2) > 0 => pick(random, &NAMES).to_owned().into(),
                 "s" => self.text(random).into(),
                 "as" => Variant::from(vec![self.text(random)]),
+                // The root of a snapshot: no other path that is drawn exists.
+                "ay" if name == "path" && random.below(2) > 0 => Variant::from(Vec::<u8>::new()),
                 "ay" => Variant::from(self.text(random).into_bytes()),
                 "aay" => Variant::from(vec![self.text(random).into_bytes()]),
                 "h" => Variant::Fd(Fd::from(self.descriptor(method, random)?)),
