@@ -229,7 +229,7 @@ mod tests {
         let drive = |label: &str, is_attached| NeedingDrive { label: label.to_owned(), is_attached, since: 0 };
         let text = short_of_space(&space, &[drive("Blue", false), drive("Red", true)]);
         let parts =
-            ["12 MiB free", "reserve of 30 MiB", "4 snapshots", "hold 300 MiB", "(\"Blue\")", "butterdock unpin"];
+            ["12 MiB free", "reserve of 30 MiB", "4 snapshots", "use 300 MiB", "(\"Blue\")", "butterdock unpin"];
         assert!(parts.iter().all(|part| text.contains(part)) && !text.contains('/'), "{text}");
         let text = short_of_space(&space, &[drive("Red", true)]);
         assert!(text.ends_with("; free some space there"), "{text}");

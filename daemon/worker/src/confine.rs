@@ -285,12 +285,7 @@ fn lacking(version: ABI) -> Option<String> {
         .filter(|(since, ..)| version < *since)
         .map(|(_, what, linux)| format!("{what} ({linux})"))
         .collect();
-    (!open.is_empty()).then(|| {
-        format!(
-            "this kernel's Landlock does not restrict these (in brackets: the first Linux that does): {}",
-            open.join(", ")
-        )
-    })
+    (!open.is_empty()).then(|| format!("this kernel's Landlock does not restrict: {}", open.join(", ")))
 }
 
 /// Rights that Landlock got later: the version, the right, and the version of Linux. The first version forbids every rename

@@ -76,14 +76,14 @@ fn group_rule(group: &str) -> Result<Rules> {
 }
 
 /// An object with files in snapshots.
-struct Place<'s> {
+struct SnapshotObject<'s> {
     scenario: &'s Scenario,
     path: String,
     interface: &'static str,
     snapshot: String,
 }
 
-impl Place<'_> {
+impl SnapshotObject<'_> {
     fn call(&self, user: User, method: &str, words: &[&str]) -> Result<Finished> {
         let mut command = match user {
             User::Root => Command::new("gdbus"),
@@ -154,25 +154,25 @@ fn root_a_member_and_a_stranger_reach_the_files_that_they_may() -> Result<()> {
     let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &group_rule("nogroup")?)?;
     let (drive, beside) = (Calls::new(&scenario)?, Calls::of_source(&scenario));
     let drive_path = scenario.fixture.one("the drive", |is| is.enrolled)?.path;
-    let mut places = Vec::new();
+    let mut objects = Vec::new();
     for (calls, path, interface) in
         [(drive, drive_path, DESTINATION), (beside, backup_path("home").to_string(), BACKUP)]
     {
         let snapshot = calls.snapshots()?.pop().context("a snapshot")?;
-        places.push(Place { scenario: &scenario, path, interface, snapshot });
+        objects.push(SnapshotObject { scenario: &scenario, path, interface, snapshot });
     }
-    for place in &places {
+    for object in &objects {
         for (method, words, expected) in ROWS {
             for (user, expected) in [User::Root, User::Member, User::Stranger].into_iter().zip(expected) {
-                let answer = place.answer(user, method, words)?;
-                let what = format!("{user:?}: {}.{method} {words:?}", place.interface);
-                ensure!(answer == *expected, "{what}: {answer:?} in place of {expected:?}");
+                let answer = object.answer(user, method, words)?;
+                let what = format!("{user:?}: {}.{method} {words:?}", object.interface);
+                ensure!(answer == *expected, "{what}: {answer:?} in object of {expected:?}");
             }
         }
     }
     // A whole snapshot is root's.
     for user in [User::Member, User::Stranger] {
-        let answer = places[0].answer(user, "Restore", &["SNAPSHOT", "tank", "{}"])?;
+        let answer = objects[0].answer(user, "Restore", &["SNAPSHOT", "tank", "{}"])?;
         ensure!(answer == No, "{user:?} restores all");
     }
     // What was restored belongs to whom it belonged, and to nobody who only asked.
