@@ -4,6 +4,7 @@ mod backups;
 mod destinations;
 mod drives;
 mod enrol_target;
+mod file_tables;
 mod files;
 mod jobs;
 mod metrics;
