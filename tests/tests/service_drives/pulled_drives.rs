@@ -8,25 +8,9 @@ use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::{DriveState, ErrorDetails};
 use butterdock_tests::{Scenario, contains_all, names, no_options, wait_until, word};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::files::Calls;
 use super::restored_files::{into_tank, stopped_restore, with_a_large_file};
-
-/// A worker that was stopped before it named its file.
-fn stopped_midway(scenario: &Scenario) -> Result<(String, Pid)> {
-    loop {
-        let (job, worker) = stopped_restore(scenario)?;
-        let worker = Pid::from_raw(i32::try_from(worker)?);
-        if !scenario.tank.join("back").exists() {
-            return Ok((job, worker));
-        }
-        // It was faster than this test.
-        kill(worker, Signal::SIGCONT)?;
-        scenario.succeeds(&job)?;
-        fs::remove_dir_all(scenario.tank.join("back"))?;
-    }
-}
 
 /// The job has failed because of the pull, nothing of it is left, and the drive is away and not mounted.
 fn ended_by_the_pull(scenario: &Scenario, job: &str, device: &str) -> Result<()> {
@@ -71,7 +55,7 @@ fn works_again(scenario: &mut Scenario) -> Result<()> {
 /// The worker reads on, if `runs`.
 fn pulled_during_a_restore(runs: bool) -> Result<()> {
     let mut scenario = with_a_large_file()?;
-    let (job, worker) = stopped_midway(&scenario)?;
+    let (job, worker) = stopped_restore(&scenario)?;
     let disk = scenario.disk.take().context("attached")?;
     let device = disk.name();
     if runs {

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::{Options, Scenario, no_options};
+use butterdock_tests::{Finished, Options, Scenario, TIMEOUT, no_options, run, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zbus::Variant;
@@ -24,21 +26,29 @@ fn is_empty(scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-/// A worker may have been stopped after its last file had its name.
-fn is_empty_or_complete(scenario: &Scenario) -> Result<()> {
-    let restored = scenario.tank.join("back/large");
-    if restored.exists() {
-        ensure!(fs::read(restored)? == fs::read(scenario.source.join("large"))?, "it is incomplete");
-        fs::remove_dir_all(scenario.tank.join("back"))?;
+/// A filesystem on which every write waits until this is dropped.
+struct Frozen<'p>(&'p Path);
+
+impl<'p> Frozen<'p> {
+    fn new(path: &'p Path) -> Result<Self> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(path), TIMEOUT)?.success()?;
+        Ok(Self(path))
     }
-    is_empty(scenario)
 }
 
-/// Begins a restore into the volume, and stops its worker. It may be done by then, but for its report.
-pub(crate) fn stopped_restore(scenario: &Scenario) -> Result<(String, u32)> {
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let thawed = run(Command::new("fsfreeze").arg("--unfreeze").arg(self.0), TIMEOUT).and_then(Finished::success);
+        assert!(thawed.is_ok() || std::thread::panicking(), "{thawed:?}");
+    }
+}
+
+/// Begins a restore into the volume, and stops its worker at its first write there.
+pub(crate) fn stopped_restore(scenario: &Scenario) -> Result<(String, Pid)> {
     let calls = Calls::new(scenario)?;
     let uuid = calls.snapshots()?.pop().context("a snapshot")?;
     scenario.drive("safe after the list", &DriveState::Safe)?;
+    let frozen = Frozen::new(scenario.tank.path())?;
     let job = calls.begin_restore(&uuid, &[b"large"], &into_tank())?;
     let mut worker = None;
     scenario.fixture.client.until("a worker", |_| {
@@ -46,8 +56,14 @@ pub(crate) fn stopped_restore(scenario: &Scenario) -> Result<(String, u32)> {
         Ok(worker.is_some())
     })?;
     let worker = worker.context("a worker")?;
-    kill(Pid::from_raw(i32::try_from(worker)?), Signal::SIGSTOP)?;
-    Ok((job, worker))
+    let pid = Pid::from_raw(i32::try_from(worker)?);
+    kill(pid, Signal::SIGSTOP)?;
+    drop(frozen);
+    wait_until("the worker is stopped", || {
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat"))?;
+        Ok(stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')))
+    })?;
+    Ok((job, pid))
 }
 
 pub(crate) fn with_a_large_file() -> Result<Scenario> {
@@ -87,7 +103,7 @@ fn a_stopped_worker_does_not_keep_the_drive_from_a_removal() -> Result<()> {
     let end = scenario.fixture.client.end_of(&job)?;
     ensure!(end == ("cancelled".to_owned(), "Cancelled".to_owned()), "{end:?}");
     scenario.drive("safe", &DriveState::Safe)?;
-    is_empty_or_complete(&scenario)?;
+    is_empty(&scenario)?;
     scenario.no_worker_is_left()
 }
 
