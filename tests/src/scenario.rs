@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DESTINATION, JOB, MANAGER};
 use butterdock_dbus::{DriveState, ErrorDetails};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 use crate::compare::{self, Tree, same};
@@ -253,6 +255,34 @@ impl Scenario {
     /// The service does not run.
     pub fn workers(&self) -> Result<Vec<u32>> {
         workers(self.fixture.daemon.as_ref().context("it runs")?.id())
+    }
+
+    /// Stops the only worker of the service when it has begun.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn stop_worker(&self) -> Result<Pid> {
+        let mut worker = 0;
+        // Until its exec it is a copy of the service, which waits for that.
+        wait_until("a worker runs", || {
+            worker = self.workers()?.pop().unwrap_or_default();
+            let command = fs::read(format!("/proc/{worker}/cmdline")).unwrap_or_default();
+            Ok(command.starts_with(b"butterdockd\0worker"))
+        })?;
+        let pid = Pid::from_raw(i32::try_from(worker)?);
+        kill(pid, Signal::SIGSTOP)?;
+        Ok(pid)
+    }
+
+    /// Waits until a worker stands still after [`Self::stop_worker`]: until then it may be in the kernel.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn is_stopped(&self, worker: Pid) -> Result<()> {
+        wait_until("the worker stands still", || {
+            let stat = fs::read_to_string(format!("/proc/{worker}/stat"))?;
+            Ok(stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')))
+        })
     }
 
     /// Waits until the service has no worker.

@@ -2,13 +2,10 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::{Finished, Options, Scenario, TIMEOUT, no_options, run, wait_until};
-use nix::sys::signal::{Signal, kill};
+use butterdock_tests::{Frozen, Options, Scenario, no_options};
 use nix::unistd::Pid;
 use zbus::Variant;
 
@@ -26,23 +23,6 @@ fn is_empty(scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-/// A filesystem on which every write waits until this is dropped.
-struct Frozen<'p>(&'p Path);
-
-impl<'p> Frozen<'p> {
-    fn new(path: &'p Path) -> Result<Self> {
-        run(Command::new("fsfreeze").arg("--freeze").arg(path), TIMEOUT)?.success()?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Frozen<'_> {
-    fn drop(&mut self) {
-        let thawed = run(Command::new("fsfreeze").arg("--unfreeze").arg(self.0), TIMEOUT).and_then(Finished::success);
-        assert!(thawed.is_ok() || std::thread::panicking(), "{thawed:?}");
-    }
-}
-
 /// Begins a restore into the volume, and stops its worker at its first write there.
 pub(crate) fn stopped_restore(scenario: &Scenario) -> Result<(String, Pid)> {
     let calls = Calls::new(scenario)?;
@@ -50,20 +30,10 @@ pub(crate) fn stopped_restore(scenario: &Scenario) -> Result<(String, Pid)> {
     scenario.drive("safe after the list", &DriveState::Safe)?;
     let frozen = Frozen::new(scenario.tank.path())?;
     let job = calls.begin_restore(&uuid, &[b"large"], &into_tank())?;
-    let mut worker = None;
-    scenario.fixture.client.until("a worker", |_| {
-        worker = scenario.workers()?.pop();
-        Ok(worker.is_some())
-    })?;
-    let worker = worker.context("a worker")?;
-    let pid = Pid::from_raw(i32::try_from(worker)?);
-    kill(pid, Signal::SIGSTOP)?;
+    let worker = scenario.stop_worker()?;
     drop(frozen);
-    wait_until("the worker is stopped", || {
-        let stat = fs::read_to_string(format!("/proc/{worker}/stat"))?;
-        Ok(stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')))
-    })?;
-    Ok((job, pid))
+    scenario.is_stopped(worker)?;
+    Ok((job, worker))
 }
 
 pub(crate) fn with_a_large_file() -> Result<Scenario> {

@@ -8,11 +8,8 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB, MANAGER};
 use butterdock_tests::{
-    Frozen, Polkit, Rules, Scenario, TIMEOUT, Volume, answer, as_user, no_options, python, snapshot, start, wait_until,
-    word,
+    Frozen, Polkit, Rules, Scenario, TIMEOUT, Volume, answer, as_user, no_options, python, snapshot, start, word,
 };
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 use zbus::{OwnedObjectPath, Variant};
 
@@ -139,10 +136,7 @@ fn a_listing_ends_when_the_drive_is_released() -> Result<()> {
     let mut command = python("call.py", &scenario.fixture.bus)?;
     command.args([ROOT, MANAGER, "ListBackups", "o:{\"estimate\": true}"]);
     let asking = start(&mut as_user(MEMBERS[0], &command))?;
-    wait_until("the worker of the estimate", || Ok(!scenario.workers()?.is_empty()))?;
-    for worker in scenario.workers()? {
-        kill(Pid::from_raw(worker.try_into()?), Signal::SIGSTOP)?;
-    }
+    scenario.stop_worker()?;
     drop(frozen);
 
     scenario.job("SafelyRemove", &no_options())?;
