@@ -100,3 +100,49 @@ test("a simple limit has a number and two times, another keeps its words", async
     assert.equal(ruleOf([{ name: "office", kind: "drive", drive: "Blue" }], blue).name, "office");
     assert.equal(ruleOf([{ name: "Blue", kind: "volume", drive: "" }], blue), undefined);
 });
+
+/** An upload of this file over a channel that is only recorded. `say` is the output of the command line. */
+async function uploading(file) {
+    const { upload } = await source("model/streams.ts");
+    const listeners = {};
+    const host = { sent: 0, closed: [], calls: [], say: (text) => listeners.message({}, text) };
+    const channel = {
+        send: (piece) => (host.sent += piece.byteLength),
+        control: () => undefined,
+        close: (problem) => {
+            host.closed.push(problem);
+            listeners.close({}, { problem });
+        },
+        addEventListener: (event, listener) => (listeners[event] = listener),
+    };
+    globalThis.window.cockpit.channel = () => channel;
+    const bus = { call: async (path, _iface, method) => host.calls.push(`${method} ${path.split("/").at(-1)}`) };
+    return { host, ended: upload(bus, file, "tank", () => undefined).ended };
+}
+const STARTED = `${JSON.stringify({ event: "started", job: { id: "7", bytes_received: 0 } })}\n`;
+
+test("an upload stops if the browser cannot read the file", async () => {
+    const unreadable = new DOMException("The file could not be read", "NotReadableError");
+    let pieces = 0;
+    let fail;
+    const piece = () => {
+        pieces += 1;
+        return pieces === 1 ? Promise.resolve(new ArrayBuffer(10)) : new Promise((_resolve, reject) => (fail = () => reject(unreadable)));
+    };
+    const { host, ended } = await uploading({ size: 20, slice: () => ({ arrayBuffer: piece }) });
+    await new Promise(setImmediate);
+    host.say(STARTED);
+    fail();
+    await assert.rejects(ended, unreadable);
+    assert.equal(host.sent, 10);
+    assert.deepEqual(host.calls, ["Cancel 7"]);
+    assert.deepEqual(host.closed, ["cancelled"]);
+});
+
+test("an upload stops at output that is no JSON", async () => {
+    const { host, ended } = await uploading(new Blob(["a stream"]));
+    host.say(`${STARTED}no JSON\n${STARTED}`);
+    await assert.rejects(ended, SyntaxError);
+    assert.deepEqual(host.calls, ["Cancel 7"]);
+    assert.deepEqual(host.closed, ["cancelled"]);
+});
