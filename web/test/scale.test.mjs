@@ -142,3 +142,16 @@ test("many jobs leave nothing in memory", async (context) => {
     assert.ok(second < Math.max(first, 0) / 2 + CACHES, words);
     assert.equal(await page.locator("[data-job]").count(), 0);
 });
+
+test("jobs of others do not hide that a download failed", async () => {
+    await page.getByRole("link", { name: "Restore" }).click();
+    await page.locator("[data-file]").first().waitFor();
+    const read = (number, uid, result) =>
+        page.evaluate((given) => window.simulated.job(...given), [number, 1, { Kind: "read", StartedByUid: uid, Note: "" }, result]);
+    await read(9000, 0, "failed");
+    for (let number = 9001; number < 9040; number += 1) await read(number, 1000, number % 2 === 0 ? "failed" : "succeeded");
+    await page.getByText("The file is complete").first().waitFor();
+    // The failure of this user, and four ends of the others.
+    assert.equal(await page.locator("[data-read]").count(), 5);
+    assert.equal(await page.locator("[data-read]").first().getAttribute("data-read"), "failed");
+});

@@ -20,8 +20,8 @@ export interface Snapshot {
 }
 
 const START: Snapshot = { service: "connecting", reason: "", objects: {}, permissions: {}, ended: [] };
-/** How many ends of jobs are kept. */
-const ENDS = 20;
+/** How many ends of jobs are kept: as many as the service keeps jobs. */
+const ENDS = 50;
 
 /** The value of a D-Bus variant in the form of cockpit.js, {t, v}, with the variants in it. */
 export function plain(value: unknown): unknown {
