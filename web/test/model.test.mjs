@@ -146,3 +146,61 @@ test("an upload stops at output that is no JSON", async () => {
     assert.deepEqual(host.calls, ["Cancel 7"]);
     assert.deepEqual(host.closed, ["cancelled"]);
 });
+
+/** A `Bus` over connections that are only recorded. `name.owner` is the owner of the service's name, empty without one. */
+async function connected() {
+    const { Bus } = await source("model/bus.ts");
+    const name = { owner: ":1.1", clients: [], changed: () => undefined };
+    globalThis.window.cockpit.dbus = (of) => {
+        const listeners = {};
+        const client = {
+            call: async (_path, _iface, method) => {
+                if (method === "GetNameOwner" && name.owner === "") throw { message: "no owner" };
+                return method === "GetNameOwner" ? [name.owner] : [{}];
+            },
+            subscribe: (_match, callback) => {
+                if (of !== NAME) name.changed = (owner) => callback("", "", "", [NAME, "", owner]);
+            },
+            addEventListener: (event, listener) => (listeners[event] = listener),
+            close: () => listeners.close({}, { message: "closed" }),
+        };
+        if (of === NAME) name.clients.push(client);
+        return client;
+    };
+    return { bus: new Bus(), name };
+}
+const settled = () => new Promise(setImmediate);
+
+test("a service that restarts before its connection is closed is connected again, once", async () => {
+    const { bus, name } = await connected();
+    await settled();
+    name.changed("");
+    name.owner = ":1.2";
+    name.changed(":1.2");
+    assert.equal(name.clients.length, 1);
+    name.clients[0].close();
+    await settled();
+    assert.equal(name.clients.length, 2);
+    assert.equal(bus.snapshot().service, "running");
+    name.clients[1].close();
+    await settled();
+    assert.equal(name.clients.length, 2, "one attempt for each owner");
+    assert.equal(bus.snapshot().service, "absent");
+    name.owner = ":1.3";
+    name.changed(":1.3");
+    await settled();
+    assert.equal(name.clients.length, 3);
+    assert.equal(bus.snapshot().service, "running");
+});
+
+test("a service that was stopped is not started by the page", async () => {
+    const { bus, name } = await connected();
+    await settled();
+    // The connection may be closed before the bus tells it.
+    name.owner = "";
+    name.clients[0].close();
+    name.changed("");
+    await settled();
+    assert.equal(name.clients.length, 1);
+    assert.equal(bus.snapshot().service, "absent");
+});
