@@ -100,3 +100,107 @@ test("a simple limit has a number and two times, another keeps its words", async
     assert.equal(ruleOf([{ name: "office", kind: "drive", drive: "Blue" }], blue).name, "office");
     assert.equal(ruleOf([{ name: "Blue", kind: "volume", drive: "" }], blue), undefined);
 });
+
+/** An upload of this file over a channel that is only recorded. `say` is the output of the command line. */
+async function uploading(file) {
+    const { upload } = await source("model/streams.ts");
+    const listeners = {};
+    const host = { sent: 0, closed: [], calls: [], say: (text) => listeners.message({}, text) };
+    const channel = {
+        send: (piece) => (host.sent += piece.byteLength),
+        control: () => undefined,
+        close: (problem) => {
+            host.closed.push(problem);
+            listeners.close({}, { problem });
+        },
+        addEventListener: (event, listener) => (listeners[event] = listener),
+    };
+    globalThis.window.cockpit.channel = () => channel;
+    const bus = { call: async (path, _iface, method) => host.calls.push(`${method} ${path.split("/").at(-1)}`) };
+    return { host, ended: upload(bus, file, "tank", () => undefined).ended };
+}
+const STARTED = `${JSON.stringify({ event: "started", job: { id: "7", bytes_received: 0 } })}\n`;
+
+test("an upload stops if the browser cannot read the file", async () => {
+    const unreadable = new DOMException("The file could not be read", "NotReadableError");
+    let pieces = 0;
+    let fail;
+    const piece = () => {
+        pieces += 1;
+        return pieces === 1 ? Promise.resolve(new ArrayBuffer(10)) : new Promise((_resolve, reject) => (fail = () => reject(unreadable)));
+    };
+    const { host, ended } = await uploading({ size: 20, slice: () => ({ arrayBuffer: piece }) });
+    await new Promise(setImmediate);
+    host.say(STARTED);
+    fail();
+    await assert.rejects(ended, unreadable);
+    assert.equal(host.sent, 10);
+    assert.deepEqual(host.calls, ["Cancel 7"]);
+    assert.deepEqual(host.closed, ["cancelled"]);
+});
+
+test("an upload stops at output that is no JSON", async () => {
+    const { host, ended } = await uploading(new Blob(["a stream"]));
+    host.say(`${STARTED}no JSON\n${STARTED}`);
+    await assert.rejects(ended, SyntaxError);
+    assert.deepEqual(host.calls, ["Cancel 7"]);
+    assert.deepEqual(host.closed, ["cancelled"]);
+});
+
+/** A `Bus` over connections that are only recorded. `name.owner` is the owner of the service's name, empty without one. */
+async function connected() {
+    const { Bus } = await source("model/bus.ts");
+    const name = { owner: ":1.1", clients: [], changed: () => undefined };
+    globalThis.window.cockpit.dbus = (of) => {
+        const listeners = {};
+        const client = {
+            call: async (_path, _iface, method) => {
+                if (method === "GetNameOwner" && name.owner === "") throw { message: "no owner" };
+                return method === "GetNameOwner" ? [name.owner] : [{}];
+            },
+            subscribe: (_match, callback) => {
+                if (of !== NAME) name.changed = (owner) => callback("", "", "", [NAME, "", owner]);
+            },
+            addEventListener: (event, listener) => (listeners[event] = listener),
+            close: () => listeners.close({}, { message: "closed" }),
+        };
+        if (of === NAME) name.clients.push(client);
+        return client;
+    };
+    return { bus: new Bus(), name };
+}
+const settled = () => new Promise(setImmediate);
+
+test("a service that restarts before its connection is closed is connected again, once", async () => {
+    const { bus, name } = await connected();
+    await settled();
+    name.changed("");
+    name.owner = ":1.2";
+    name.changed(":1.2");
+    assert.equal(name.clients.length, 1);
+    name.clients[0].close();
+    await settled();
+    assert.equal(name.clients.length, 2);
+    assert.equal(bus.snapshot().service, "running");
+    name.clients[1].close();
+    await settled();
+    assert.equal(name.clients.length, 2, "one attempt for each owner");
+    assert.equal(bus.snapshot().service, "absent");
+    name.owner = ":1.3";
+    name.changed(":1.3");
+    await settled();
+    assert.equal(name.clients.length, 3);
+    assert.equal(bus.snapshot().service, "running");
+});
+
+test("a service that was stopped is not started by the page", async () => {
+    const { bus, name } = await connected();
+    await settled();
+    // The connection may be closed before the bus tells it.
+    name.owner = "";
+    name.clients[0].close();
+    name.changed("");
+    await settled();
+    assert.equal(name.clients.length, 1);
+    assert.equal(bus.snapshot().service, "absent");
+});

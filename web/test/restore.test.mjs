@@ -28,11 +28,12 @@ const download = async () => {
     const [saved] = await Promise.all([page.tab.waitForEvent("download"), page.find('[data-action="download"]').click()]);
     return saved;
 };
-/** The page says how the download ended. */
-const ended = async (result) => {
-    await page.waitFor(`[data-read="${result}"]`);
-    const text = await page.find(`[data-read="${result}"]`).innerText();
-    await page.find(`[data-read="${result}"]`).getByRole("button").click();
+/** The page says how the download, or the job with these words, ended. */
+const ended = async (result, words = "") => {
+    const end = page.find(`[data-read="${result}"]`, { hasText: words });
+    await end.waitFor();
+    const text = await end.innerText();
+    await end.getByRole("button").click();
     return text;
 };
 
@@ -184,7 +185,8 @@ test("paths over a link or to a parent are refused", async () => {
         assert.notEqual(status, 0, way);
         assert.equal(stdout, "", way);
     }
-    // The page shows how those jobs ended, too.
+    // The page shows how those jobs ended, too, and learns it later than the command line.
+    await until("no read runs", async () => (await page.find('[data-job="read"]').count()) === 0);
     for (;;) {
         const shown = page.find("[data-read]");
         if ((await shown.count()) === 0) break;
@@ -200,8 +202,12 @@ test("a link in the place of a folder takes no restored file", async () => {
     fs.symlinkSync(outside, folder);
     await page.find('[data-file="first"] input').check();
     await page.find('[data-action="put-back"]').click();
+    const history = () => JSON.parse(machine.butterdock("history", "--json").stdout).history;
+    const earlier = new Set(history().map(({ id }) => id));
     await page.find('[data-action="submit"]').click();
-    await ended("failed");
+    const job = await until("the job has ended", () => history().find(({ id, kind }) => kind === "restore-files" && !earlier.has(id)));
+    assert.equal(job.result, "failed");
+    assert.match(await ended("failed", "put back"), /Not all files could be put back/);
     assert.deepEqual(fs.readdirSync(outside), []);
     fs.unlinkSync(folder);
     fs.renameSync(`${folder}.was`, folder);

@@ -8,8 +8,10 @@ import { serve, service } from "./simulated.mjs";
 const FILES = 10_000;
 const SNAPSHOTS = 200;
 const HISTORY = 200;
-/** Jobs, and within how many milliseconds they come. */
-const [JOBS, SPAN] = FULL ? [2000, 120_000] : [600, 0];
+/** Jobs in each of two rounds, and within how many milliseconds they come. */
+const [JOBS, SPAN] = FULL ? [1000, 60_000] : [600, 0];
+/** What code that is compiled late, and caches, may take in bytes. */
+const CACHES = 250_000;
 let browser;
 let server;
 let page;
@@ -109,7 +111,10 @@ test("many jobs leave nothing in memory", async (context) => {
     await page.getByRole("link", { name: "Drives" }).click();
     const client = await page.context().newCDPSession(page);
     const used = async () => {
-        // What finalizers hold goes with the second collection.
+        // Compilers and finalizers work in idle time. What finalizers hold goes with the second collection.
+        await page.evaluate(async () => {
+            for (let turn = 0; turn < 2; turn += 1) await new Promise((idle) => requestIdleCallback(idle));
+        });
         for (let turn = 0; turn < 3; turn += 1) await client.send("HeapProfiler.collectGarbage");
         return (await client.send("Runtime.getHeapUsage")).usedSize;
     };
@@ -127,8 +132,26 @@ test("many jobs leave nothing in memory", async (context) => {
     await jobs(0, 200, 0);
     const before = await used();
     await jobs(200, JOBS, SPAN);
+    const between = await used();
+    await jobs(200 + JOBS, JOBS, SPAN);
     const after = await used();
-    context.diagnostic(`${JOBS} jobs: ${before} bytes before, ${after} after`);
-    assert.ok(after < before * 1.1, `${before} bytes before, ${after} after`);
+    const [first, second] = [between - before, after - between];
+    const words = `${before} bytes; ${JOBS} jobs add ${first}, as many again ${second}`;
+    context.diagnostic(words);
+    // What jobs leave behind grows as much in each round: each has a note of several kilobytes.
+    assert.ok(second < Math.max(first, 0) / 2 + CACHES, words);
     assert.equal(await page.locator("[data-job]").count(), 0);
+});
+
+test("jobs of others do not hide that a download failed", async () => {
+    await page.getByRole("link", { name: "Restore" }).click();
+    await page.locator("[data-file]").first().waitFor();
+    const read = (number, uid, result) =>
+        page.evaluate((given) => window.simulated.job(...given), [number, 1, { Kind: "read", StartedByUid: uid, Note: "" }, result]);
+    await read(9000, 0, "failed");
+    for (let number = 9001; number < 9040; number += 1) await read(number, 1000, number % 2 === 0 ? "failed" : "succeeded");
+    await page.getByText("The file is complete").first().waitFor();
+    // The failure of this user, and four ends of the others.
+    assert.equal(await page.locator("[data-read]").count(), 5);
+    assert.equal(await page.locator("[data-read]").first().getAttribute("data-read"), "failed");
 });

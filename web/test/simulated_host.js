@@ -40,8 +40,9 @@
             }
         },
 
-        /** A job from its first signal to its last, with this many signals of progress. Resolved when the page has drawn it. */
-        async job(number, steps) {
+        /** A job from its first signal to its last, with this many signals of progress. Resolved when the page has drawn it. Properties
+         *  of the job can be given, and how it ends. */
+        async job(number, steps, properties = {}, result = "succeeded") {
             const path = `${ROOT}/jobs/${number}`;
             const start = {
                 Kind: "backup", State: "queued", Drive: `${ROOT}/drives/blue`, Destination: `${ROOT}/drives/blue`, DriveLabel: "Blue",
@@ -49,7 +50,7 @@
                 BytesReceived: 0, BytesDurable: 0, BytesTotal: 1e9, Rate: 0, ExpectedEndTime: 0, Incremental: true,
                 // Long, so that a job that stays in memory is noticed.
                 Note: Array(1000).fill(number).join(" "),
-                Cancelable: true, ErrorName: "", ErrorMessage: "",
+                Cancelable: true, ErrorName: "", ErrorMessage: "", ...properties,
             };
             const change = (values) => simulated.emit(path, "org.freedesktop.DBus.Properties", "PropertiesChanged", [`${NAME}.Job`, values, []]);
             simulated.emit(ROOT, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", [path, { [`${NAME}.Job`]: start }]);
@@ -57,8 +58,8 @@
                 change({ State: "running", ProgressValid: true, Progress: step / steps, BytesReceived: (1e9 * step) / steps, Rate: 1e8 + number });
                 await new Promise((next) => setTimeout(next, 0));
             }
-            change({ State: "succeeded", BytesDurable: 1e9, Cancelable: false });
-            simulated.emit(path, `${NAME}.Job`, "Completed", ["succeeded", { bytes_durable: { t: "t", v: 1e9 } }]);
+            change({ State: result, BytesDurable: 1e9, Cancelable: false });
+            simulated.emit(path, `${NAME}.Job`, "Completed", [result, { bytes_durable: { t: "t", v: 1e9 } }]);
             // The service keeps fifty.
             const old = `${ROOT}/jobs/${number - 50}`;
             simulated.emit(ROOT, "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved", [old, [`${NAME}.Job`]]);

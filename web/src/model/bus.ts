@@ -2,6 +2,7 @@
 
 export const NAME = "org.butterdock.Butterdock1";
 export const ROOT = "/org/butterdock/Butterdock1";
+const BUS_DAEMON = "org.freedesktop.DBus";
 
 export type Properties = Readonly<Record<string, unknown>>;
 export type Interfaces = Readonly<Record<string, Properties>>;
@@ -20,8 +21,8 @@ export interface Snapshot {
 }
 
 const START: Snapshot = { service: "connecting", reason: "", objects: {}, permissions: {}, ended: [] };
-/** How many ends of jobs are kept. */
-const ENDS = 20;
+/** How many ends of jobs are kept: as many as the service keeps jobs. */
+const ENDS = 50;
 
 /** The value of a D-Bus variant in the form of cockpit.js, {t, v}, with the variants in it. */
 export function plain(value: unknown): unknown {
@@ -34,19 +35,20 @@ export function plain(value: unknown): unknown {
 
 /** A connection to the service that follows its objects. */
 export class Bus {
+    readonly #busDaemon: cockpit.DBusClient;
     #client!: cockpit.DBusClient;
     #closed = true;
+    /** The last owner of the name for which a closed connection was made anew: one attempt for each. */
+    #tried = "";
     #snapshot = START;
     #listeners = new Set<() => void>();
     #announced = false;
 
     constructor() {
         // Newer hosts close the connection to a name without an owner for good: the bus itself tells when the service comes.
-        const bus = window.cockpit.dbus("org.freedesktop.DBus", { bus: "system" });
-        const match = { interface: "org.freedesktop.DBus", member: "NameOwnerChanged", arg0: NAME };
-        bus.subscribe(match, (_path, _iface, _signal, [, , owner]) => {
-            if (owner !== "" && this.#closed) this.#connect();
-        });
+        this.#busDaemon = window.cockpit.dbus(BUS_DAEMON, { bus: "system" });
+        const match = { interface: BUS_DAEMON, member: "NameOwnerChanged", arg0: NAME };
+        this.#busDaemon.subscribe(match, (_path, _iface, _signal, [, , owner]) => this.#reconnect(String(owner)));
         this.#connect();
     }
 
@@ -63,8 +65,25 @@ export class Bus {
         client.addEventListener("close", (_event, failure) => {
             this.#closed = true;
             this.#absent(failure?.message ?? "");
+            void this.#returned();
         });
         void this.#load();
+    }
+
+    /** After a quick restart the bus may tell the new owner before the connection to the old one is closed. */
+    async #returned(): Promise<void> {
+        try {
+            const [owner] = await this.#busDaemon.call("/org/freedesktop/DBus", BUS_DAEMON, "GetNameOwner", [NAME]);
+            this.#reconnect(String(owner));
+        } catch {
+            // The service does not run. The bus tells when it does.
+        }
+    }
+
+    #reconnect(owner: string): void {
+        if (owner === "" || !this.#closed || owner === this.#tried) return;
+        this.#tried = owner;
+        this.#connect();
     }
 
     readonly snapshot = (): Snapshot => this.#snapshot;

@@ -55,7 +55,7 @@ export function placesOf(known: Known): readonly Place[] {
 }
 
 /** Users who may restore as root see every snapshot; others those of their own files. */
-const asRoot = (known: Known): boolean => allowed(known, "restore") === "yes";
+export const asRoot = (known: Known): boolean => allowed(known, "restore") === "yes";
 const rights = (bus: Bus): Record<string, unknown> => (asRoot(bus.snapshot()) ? { as_root: true } : {});
 
 export async function listSnapshots(bus: Bus, place: Place): Promise<readonly Snap[]> {

@@ -91,6 +91,11 @@ export function upload(bus: Bus, file: Blob, volume: string, progress: (read: nu
     const ended = new Promise<void>((resolve, reject) => {
         let failure: cockpit.Failure | undefined;
         let succeeded = false;
+        // Without the rest of the file, or with output that is no JSON, the service would wait for a stream that never ends.
+        const failed = (why: unknown): void => {
+            reject(why);
+            stop();
+        };
         const take = (line: string): void => {
             failure ??= errorIn(line);
             const { event, job, result } = JSON.parse(line) as {
@@ -103,7 +108,7 @@ export function upload(bus: Bus, file: Blob, volume: string, progress: (read: nu
             started = `${ROOT}/jobs/${job.id.replaceAll("-", "_")}`;
             read = job.bytes_received;
             progress(read);
-            void send().catch(reject);
+            void send().catch(failed);
         };
         const decoder = new TextDecoder();
         let rest = "";
@@ -111,7 +116,11 @@ export function upload(bus: Bus, file: Blob, volume: string, progress: (read: nu
             rest += typeof data === "string" ? data : decoder.decode(data, { stream: true });
             const lines = rest.split("\n");
             rest = lines.pop() ?? "";
-            for (const line of lines.filter((one) => one !== "")) take(line);
+            try {
+                for (const line of lines.filter((one) => one !== "")) take(line);
+            } catch (why) {
+                failed(why);
+            }
         });
         channel.addEventListener("close", (_event, end) => {
             open = false;
@@ -119,7 +128,7 @@ export function upload(bus: Bus, file: Blob, volume: string, progress: (read: nu
             else reject(failure ?? { message: end.message ?? "", problem: end.problem ?? null });
         });
         if (file.size === 0) channel.control({ command: "done" });
-        else void send().catch(reject);
+        else void send().catch(failed);
     });
     const stop = (): void => {
         // One that waits for its turn would do so without its stream.

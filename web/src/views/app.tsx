@@ -24,7 +24,7 @@ interface View {
 const views = (): View[] => [
     { name: "", title: _("Drives"), content: (user) => <DrivesView user={user} /> },
     { name: "backups", title: _("Backups"), content: () => <BackupsView /> },
-    { name: "restore", title: _("Restore"), content: () => <RestoreView /> },
+    { name: "restore", title: _("Restore"), content: (user) => <RestoreView user={user} /> },
     { name: "history", title: _("History"), content: (user) => <HistoryView user={user} /> },
     { name: "settings", title: _("Settings"), action: "manage", content: () => <SettingsView /> },
 ];

@@ -1,22 +1,28 @@
 // Jobs that read or put back files, and how they ended.
 import { useState } from "react";
-import { jobsOf } from "../model/jobs";
+import { type Job, jobsOf } from "../model/jobs";
+import { asRoot } from "../model/snapshots";
 import { _ } from "../model/text";
 import { JobProgress } from "./job_progress";
 import { Alert, Button } from "./patternfly";
 import { useSnapshot } from "./store";
 
-/** How many are shown at a time. */
+/** How many ends are shown at a time, besides the failures of this user. */
 const SHOWN = 4;
 
 /** Those that run, and the ends of those that ended since this was shown: only a job that succeeded has delivered the whole file. */
-export function ReadJobs() {
+export function ReadJobs({ user }: { user: number }) {
     const known = useSnapshot();
     const [since] = useState(() => new Set(known.ended.map(({ path }) => path)));
     const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
     const jobs = jobsOf(known).filter((job) => job.kind === "read" || job.kind === "restore-files");
-    // The last of those that have ended and are not hidden: others, such as a script, may begin many.
-    const shown = jobs.filter((job) => job.unfinished || (!since.has(job.path) && !hidden.has(job.path))).slice(-SHOWN);
+    const listed = jobs.filter((job) => job.unfinished || (!since.has(job.path) && !hidden.has(job.path)));
+    // With administrative access this page works as root.
+    const own = (job: Job): boolean => job.trigger === "user" && (job.uid === user || (job.uid === 0 && asRoot(known)));
+    // Others, such as a script, may begin many: they hide no failure of this user, whose browser may have saved a part of a file.
+    const stays = (job: Job): boolean => job.unfinished || (job.state !== "succeeded" && own(job));
+    const last = new Set(listed.filter((job) => !stays(job)).slice(-SHOWN));
+    const shown = listed.filter((job) => stays(job) || last.has(job));
     return (
         <>
             {shown.map((job) => {

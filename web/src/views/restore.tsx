@@ -14,12 +14,12 @@ import { useAction, useBus, useSnapshot } from "./store";
 import { Timeline } from "./timeline";
 import { UploadDialog } from "./upload";
 
-export function RestoreView() {
+export function RestoreView({ user }: { user: number }) {
     return (
         <>
             <UploadButton />
             {/* Not part of a place: the end of a download is shown although its drive is gone. */}
-            <ReadJobs />
+            <ReadJobs user={user} />
             <Places />
         </>
     );
