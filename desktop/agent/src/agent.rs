@@ -10,7 +10,7 @@ use crate::ask::{Failure, unlock};
 use crate::jobview::JobViews;
 use crate::notify::Notifier;
 use crate::objects::Objects;
-use crate::output::complain;
+use crate::output::{complain, inform};
 use crate::session;
 use crate::settings::SettingsFile;
 use crate::story::{Action, Now, Output, Story};
@@ -101,7 +101,7 @@ impl Agent {
     async fn run(mut self, mut received: UnboundedReceiver<Input>) -> zbus::Result<()> {
         while let Some(input) = received.recv().await {
             let mut next = Some(input);
-            let mut is_changed = false;
+            let (mut is_changed, mut is_read) = (false, false);
             while let Some(input) = next.take() {
                 match input {
                     Input::Service(Event::Lost) => {
@@ -116,6 +116,7 @@ impl Agent {
                         if !is_changed {
                             tokio::time::sleep(GATHER).await;
                         }
+                        is_read |= matches!(event, Event::Objects(_));
                         is_changed |= self.apply(event);
                     }
                     Input::SessionEnded => return Err(zbus::Error::Failure("the session bus is gone".to_owned())),
@@ -125,6 +126,9 @@ impl Agent {
                 next = received.try_recv().ok();
             }
             self.look(is_changed).await;
+            if is_read {
+                inform("butterdock-agent follows the service");
+            }
         }
         Ok(())
     }
