@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use zbus::Connection;
+use zbus::names::OwnedUniqueName;
 
 use crate::actions::perform;
 use crate::ask::{Failure, unlock};
@@ -42,8 +43,8 @@ pub(crate) enum SessionInput {
     Invoked(u32, String),
     /// The job view at this path was cancelled.
     CancelRequested(String),
-    /// The notification server is there now, or not any more.
-    NotificationServer(bool),
+    /// The notification server has this unique name now; without one it is not there any more.
+    NotificationServer(Option<OwnedUniqueName>),
     /// The server for job views is there now, or not any more.
     JobViewServer(bool),
 }
@@ -176,7 +177,7 @@ impl Agent {
                 let action = self.jobviews.action(&view);
                 self.perform(action);
             }
-            SessionInput::NotificationServer(is_there) => self.notifier.server_changed(is_there).await,
+            SessionInput::NotificationServer(owner) => self.notifier.server_changed(owner).await,
             SessionInput::JobViewServer(is_there) => self.jobviews.server_changed(is_there).await,
         }
     }

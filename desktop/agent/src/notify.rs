@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use zbus::names::OwnedUniqueName;
 use zbus::{Connection, Variant};
 
 use crate::output::complain;
@@ -93,14 +94,17 @@ impl Notifier {
         Some(shown.content.buttons().get(key.parse::<usize>().ok()?)?.action.clone())
     }
 
-    /// The server is there now, or not any more: a new one shows what the old one showed.
-    pub(crate) async fn server_changed(&mut self, is_there: bool) {
-        self.server = None;
-        self.shown.values_mut().for_each(|shown| shown.id = None);
-        if is_there {
+    /// The server has this unique name now, or is not there any more: a new one shows what the old one showed.
+    pub(crate) async fn server_changed(&mut self, owner: Option<OwnedUniqueName>) {
+        let is_known = matches!((&self.server, &owner), (Some(server), Some(owner)) if server.has_name(owner));
+        if !is_known {
+            self.server = None;
+            self.shown.values_mut().for_each(|shown| shown.id = None);
+        }
+        if owner.is_some() {
             self.complained = false;
             for (key, shown) in std::mem::take(&mut self.shown) {
-                if shown.dismissed {
+                if shown.dismissed || shown.id.is_some() {
                     self.shown.insert(key, shown);
                 } else {
                     self.send(key, shown.content).await;
@@ -153,6 +157,8 @@ impl Content {
 /// What the server can do.
 #[derive(Debug, PartialEq, Eq)]
 struct Server {
+    /// Its unique name.
+    owner: Option<OwnedUniqueName>,
     /// It draws a bar for the hint `value`, and shows text and buttons beside it.
     draws_value: bool,
     has_body: bool,
@@ -177,20 +183,28 @@ struct Notification {
 impl Server {
     async fn ask(session: &Connection) -> zbus::Result<Self> {
         let reply = session.call_method(Some(NAME), PATH, Some(NAME), "GetServerInformation", &()).await?;
+        let owner = reply.header().sender().map(|sender| sender.to_owned().into());
         let (name, _vendor, _version, _spec): (String, String, String, String) = reply.body().deserialize()?;
         let reply = session.call_method(Some(NAME), PATH, Some(NAME), "GetCapabilities", &()).await?;
-        Ok(Self::new(&name, &reply.body().deserialize::<Vec<String>>()?))
+        Ok(Self::new(owner, &name, &reply.body().deserialize::<Vec<String>>()?))
     }
 
-    fn new(name: &str, capabilities: &[String]) -> Self {
+    fn new(owner: Option<OwnedUniqueName>, name: &str, capabilities: &[String]) -> Self {
         let can = |capability: &str| capabilities.iter().any(|known| known == capability);
         Self {
+            owner,
             draws_value: ["dunst", "mako"].contains(&name),
             has_body: can("body"),
             has_markup: can("body-markup"),
             has_buttons: can("actions"),
             has_sound: can("sound"),
         }
+    }
+
+    /// Whether it is the one with this unique name. The bus says that the name of the servers has a new owner also after the first
+    /// call of the agent has started the server.
+    fn has_name(&self, owner: &OwnedUniqueName) -> bool {
+        self.owner.as_ref() == Some(owner)
     }
 
     fn notification(&self, content: &Content) -> Notification {
@@ -254,7 +268,7 @@ mod tests {
     use super::*;
 
     fn server(name: &str, capabilities: &[&str]) -> Server {
-        Server::new(name, &capabilities.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        Server::new(None, name, &capabilities.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 
     fn message(tone: Tone) -> Content {
@@ -276,6 +290,14 @@ mod tests {
             rate: 7,
             stop: None,
         })
+    }
+
+    #[test]
+    fn the_server_that_a_call_started_is_not_a_new_one() {
+        let unique = |name: &str| OwnedUniqueName::try_from(name).expect("a unique name");
+        let server = Server::new(Some(unique(":1.7")), "x", &[]);
+        assert!(server.has_name(&unique(":1.7")) && !server.has_name(&unique(":1.8")));
+        assert!(!Server::new(None, "x", &[]).has_name(&unique(":1.7")));
     }
 
     #[test]
