@@ -34,9 +34,9 @@ pub(crate) struct Notifier {
 /// A notification, and what it says.
 #[derive(Debug)]
 struct Shown {
-    /// While a server shows it.
+    /// Since a server has shown it.
     id: Option<u32>,
-    /// Whether a person or the server has closed it.
+    /// Whether a person or the server has closed it. The signal may also mean what was replaced at that moment under the same id.
     dismissed: bool,
     content: Content,
 }
@@ -74,17 +74,15 @@ impl Notifier {
 
     /// Closes a message that is not true any more.
     pub(crate) async fn close(&mut self, key: &Key) {
-        if let Some(Shown { id: Some(id), .. }) = self.shown.remove(key)
-            && let Err(error) = self.session.call_method(Some(NAME), PATH, Some(NAME), "CloseNotification", &id).await
-        {
-            complain(&format!("a notification stays: {error}"));
+        if let Some(Shown { id: Some(id), dismissed, .. }) = self.shown.remove(key) {
+            self.withdraw(id, dismissed).await;
         }
     }
 
     /// The server has closed a notification.
     pub(crate) fn closed(&mut self, id: u32) {
         if let Some(shown) = self.shown.values_mut().find(|shown| shown.id == Some(id)) {
-            (shown.id, shown.dismissed) = (None, true);
+            shown.dismissed = true;
         }
     }
 
@@ -114,9 +112,24 @@ impl Notifier {
     }
 
     async fn send(&mut self, key: Key, content: Content) {
-        let replaced = self.shown.remove(&key).and_then(|shown| shown.id).unwrap_or_default();
+        let replaced = match self.shown.remove(&key) {
+            Some(Shown { id: Some(id), dismissed: true, .. }) => {
+                self.withdraw(id, true).await;
+                0
+            }
+            Some(Shown { id, .. }) => id.unwrap_or_default(),
+            None => 0,
+        };
         let id = self.notify(replaced, &content).await;
         self.shown.insert(key, Shown { id, dismissed: false, content });
+    }
+
+    /// Closes a notification. One that was dismissed is most likely closed: then the server answers with an error.
+    async fn withdraw(&self, id: u32, dismissed: bool) {
+        let done = self.session.call_method(Some(NAME), PATH, Some(NAME), "CloseNotification", &id).await;
+        if let (Err(error), false) = (done, dismissed) {
+            complain(&format!("a notification stays: {error}"));
+        }
     }
 
     /// Sends a notification; its id. Without a server it is shown when one comes.
