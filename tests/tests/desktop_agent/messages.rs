@@ -23,7 +23,7 @@ fn a_plug_is_shown_until_the_drive_is_gone() -> Result<()> {
     desktop.start_agent()?;
     scenario.plug()?;
     let progress = server.until("a bar", |shown| shown.value().is_some_and(|value| value > 0))?;
-    ensure!(progress.title == RUNNING && progress.actions == ["0", "Stop"], "{progress:?}");
+    ensure!(progress.title == RUNNING && progress.actions.get(1).is_some_and(|label| label == "Stop"), "{progress:?}");
     ensure!(progress.body.starts_with("home: ") && progress.body.contains(" % of about "), "{progress:?}");
     hurry(&scenario)?;
     let safe = server.until_title(SAFE)?;
