@@ -4,13 +4,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use zbus::Connection;
+use zbus::names::OwnedUniqueName;
 
 use crate::actions::perform;
 use crate::ask::{Failure, unlock};
 use crate::jobview::JobViews;
 use crate::notify::Notifier;
 use crate::objects::Objects;
-use crate::output::complain;
+use crate::output::{complain, inform};
 use crate::session;
 use crate::settings::SettingsFile;
 use crate::story::{Action, Now, Output, Story};
@@ -42,8 +43,8 @@ pub(crate) enum SessionInput {
     Invoked(u32, String),
     /// The job view at this path was cancelled.
     CancelRequested(String),
-    /// The notification server is there now, or not any more.
-    NotificationServer(bool),
+    /// The notification server has this unique name now; without one it is not there any more.
+    NotificationServer(Option<OwnedUniqueName>),
     /// The server for job views is there now, or not any more.
     JobViewServer(bool),
 }
@@ -101,7 +102,7 @@ impl Agent {
     async fn run(mut self, mut received: UnboundedReceiver<Input>) -> zbus::Result<()> {
         while let Some(input) = received.recv().await {
             let mut next = Some(input);
-            let mut is_changed = false;
+            let (mut is_changed, mut is_read) = (false, false);
             while let Some(input) = next.take() {
                 match input {
                     Input::Service(Event::Lost) => {
@@ -116,6 +117,7 @@ impl Agent {
                         if !is_changed {
                             tokio::time::sleep(GATHER).await;
                         }
+                        is_read |= matches!(event, Event::Objects(_));
                         is_changed |= self.apply(event);
                     }
                     Input::SessionEnded => return Err(zbus::Error::Failure("the session bus is gone".to_owned())),
@@ -125,6 +127,9 @@ impl Agent {
                 next = received.try_recv().ok();
             }
             self.look(is_changed).await;
+            if is_read {
+                inform("butterdock-agent follows the service");
+            }
         }
         Ok(())
     }
@@ -172,7 +177,7 @@ impl Agent {
                 let action = self.jobviews.action(&view);
                 self.perform(action);
             }
-            SessionInput::NotificationServer(is_there) => self.notifier.server_changed(is_there).await,
+            SessionInput::NotificationServer(owner) => self.notifier.server_changed(owner).await,
             SessionInput::JobViewServer(is_there) => self.jobviews.server_changed(is_there).await,
         }
     }

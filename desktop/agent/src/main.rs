@@ -61,7 +61,10 @@ fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(agent::run()) {
+    let result = runtime.block_on(agent::run());
+    // A pinentry that is still open must not keep the process.
+    runtime.shutdown_background();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("butterdock-agent: {error}"));

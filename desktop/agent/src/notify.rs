@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use zbus::names::OwnedUniqueName;
 use zbus::{Connection, Variant};
 
 use crate::output::complain;
@@ -26,6 +27,8 @@ pub(crate) struct Notifier {
     session: Connection,
     server: Option<Server>,
     shown: BTreeMap<Key, Shown>,
+    /// The number of the last buttons.
+    revision: u64,
     /// Whether the missing server was reported.
     complained: bool,
 }
@@ -33,11 +36,13 @@ pub(crate) struct Notifier {
 /// A notification, and what it says.
 #[derive(Debug)]
 struct Shown {
-    /// While a server shows it.
+    /// Since a server has shown it.
     id: Option<u32>,
-    /// Whether a person or the server has closed it.
+    /// Whether a person or the server has closed it. The signal may also mean what was replaced at that moment under the same id.
     dismissed: bool,
     content: Content,
+    /// The number of its buttons: others under the same id have another one, because a press may still be of the old ones.
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -49,7 +54,7 @@ enum Content {
 impl Notifier {
     /// Shows nothing yet, and asks no server before there is something to show.
     pub(crate) fn new(session: Connection) -> Self {
-        Self { session, server: None, shown: BTreeMap::new(), complained: false }
+        Self { session, server: None, shown: BTreeMap::new(), revision: 0, complained: false }
     }
 
     /// Shows a message in place of the one about the same.
@@ -73,34 +78,35 @@ impl Notifier {
 
     /// Closes a message that is not true any more.
     pub(crate) async fn close(&mut self, key: &Key) {
-        if let Some(Shown { id: Some(id), .. }) = self.shown.remove(key)
-            && let Err(error) = self.session.call_method(Some(NAME), PATH, Some(NAME), "CloseNotification", &id).await
-        {
-            complain(&format!("a notification stays: {error}"));
+        if let Some(Shown { id: Some(id), dismissed, .. }) = self.shown.remove(key) {
+            self.withdraw(id, dismissed).await;
         }
     }
 
     /// The server has closed a notification.
     pub(crate) fn closed(&mut self, id: u32) {
         if let Some(shown) = self.shown.values_mut().find(|shown| shown.id == Some(id)) {
-            (shown.id, shown.dismissed) = (None, true);
+            shown.dismissed = true;
         }
     }
 
     /// The action of the button with this key of a notification.
     pub(crate) fn action(&self, id: u32, key: &str) -> Option<Action> {
         let shown = self.shown.values().find(|shown| shown.id == Some(id))?;
-        Some(shown.content.buttons().get(key.parse::<usize>().ok()?)?.action.clone())
+        shown.action(key)
     }
 
-    /// The server is there now, or not any more: a new one shows what the old one showed.
-    pub(crate) async fn server_changed(&mut self, is_there: bool) {
-        self.server = None;
-        self.shown.values_mut().for_each(|shown| shown.id = None);
-        if is_there {
+    /// The server has this unique name now, or is not there any more: a new one shows what the old one showed.
+    pub(crate) async fn server_changed(&mut self, owner: Option<OwnedUniqueName>) {
+        let is_known = matches!((&self.server, &owner), (Some(server), Some(owner)) if server.has_name(owner));
+        if !is_known {
+            self.server = None;
+            self.shown.values_mut().for_each(|shown| shown.id = None);
+        }
+        if owner.is_some() {
             self.complained = false;
             for (key, shown) in std::mem::take(&mut self.shown) {
-                if shown.dismissed {
+                if shown.dismissed || shown.id.is_some() {
                     self.shown.insert(key, shown);
                 } else {
                     self.send(key, shown.content).await;
@@ -110,19 +116,42 @@ impl Notifier {
     }
 
     async fn send(&mut self, key: Key, content: Content) {
-        let replaced = self.shown.remove(&key).and_then(|shown| shown.id).unwrap_or_default();
-        let id = self.notify(replaced, &content).await;
-        self.shown.insert(key, Shown { id, dismissed: false, content });
+        let shown = self.shown.remove(&key);
+        let revision = match &shown {
+            Some(shown) if shown.content.buttons() == content.buttons() => shown.revision,
+            Some(_) | None => {
+                self.revision = self.revision.wrapping_add(1);
+                self.revision
+            }
+        };
+        let replaced = match shown {
+            Some(Shown { id: Some(id), dismissed: true, .. }) => {
+                self.withdraw(id, true).await;
+                0
+            }
+            Some(Shown { id, .. }) => id.unwrap_or_default(),
+            None => 0,
+        };
+        let id = self.notify(replaced, &content, revision).await;
+        self.shown.insert(key, Shown { id, dismissed: false, content, revision });
+    }
+
+    /// Closes a notification. One that was dismissed is most likely closed: then the server answers with an error.
+    async fn withdraw(&self, id: u32, dismissed: bool) {
+        let done = self.session.call_method(Some(NAME), PATH, Some(NAME), "CloseNotification", &id).await;
+        if let (Err(error), false) = (done, dismissed) {
+            complain(&format!("a notification stays: {error}"));
+        }
     }
 
     /// Sends a notification; its id. Without a server it is shown when one comes.
-    async fn notify(&mut self, replaced: u32, content: &Content) -> Option<u32> {
+    async fn notify(&mut self, replaced: u32, content: &Content, revision: u64) -> Option<u32> {
         let sent = async {
             if self.server.is_none() {
                 self.server = Some(Server::ask(&self.session).await?);
             }
             let Some(server) = &self.server else { return Ok(None) };
-            let Notification { icon, title, body, actions, hints, expires } = server.notification(content);
+            let Notification { icon, title, body, actions, hints, expires } = server.notification(content, revision);
             let arguments = (PROGRAM, replaced, icon, title, body, actions, hints, expires);
             let reply = self.session.call_method(Some(NAME), PATH, Some(NAME), "Notify", &arguments).await?;
             reply.body().deserialize::<u32>().map(Some)
@@ -140,8 +169,22 @@ impl Notifier {
     }
 }
 
+impl Shown {
+    /// The action of the button with this key.
+    fn action(&self, key: &str) -> Option<Action> {
+        let mut buttons = self.content.buttons().iter().enumerate();
+        let (_, button) = buttons.find(|(number, _)| action_key(self.revision, *number) == key)?;
+        Some(button.action.clone())
+    }
+}
+
+/// The key of a button.
+fn action_key(revision: u64, number: usize) -> String {
+    format!("{revision}.{number}")
+}
+
 impl Content {
-    /// The buttons; the key of each is its number.
+    /// The buttons.
     fn buttons(&self) -> &[Button] {
         match self {
             Self::Message(message) => &message.buttons,
@@ -153,6 +196,8 @@ impl Content {
 /// What the server can do.
 #[derive(Debug, PartialEq, Eq)]
 struct Server {
+    /// Its unique name.
+    owner: Option<OwnedUniqueName>,
     /// It draws a bar for the hint `value`, and shows text and buttons beside it.
     draws_value: bool,
     has_body: bool,
@@ -177,14 +222,16 @@ struct Notification {
 impl Server {
     async fn ask(session: &Connection) -> zbus::Result<Self> {
         let reply = session.call_method(Some(NAME), PATH, Some(NAME), "GetServerInformation", &()).await?;
+        let owner = reply.header().sender().map(|sender| sender.to_owned().into());
         let (name, _vendor, _version, _spec): (String, String, String, String) = reply.body().deserialize()?;
         let reply = session.call_method(Some(NAME), PATH, Some(NAME), "GetCapabilities", &()).await?;
-        Ok(Self::new(&name, &reply.body().deserialize::<Vec<String>>()?))
+        Ok(Self::new(owner, &name, &reply.body().deserialize::<Vec<String>>()?))
     }
 
-    fn new(name: &str, capabilities: &[String]) -> Self {
+    fn new(owner: Option<OwnedUniqueName>, name: &str, capabilities: &[String]) -> Self {
         let can = |capability: &str| capabilities.iter().any(|known| known == capability);
         Self {
+            owner,
             draws_value: ["dunst", "mako"].contains(&name),
             has_body: can("body"),
             has_markup: can("body-markup"),
@@ -193,7 +240,13 @@ impl Server {
         }
     }
 
-    fn notification(&self, content: &Content) -> Notification {
+    /// Whether it is the one with this unique name. The bus says that the name of the servers has a new owner also after the first
+    /// call of the agent has started the server.
+    fn has_name(&self, owner: &OwnedUniqueName) -> bool {
+        self.owner.as_ref() == Some(owner)
+    }
+
+    fn notification(&self, content: &Content, revision: u64) -> Notification {
         let (icon, sound, title, body, stays) = match content {
             Content::Message(message) => {
                 let (icon, sound) = appearance(message.tone);
@@ -218,7 +271,7 @@ impl Server {
             hints.insert("sound-name", Variant::from(sound));
         }
         let buttons = content.buttons().iter().filter(|_| self.has_buttons).enumerate();
-        let actions = buttons.flat_map(|(key, button)| [key.to_string(), button.label.clone()]).collect();
+        let actions = buttons.flat_map(|(key, button)| [action_key(revision, key), button.label.clone()]).collect();
         let (title, body) = match (self.has_body, self.has_markup) {
             (false, _) => (format!("{title}: {body}"), String::new()),
             (true, true) => (title.clone(), escaped(body)),
@@ -254,7 +307,7 @@ mod tests {
     use super::*;
 
     fn server(name: &str, capabilities: &[&str]) -> Server {
-        Server::new(name, &capabilities.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        Server::new(None, name, &capabilities.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 
     fn message(tone: Tone) -> Content {
@@ -279,8 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn the_server_that_a_call_started_is_not_a_new_one() {
+        let unique = |name: &str| OwnedUniqueName::try_from(name).expect("a unique name");
+        let server = Server::new(Some(unique(":1.7")), "x", &[]);
+        assert!(server.has_name(&unique(":1.7")) && !server.has_name(&unique(":1.8")));
+        assert!(!Server::new(None, "x", &[]).has_name(&unique(":1.7")));
+    }
+
+    #[test]
+    fn a_press_of_a_replaced_button_does_nothing() {
+        let shown = Shown { id: Some(1), dismissed: false, content: message(Tone::Error), revision: 7 };
+        assert_eq!(shown.action("7.0"), Some(Action::Verify { destination: "/d".to_owned() }));
+        for key in ["6.0", "7.1", "0", "", "default"] {
+            assert_eq!(shown.action(key), None, "{key}");
+        }
+    }
+
+    #[test]
     fn markup_is_escaped_where_the_server_reads_it() {
-        let shown = |capabilities: &[&str]| server("x", capabilities).notification(&message(Tone::Safe));
+        let shown = |capabilities: &[&str]| server("x", capabilities).notification(&message(Tone::Safe), 1);
         let (with, without) = (shown(&["body", "body-markup"]), shown(&["body"]));
         assert_eq!((&*with.title, &*with.body), ("<Blue> & co", "&lt;b&gt;Blue&lt;/b&gt; &amp; co"));
         assert_eq!(without.body, "<b>Blue</b> & co");
@@ -290,24 +360,24 @@ mod tests {
     #[test]
     fn a_bar_is_for_servers_that_keep_the_text_beside_it() {
         let has_value =
-            |name: &str| server(name, &["body", "actions"]).notification(&activity()).hints.contains_key("value");
+            |name: &str| server(name, &["body", "actions"]).notification(&activity(), 1).hints.contains_key("value");
         assert!(has_value("dunst") && has_value("mako"));
         assert!(!has_value("Xfce Notify Daemon") && !has_value("gnome-shell") && !has_value("Plasma"));
     }
 
     #[test]
     fn buttons_and_sounds_depend_on_capabilities() {
-        let plain = server("x", &["body"]).notification(&message(Tone::Error));
+        let plain = server("x", &["body"]).notification(&message(Tone::Error), 7);
         assert!(plain.actions.is_empty() && !plain.hints.contains_key("sound-name"));
-        let rich = server("x", &["body", "actions", "sound"]).notification(&message(Tone::Error));
-        assert_eq!(rich.actions, ["0", "Verify"]);
+        let rich = server("x", &["body", "actions", "sound"]).notification(&message(Tone::Error), 7);
+        assert_eq!(rich.actions, ["7.0", "Verify"]);
         assert_eq!(rich.hints["sound-name"], Variant::from("dialog-error"));
     }
 
     #[test]
     fn a_message_that_stays_never_expires_and_none_is_critical() {
         for tone in [Tone::Safe, Tone::Neutral, Tone::Warning, Tone::Error] {
-            let shown = server("dunst", &["body"]).notification(&message(tone));
+            let shown = server("dunst", &["body"]).notification(&message(tone), 1);
             assert_eq!((shown.expires, &shown.hints["resident"]), (0, &Variant::from(true)));
             assert_eq!(shown.hints["urgency"], Variant::from(NORMAL));
         }

@@ -12,7 +12,12 @@ pub(crate) fn print(line: &str) -> ExitCode {
 }
 
 /// Writes a line for the journal: why something is not shown, or does not work.
-#[expect(clippy::print_stderr, reason = "standard error is the journal of the user's service manager")]
 pub(crate) fn complain(line: &str) {
+    inform(line);
+}
+
+/// Writes a line for the journal: what the agent does.
+#[expect(clippy::print_stderr, reason = "standard error is the journal of the user's service manager")]
+pub(crate) fn inform(line: &str) {
     eprintln!("{line}");
 }

@@ -94,10 +94,10 @@ fn cancel_requested(signal: &Message) -> Option<SessionInput> {
 fn owner_changed(signal: &Message) -> Option<SessionInput> {
     let change = NameOwnerChanged::from_message(signal.clone())?;
     let arguments = change.args().ok()?;
-    let is_there = arguments.new_owner().is_some();
+    let owner = arguments.new_owner().as_ref().map(|owner| owner.to_owned().into());
     match arguments.name().as_str() {
-        notify::NAME => Some(SessionInput::NotificationServer(is_there)),
-        jobview::NAME => Some(SessionInput::JobViewServer(is_there)),
+        notify::NAME => Some(SessionInput::NotificationServer(owner)),
+        jobview::NAME => Some(SessionInput::JobViewServer(owner.is_some())),
         _ => None,
     }
 }

@@ -15,6 +15,9 @@ use butterdock_tests::{
 /// The name of the agent on the session bus.
 pub(crate) const AGENT: &str = "org.butterdock.Agent1";
 
+/// The agent's line after each first look at the service.
+const FOLLOWS: &str = "butterdock-agent follows the service\n";
+
 const LIMIT: &str = "max_rate = \"64KiB/s\"\n";
 
 /// A session. The fields are in the order in which they have to end.
@@ -56,13 +59,13 @@ impl Desktop {
         Ok(command)
     }
 
-    /// Starts the agent, and waits until it has its name.
+    /// Starts the agent, and waits until it follows the service.
     pub(crate) fn start_agent(&mut self) -> Result<()> {
         let command = self.command()?;
         self.start_with(command)
     }
 
-    /// Starts the agent with this command.
+    /// Starts the agent with this command, and waits until it follows the service: what happens before that is no news for it.
     pub(crate) fn start_with(&mut self, mut command: Command) -> Result<()> {
         let mut agent = start(&mut command)?;
         let mut wait = Wait::new("the agent has its name");
@@ -73,6 +76,17 @@ impl Desktop {
             wait.pause("it has not")?;
         }
         self.agent = Some(agent);
+        self.until_followed(1)
+    }
+
+    /// Waits until the agent has read the objects of the service, and shown them, this many times.
+    pub(crate) fn until_followed(&mut self, times: usize) -> Result<()> {
+        let agent = self.agent.as_mut().context("it runs")?;
+        let mut wait = Wait::new("the agent follows the service");
+        while agent.err_so_far().matches(FOLLOWS).count() < times {
+            ensure!(!agent.has_ended()?, "the agent ended: {}", agent.err_so_far());
+            wait.pause(&agent.err_so_far())?;
+        }
         Ok(())
     }
 

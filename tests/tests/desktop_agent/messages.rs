@@ -23,7 +23,7 @@ fn a_plug_is_shown_until_the_drive_is_gone() -> Result<()> {
     desktop.start_agent()?;
     scenario.plug()?;
     let progress = server.until("a bar", |shown| shown.value().is_some_and(|value| value > 0))?;
-    ensure!(progress.title == RUNNING && progress.actions == ["0", "Stop"], "{progress:?}");
+    ensure!(progress.title == RUNNING && progress.actions.get(1).is_some_and(|label| label == "Stop"), "{progress:?}");
     ensure!(progress.body.starts_with("home: ") && progress.body.contains(" % of about "), "{progress:?}");
     hurry(&scenario)?;
     let safe = server.until_title(SAFE)?;
@@ -79,7 +79,10 @@ fn a_bar_that_a_person_closes_stays_closed() -> Result<()> {
     let shown = server.shown();
     let bars = shown.iter().filter(|shown| shown.title == RUNNING && shown.id != running.id).count();
     ensure!(bars == 0 && safe.id != running.id, "{shown:#?}");
-    Ok(())
+    // The server may mean one that the agent has replaced: it closes what is not true any more in any case.
+    server.dismiss(safe.id)?;
+    scenario.unplug()?;
+    server.until_closed(safe.id)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use butterdock_tests::{Client, Wait};
 use zbus::{OwnedVariant, interface};
 
@@ -99,7 +99,8 @@ impl NotificationServer {
 
     /// Presses the first button of a notification.
     pub(crate) fn press(&self, id: u32) -> Result<()> {
-        self.signal("ActionInvoked", &(id, "0"))
+        let shown = self.shown().into_iter().rev().find(|shown| shown.id == id).context("it is shown")?;
+        self.signal("ActionInvoked", &(id, shown.actions.first().context("it has a button")?))
     }
 
     /// Closes a notification as a person does.

@@ -94,6 +94,7 @@ fn the_agent_follows_a_bus_that_was_restarted() -> Result<()> {
     scenario.fixture.bus.restart()?;
     scenario.fixture.client = Client::connect(&scenario.fixture.bus.address())?;
     scenario.fixture.client.until("the service is back", |client| client.has_owner(BUS_NAME))?;
+    desktop.until_followed(2)?;
     scenario.plug()?;
     server.until_title(RUNNING)?;
     hurry(&scenario)?;

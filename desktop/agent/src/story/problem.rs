@@ -83,7 +83,7 @@ impl Story {
                 // Unplugged after it was safe: a person has seen the message.
                 Some(Topic::Problems(_, true)) if !subject.is_there => return false,
                 // It stays while all that it says is true.
-                Some(Topic::Problems(shown, said_safe)) if shown.is_subset(&all) && *said_safe >= is_safe => {
+                Some(Topic::Problems(shown, said_safe)) if shown.is_subset(&all) && *said_safe == is_safe => {
                     return true;
                 }
                 Some(Topic::Problems(shown, _)) if shown.is_subset(&all) => {}

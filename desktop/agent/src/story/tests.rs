@@ -306,6 +306,18 @@ fn a_message_about_a_problem_ends_with_it() {
 }
 
 #[test]
+fn a_problem_of_a_used_drive_does_not_say_unplugged() {
+    let mut session = Session::begin(DriveState::Safe);
+    session.problems(&[problem("drive-full", ProblemParams::default())]);
+    let safe = session.look();
+    assert!(safe.len() == 1 && safe[0].ends_with("The drive can be unplugged. [Back up now]"), "{safe:?}");
+    let busy = session.state(DriveState::Busy);
+    assert!(busy.len() == 1 && !busy[0].contains("can be unplugged"), "{busy:?}");
+    assert!(session.look().is_empty());
+    assert_eq!(session.state(DriveState::Safe), safe);
+}
+
+#[test]
 fn drives_with_another_filesystem_are_left_alone() {
     let mut session = Session::begin(DriveState::Away);
     session.look();
