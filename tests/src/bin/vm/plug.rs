@@ -74,7 +74,7 @@ pub(crate) fn is_backed_up(lab: &mut Environment) -> Result<()> {
     lab.run("ls -d /sys/bus/usb/devices/[0-9]*-[1-9]*; butterdock safely-remove Blue")?;
     is_switched_off(lab)?;
     lab.drive_is("safe")?;
-    lab.run("journalctl --no-pager -q -t butterdockd --grep 'is unmounted .*UsbRemoved'")?;
+    lab.run("journalctl --no-pager -q -t butterdockd --grep 'is unmounted and switched off'")?;
     lab.run("journalctl --no-pager -q -k --grep 'Stopping disk'")?;
     lab.pull("blue")?;
 
