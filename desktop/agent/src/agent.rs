@@ -30,6 +30,8 @@ pub(crate) enum Input {
     Session(SessionInput),
     /// An action has ended.
     Performed(Action, Result<(), Failure>),
+    /// The story wanted to look again.
+    LookAgain,
     /// The session bus is gone.
     SessionEnded,
 }
@@ -120,6 +122,7 @@ impl Agent {
                         is_read |= matches!(event, Event::Objects(_));
                         is_changed |= self.apply(event);
                     }
+                    Input::LookAgain => is_changed = true,
                     Input::SessionEnded => return Err(zbus::Error::Failure("the session bus is gone".to_owned())),
                     Input::Session(input) => self.handle(input).await,
                     Input::Performed(action, result) => self.performed(&action, result).await,
@@ -240,6 +243,13 @@ impl Agent {
                 }
                 Output::Show(message) => self.notifier.show(message).await,
                 Output::Close(key) => self.notifier.close(&key).await,
+                Output::LookAgain(after) => {
+                    let inputs = self.inputs.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(after).await;
+                        inputs.send(Input::LookAgain).ok();
+                    });
+                }
             }
         }
     }

@@ -44,3 +44,21 @@ fn the_button_of_a_view_stops_the_backup() -> Result<()> {
     ensure!(views.log().ended.len() == 1, "{:?}", views.log());
     Ok(())
 }
+
+#[test]
+fn a_view_that_its_server_loses_is_shown_again() -> Result<()> {
+    let mut scenario = slow_machine()?;
+    let mut desktop = Desktop::new(&scenario)?;
+    let server = NotificationServer::start(&desktop, "Plasma", PLASMA)?;
+    let views = JobViewServer::start(&desktop)?;
+    desktop.start_agent()?;
+    scenario.plug()?;
+    views.until("an update", |log| !log.bytes.is_empty())?;
+    drop(views);
+    let views = JobViewServer::start(&desktop)?;
+    views.until("an update of the new server", |log| !log.bytes.is_empty())?;
+    hurry(&scenario)?;
+    views.until("the end", |log| !log.ended.is_empty())?;
+    server.until_title("Blue can be unplugged")?;
+    Ok(())
+}

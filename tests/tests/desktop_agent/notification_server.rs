@@ -56,12 +56,9 @@ impl NotificationServer {
         Ok(Self { client, log })
     }
 
-    /// All that it was asked to show, in order, but for the end of a backup on a drive that is still mounted: how long the
-    /// release of a drive takes depends on the machine.
+    /// All that it was asked to show, in order.
     pub(crate) fn shown(&self) -> Vec<Shown> {
-        let mut shown = self.log.lock().unwrap_or_else(PoisonError::into_inner).shown.clone();
-        shown.retain(|shown| shown.title != "The backup to Blue is complete");
-        shown
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).shown.clone()
     }
 
     /// Their titles; a title that repeats counts once.

@@ -13,6 +13,10 @@ use super::{Activity, Key, Now, Output, Story, Topic};
 /// The least time between two updates of a progress.
 const UPDATE: Duration = Duration::from_secs(1);
 
+/// How long a drive may stay mounted after its last backup before a person is told that it does: the service releases it some time
+/// after the job has ended.
+const RELEASE: Duration = Duration::from_secs(10);
+
 /// What is remembered of a drive.
 #[derive(Debug, Default)]
 pub(super) struct DriveMemory {
@@ -32,6 +36,8 @@ pub(super) struct DriveMemory {
     ended: Vec<EndedBackup>,
     /// The last progress, and when it was shown.
     progress: Option<(Activity, Duration)>,
+    /// When its backups had ended and it was still mounted.
+    releases_since: Option<Duration>,
 }
 
 /// A backup that has ended.
@@ -46,6 +52,23 @@ impl DriveMemory {
     pub(super) fn lost(&mut self) {
         self.unfinished.clear();
         self.progress = None;
+    }
+
+    fn succeeded(&self) -> bool {
+        self.ended.iter().any(|backup| backup.state == JobState::Succeeded)
+    }
+
+    /// Whether the service may still release the drive after its backups. The first time, the story has to look again later.
+    fn may_be_released(&mut self, drive: &DriveProperties, now: Now, out: &mut Vec<Output>) -> bool {
+        if drive.state != DriveState::Mounted || !self.succeeded() {
+            self.releases_since = None;
+            return drive.state == DriveState::Busy;
+        }
+        let since = *self.releases_since.get_or_insert_with(|| {
+            out.push(Output::LookAgain(RELEASE));
+            now.monotonic
+        });
+        now.monotonic.saturating_sub(since) < RELEASE
     }
 
     /// Remembers the state of the drive and its jobs. `began` is false for the first look of the agent.
@@ -140,11 +163,16 @@ impl Story {
         let running = backups.iter().find(|(_, job)| job.state != JobState::Queued && runs(job));
         let job = running.or_else(|| backups.iter().find(|(_, job)| runs(job)));
         let Some(memory) = self.drives.get_mut(path) else { return false };
+        let mut later = Vec::new();
         let activity = match (job, &memory.progress) {
             (Some((path, job)), _) => self.wording.running(key.clone(), &memory.title, path, job, now.wall),
             // All have ended, and the service releases the drive.
-            (None, Some((last, _))) if is_shown && drive.state == DriveState::Busy => {
-                self.wording.finishing(last.clone())
+            (None, Some((last, _))) if is_shown => {
+                let last = last.clone();
+                if !memory.may_be_released(drive, now, &mut later) {
+                    return false;
+                }
+                self.wording.finishing(last)
             }
             (None, _) => return false,
         };
@@ -160,6 +188,7 @@ impl Story {
             self.shown.insert(key.clone(), Topic::Running);
             out.push(Output::Activity(activity));
         }
+        out.append(&mut later);
         true
     }
 
@@ -167,13 +196,12 @@ impl Story {
     fn show_end(&mut self, key: &Key, path: &str, drive: &DriveProperties, is_used: bool, out: &mut Vec<Output>) {
         let Some(memory) = self.drives.get_mut(path) else { return };
         let was = self.shown.get(key);
-        let succeeded = memory.ended.iter().any(|backup| backup.state == JobState::Succeeded);
         if memory.safe && (memory.waits || was == Some(&Topic::Safe)) {
             let message = self.wording.safe(key.clone(), &memory.title, &memory.ended, is_used);
             memory.progress = None;
             self.show(Topic::Safe, message, out);
         } else if drive.state == DriveState::Mounted
-            && (was == Some(&Topic::Kept) || (was == Some(&Topic::Running) && succeeded))
+            && (was == Some(&Topic::Kept) || (was == Some(&Topic::Running) && memory.succeeded()))
         {
             let message = self.wording.kept(key.clone(), path, &memory.title);
             memory.progress = None;

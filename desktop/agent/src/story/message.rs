@@ -1,5 +1,7 @@
 //! What the story puts out.
 
+use std::time::Duration;
+
 /// What a message is about. A newer message about the same replaces the older one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
@@ -33,6 +35,8 @@ pub(crate) enum Output {
     Show(Message),
     /// The message is not true any more.
     Close(Key),
+    /// The story has to look again after this time, also if nothing changes.
+    LookAgain(Duration),
 }
 
 /// A message. The texts are plain, one line each, and have no control characters.

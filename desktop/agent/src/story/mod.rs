@@ -140,8 +140,10 @@ impl Story {
 
     /// Closes a message that is not true any more.
     fn close(&mut self, key: &Key, out: &mut Vec<Output>) {
+        let is_shown = self.shown.contains_key(key);
         self.end_activity(key, None, out);
-        if self.shown.remove(key).is_some() {
+        self.shown.remove(key);
+        if is_shown {
             out.push(Output::Close(key.clone()));
         }
     }

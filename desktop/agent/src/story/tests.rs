@@ -10,6 +10,7 @@ use super::*;
 
 const WALL: u64 = 1_800_000_000_000_000;
 const DAY: u64 = 24 * 3600 * 1_000_000;
+const LAST_STEPS: &str = "Backing up to Blue | The last steps. Do not unplug the drive yet.";
 
 /// A session with the drive Blue and the backup home.
 struct Session {
@@ -116,6 +117,7 @@ fn line(output: &Output) -> String {
             format!("{} | {}{buttons}", message.title, message.body)
         }
         Output::Close(_) => "close".to_owned(),
+        Output::LookAgain(_) => "later".to_owned(),
     }
 }
 
@@ -134,8 +136,7 @@ fn a_plug_is_shown_from_its_start_until_the_drive_is_gone() {
     assert_eq!(session.look(), ["Backing up to Blue | home: 42 % of about 1.0 GB, about 3 minutes left"]);
     session.job("home").state = JobState::Succeeded;
     session.now.monotonic += Duration::from_secs(2);
-    let last = "Backing up to Blue | The last steps. Do not unplug the drive yet.";
-    assert_eq!(session.look(), [last], "the end of the job is not the end of the work");
+    assert_eq!(session.look(), [LAST_STEPS], "the end of the job is not the end of the work");
     assert_eq!(session.state(DriveState::Safe), ["ended", "Blue can be unplugged | Backed up: home."]);
     assert!(session.look().is_empty());
     assert_eq!(session.state(DriveState::Away), ["close"]);
@@ -226,8 +227,34 @@ fn a_drive_that_stays_mounted_is_not_called_safe() {
     session.job("home");
     session.look();
     session.job("home").state = JobState::Succeeded;
+    assert_eq!(session.state(DriveState::Mounted), [LAST_STEPS, "later"]);
+    session.now.monotonic += Duration::from_secs(9);
+    assert!(session.look().is_empty());
+    session.now.monotonic += Duration::from_secs(1);
     let kept = "The backup to Blue is complete | The drive stays mounted. Remove it safely before you unplug it. [Remove safely]";
-    assert_eq!(session.state(DriveState::Mounted), ["ended", kept]);
+    assert_eq!(session.look(), ["ended", kept]);
+    assert!(session.look().is_empty());
+}
+
+#[test]
+fn a_drive_that_is_released_late_is_not_said_to_stay_mounted() {
+    let mut session = Session::begin(DriveState::Busy);
+    session.job("home");
+    session.look();
+    session.job("home").state = JobState::Succeeded;
+    assert_eq!(session.state(DriveState::Mounted), [LAST_STEPS, "later"]);
+    session.now.monotonic += Duration::from_secs(9);
+    assert!(session.state(DriveState::Busy).is_empty());
+    assert_eq!(session.state(DriveState::Safe), ["ended", "Blue can be unplugged | Backed up: home."]);
+}
+
+#[test]
+fn the_progress_of_a_stopped_backup_is_closed() {
+    let mut session = Session::begin(DriveState::Busy);
+    session.job("home");
+    session.look();
+    session.job("home").state = JobState::Cancelled;
+    assert_eq!(session.state(DriveState::Mounted), ["ended", "close"]);
     assert!(session.look().is_empty());
 }
 
