@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{Loop, LoopNumber, TIMEOUT, run, unmount};
+use crate::{Loop, LoopNumber, TIMEOUT, mount, run, unmount};
 
 /// Limits a loop device to one sector: `LOOP_GET_STATUS64` and `LOOP_SET_STATUS64` (`linux/loop.h`), with `lo_sizelimit` changed.
 const SHRINK: &str = "\
@@ -96,7 +96,7 @@ pub fn elsewhere<T>(image: &Path, does: impl FnOnce(&Path) -> Result<T>) -> Resu
     std::fs::create_dir_all(&at)?;
     std::fs::rename(image, &other)?;
     let device = Loop::attach(&other)?;
-    run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
+    mount(device.path(), &at, "")?;
     let done = does(&at);
     unmount(&at)?;
     // Before that it would be a copy of the drive.

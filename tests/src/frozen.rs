@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use butterdock_btrfs::filesystem;
 use uuid::Uuid;
 
-use crate::{Service, TIMEOUT, Volume, run};
+use crate::{Service, TIMEOUT, Volume, mount, run};
 
 /// Frozen until this is dropped.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Frozen {
     fn thaw_unmounted(&self) -> Result<()> {
         let device = fs::read_dir(self.sysfs.join("devices"))?.next().context("a device")??.file_name();
         let at = tempfile::tempdir()?;
-        run(Command::new("mount").arg(Path::new("/dev").join(device)).arg(at.path()), TIMEOUT)?.success()?;
+        mount(&Path::new("/dev").join(device), at.path(), "")?;
         let thawed = thaw(at.path());
         run(Command::new("umount").arg(at.path()), TIMEOUT)?.success()?;
         thawed

@@ -16,7 +16,7 @@ use zbus::{OwnedObjectPath, OwnedVariant};
 use crate::compare::{self, Tree, same};
 use crate::{
     Disk, DriveFixture, DriveObject, Receiver, Sandbox, TIMEOUT, Volume, Wait, all_names, interface_of, is_mounted,
-    names, no_options, run, snapshot, trees, unmount, wait_until, workers,
+    mount, names, no_options, run, snapshot, trees, unmount, wait_until, workers,
 };
 
 /// A source, a volume to restore to, and an enrolled drive, which is released. The fields are in the order in which they have to
@@ -180,8 +180,7 @@ impl Scenario {
     pub fn on_drive_in<T>(&self, folder: &str, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
         let at = self.fixture.sandbox.join("look");
         fs::create_dir_all(&at)?;
-        let node = format!("/dev/{}", self.device()?);
-        run(Command::new("mount").args(["-o", "ro"]).arg(&node).arg(&at), TIMEOUT)?.success()?;
+        mount(&Path::new("/dev").join(self.device()?), &at, "ro")?;
         let done = snapshots(&at.join(folder)).and_then(|all| look(&all));
         unmount(&at)?;
         done

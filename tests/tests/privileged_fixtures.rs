@@ -1,16 +1,17 @@
 //! Tests of the fixtures themselves: a comparison that sees nothing proves nothing.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::{Disk, Loop, LoopNumber, Sandbox, TIMEOUT, run, shipped, snapshot, trees, unmount};
+use butterdock_tests::{Disk, Loop, LoopNumber, Sandbox, TIMEOUT, mount, run, shipped, snapshot, trees, unmount};
 use rustix::fs::{
-    FallocateFlags, IFlags, XattrFlags, fallocate, ioctl_getflags, ioctl_setflags, lremovexattr, lsetxattr,
+    FallocateFlags, IFlags, OFlags, XattrFlags, fallocate, ioctl_getflags, ioctl_setflags, lremovexattr, lsetxattr,
 };
 
 const RULES: Rules = Rules { flags: true, ..Rules::SOURCE };
@@ -92,7 +93,7 @@ fn the_comparison_finds_every_kind_of_difference() -> Result<()> {
 
 #[test]
 fn a_panicking_test_leaves_nothing_in_its_sandbox() -> Result<()> {
-    let path = std::thread::spawn(|| -> Result<std::path::PathBuf> {
+    let path = thread::spawn(|| -> Result<std::path::PathBuf> {
         let sandbox = Sandbox::new()?;
         let path = sandbox.path().to_path_buf();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| -> Result<()> {
@@ -129,10 +130,10 @@ fn a_detached_loop_device_stays_until_drop() -> Result<()> {
     let device = Loop::attach(&image)?;
     another_detaches(device.path())?;
     // Without what keeps it: "can't read superblock on /dev/loop16".
-    run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
+    mount(device.path(), &at, "")?;
     another_detaches(device.path())?;
     unmount(&at)?;
-    run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
+    mount(device.path(), &at, "")?;
     unmount(&at)?;
     device.detach(&image)?;
     // The same for a disk: its device goes when the test drops it.
@@ -188,4 +189,24 @@ fn a_loop_device_has_no_partitions_of_an_earlier_user() -> Result<()> {
     let again = number.attach(&image)?;
     ensure!(parts(&again.name())? == 0, "a partition is left");
     Ok(())
+}
+
+#[test]
+fn a_device_that_is_busy_for_a_moment_is_mounted_after_it() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let (image, at) = (sandbox.join("image"), sandbox.join("at"));
+    File::create(&image)?.set_len(256 << 20)?;
+    run(Command::new("mkfs.btrfs").arg("-q").arg(&image), TIMEOUT)?.success()?;
+    fs::create_dir(&at)?;
+    let device = Loop::attach(&image)?;
+    let exclusive = i32::try_from(OFlags::EXCL.bits())?;
+    let held = OpenOptions::new().read(true).custom_flags(exclusive).open(device.path())?;
+    let refused = run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?;
+    ensure!(refused.err().contains("already mounted or mount point busy"), "{}", refused.err());
+    thread::scope(|scope| {
+        let mounted = scope.spawn(|| mount(device.path(), &at, ""));
+        drop(held);
+        mounted.join().expect("it does not panic")
+    })?;
+    unmount(&at)
 }

@@ -129,17 +129,18 @@ test("many jobs leave nothing in memory", async (context) => {
             [first, first + count, span / count],
         );
     // What grows once: the code that is compiled, and the fifty jobs that stay.
-    await jobs(0, 200, 0);
+    await jobs(0, JOBS, 0);
     const before = await used();
-    await jobs(200, JOBS, SPAN);
+    await jobs(JOBS, JOBS, SPAN);
     const between = await used();
-    await jobs(200 + JOBS, JOBS, SPAN);
+    await jobs(2 * JOBS, JOBS, SPAN);
     const after = await used();
     const [first, second] = [between - before, after - between];
     const words = `${before} bytes; ${JOBS} jobs add ${first}, as many again ${second}`;
     context.diagnostic(words);
     // What jobs leave behind grows as much in each round: each has a note of several kilobytes.
     assert.ok(second < Math.max(first, 0) / 2 + CACHES, words);
+    assert.ok(after < before * 1.1, words);
     assert.equal(await page.locator("[data-job]").count(), 0);
 });
 

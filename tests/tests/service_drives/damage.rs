@@ -8,7 +8,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{DESTINATION, JOB};
 use butterdock_dbus::{DriveState, ErrorDetails};
-use butterdock_tests::{Scenario, ShownDrive, TIMEOUT, contains_all, interface_of, no_options, run, snapshot, unmount};
+use butterdock_tests::{
+    Scenario, ShownDrive, TIMEOUT, contains_all, interface_of, mount, no_options, run, snapshot, unmount,
+};
 use zbus::OwnedObjectPath;
 
 const PATTERN: &[u8] = b"a pattern that stands nowhere else in the image!";
@@ -81,7 +83,7 @@ fn damage_on_a_drive_is_remembered_until_a_clean_verify() -> Result<()> {
     // Without the damaged snapshot the drive is good.
     let at = scenario.fixture.sandbox.join("look");
     fs::create_dir_all(&at)?;
-    run(Command::new("mount").arg(format!("/dev/{}", scenario.device()?)).arg(&at), TIMEOUT)?.success()?;
+    mount(&Path::new("/dev").join(scenario.device()?), &at, "")?;
     let deleted = butterdock_tests::snapshots(&at.join("butterdock/home"))
         .and_then(|all| snapshot::delete(all.first().context("the oldest")?))
         .and_then(|()| run(Command::new("btrfs").args(["subvolume", "sync"]).arg(&at), TIMEOUT)?.success());

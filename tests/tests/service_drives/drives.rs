@@ -9,8 +9,8 @@ use butterdock_dbus::introspection;
 use butterdock_dbus::names::interface::{DESTINATION, DRIVE, JOB};
 use butterdock_dbus::{DriveState, MountRow};
 use butterdock_tests::{
-    Disk, DriveFixture, DriveObject, LoopNumber, TIMEOUT, error_name, is_mounted, members, no_options, run, unmount,
-    wait_until,
+    Disk, DriveFixture, DriveObject, LoopNumber, TIMEOUT, error_name, is_mounted, members, mount, no_options, run,
+    unmount, wait_until,
 };
 use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
@@ -178,7 +178,7 @@ fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
     let drive = fixture.one("the drive", |is| is.label == "Blue")?;
     let at = fixture.sandbox.join("theirs");
     fs::create_dir(&at)?;
-    run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), TIMEOUT)?.success()?;
+    mount(&Path::new("/dev").join(disk.name()), &at, "")?;
     let remove = || -> Result<(String, String)> {
         let body = fixture.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
         let job: OwnedObjectPath = body.deserialize()?;
@@ -279,7 +279,7 @@ fn what_a_desktop_has_mounted_is_named_and_unmounted_on_request() -> Result<()> 
     let at = fixture.sandbox.join("desktop");
     let node = Path::new("/dev").join(disk.name());
     fs::create_dir(&at)?;
-    run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
+    mount(&node, &at, "")?;
     let drive = fixture.one("mounted by others", |is| is.label == "Blue" && is.mounted_by_others)?;
     let rows = |drive: &DriveObject| -> Result<Vec<MountRow>> {
         Ok(fixture.client.call(&drive.path, (DRIVE, "ListMounts"), &no_options())?.body().deserialize()?)
@@ -312,7 +312,7 @@ fn what_a_desktop_has_mounted_is_named_and_unmounted_on_request() -> Result<()> 
     fs::rename(&image, &other)?;
     let disk = Disk::attach(&other)?;
     let node = Path::new("/dev").join(disk.name());
-    run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
+    mount(&node, &at, "")?;
     fs::rename(&other, &image)?;
     run(Command::new("udevadm").args(["trigger", "--settle"]).arg(&node), TIMEOUT)?.success()?;
     let waits = fixture.one("it waits", |is| is.mounted_by_others && is.problem.contains("by another program"))?;

@@ -12,7 +12,7 @@ use butterdock_dbus::{DriveState, StreamRow};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::{
-    Disk, DriveFixture, DriveObject, Loop, Sandbox, TIMEOUT, Volume, error_name, no_options, run, trees, unmount,
+    Disk, DriveFixture, DriveObject, Loop, Sandbox, TIMEOUT, Volume, error_name, mount, no_options, run, trees, unmount,
 };
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
@@ -75,7 +75,7 @@ impl Scenario {
         run(Command::new(mkfs).args(["-q", "-U", UUID, "-L", "Plain"]).arg(&making), TIMEOUT)?.success()?;
         fs::create_dir(&at)?;
         let device = Loop::attach(&making)?;
-        run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
+        mount(device.path(), &at, "")?;
         let copied = self.put(&at.join("for/me"), files);
         unmount(&at)?;
         device.detach(&making)?;

@@ -7,7 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::{Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, error_name, is_mounted, no_options, run};
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, error_name, is_mounted, mount, no_options, run,
+};
 use zbus::Variant;
 
 const MIB: u64 = 1 << 20;
@@ -37,7 +39,7 @@ struct Elsewhere<'r>(&'r Sandbox);
 impl<'r> Elsewhere<'r> {
     fn mount(sandbox: &'r Sandbox, node: &Path) -> Result<Self> {
         fs::create_dir(sandbox.join("elsewhere"))?;
-        run(Command::new("mount").arg(node).arg(sandbox.join("elsewhere")), TIMEOUT)?.success()?;
+        mount(node, &sandbox.join("elsewhere"), "")?;
         Ok(Self(sandbox))
     }
 }

@@ -1,12 +1,13 @@
 //! A drive whose filesystem became read-only: when it is safe, when it is not, and how long its problem is shown.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::{DriveObject, Scenario, TIMEOUT, interface_of, no_options, run, unmount, word};
+use butterdock_tests::{DriveObject, Scenario, TIMEOUT, interface_of, mount, no_options, run, unmount, word};
 use zbus::OwnedObjectPath;
 
 const SAVED: &str = "has everything that was reported as done";
@@ -16,8 +17,7 @@ const UNSAVED: &str = "may be missing";
 fn becomes_read_only(scenario: &Scenario) -> Result<()> {
     let at = scenario.fixture.sandbox.join("beside");
     fs::create_dir_all(&at)?;
-    let node = format!("/dev/{}", scenario.device()?);
-    run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
+    mount(&Path::new("/dev").join(scenario.device()?), &at, "")?;
     run(Command::new("mount").args(["-o", "remount,ro"]).arg(&at), TIMEOUT)?.success()?;
     unmount(&at)
 }
