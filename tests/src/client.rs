@@ -69,12 +69,21 @@ impl Client {
     /// # Errors
     /// There is no bus at the address, or it refuses the connection.
     pub fn connect(address: &str) -> Result<Self> {
+        Self::serve(address, |builder| builder)
+    }
+
+    /// Connects with the objects and the names that `add` gives the connection. It gets the names when the objects answer: the
+    /// object server of a connection that exists begins some time after its first object, and calls before that are lost.
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect); a name is taken.
+    pub fn serve<'b>(address: &'b str, add: impl FnOnce(Builder<'b>) -> Builder<'b>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || drop(runtime.block_on(stopped)));
         let made = handle.block_on(async {
-            let connection = Builder::address(address).method_timeout(TIMEOUT).build().await?;
+            let connection = add(Builder::address(address).method_timeout(TIMEOUT)).build().await?;
             let rule = MatchRule::builder()
                 .msg_type(Type::Signal)
                 .sender(BUS_NAME)

@@ -1,6 +1,7 @@
 //! A server for job views of the test, as Plasma has one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -22,6 +23,8 @@ pub(crate) struct Log {
     /// The processed bytes of the updates, and the total of the last one.
     pub(crate) bytes: Vec<u64>,
     pub(crate) total: u64,
+    /// How many updates were refused.
+    pub(crate) refused: usize,
     /// The codes with which views ended.
     pub(crate) ended: Vec<u32>,
 }
@@ -31,18 +34,17 @@ pub(crate) struct Log {
 pub(crate) struct JobViewServer {
     client: Client,
     log: Arc<Mutex<Log>>,
+    is_busy: Arc<AtomicBool>,
 }
 
 impl JobViewServer {
     pub(crate) fn start(desktop: &Desktop) -> Result<Self> {
-        let client = Client::connect(&desktop.address())?;
         let log: Arc<Mutex<Log>> = Arc::default();
-        let served = Served { log: Arc::clone(&log) };
-        client.block_on(async {
-            client.connection().object_server().at("/JobViewServer", served).await?;
-            client.connection().request_name(NAME).await
-        })?;
-        Ok(Self { client, log })
+        let is_busy: Arc<AtomicBool> = Arc::default();
+        let served = Served { log: Arc::clone(&log), is_busy: Arc::clone(&is_busy) };
+        let client =
+            Client::serve(&desktop.address(), |builder| builder.serve_at("/JobViewServer", served).name(NAME))?;
+        Ok(Self { client, log, is_busy })
     }
 
     pub(crate) fn log(&self) -> Log {
@@ -61,6 +63,11 @@ impl JobViewServer {
         }
     }
 
+    /// Refuses updates from now on, as if it had no time for them.
+    pub(crate) fn refuse_updates(&self) {
+        self.is_busy.store(true, Ordering::Relaxed);
+    }
+
     /// Presses the button of the view that cancels.
     pub(crate) fn cancel(&self) -> Result<()> {
         let signal =
@@ -71,6 +78,7 @@ impl JobViewServer {
 
 struct Served {
     log: Arc<Mutex<Log>>,
+    is_busy: Arc<AtomicBool>,
 }
 
 #[interface(name = "org.kde.JobViewServerV2")]
@@ -83,7 +91,7 @@ impl Served {
         _capabilities: i32,
         _hints: HashMap<String, OwnedVariant>,
     ) -> zbus::fdo::Result<OwnedObjectPath> {
-        server.at(VIEW, View { log: Arc::clone(&self.log) }).await?;
+        server.at(VIEW, View { log: Arc::clone(&self.log), is_busy: Arc::clone(&self.is_busy) }).await?;
         self.log.lock().unwrap_or_else(PoisonError::into_inner).requested.push(entry);
         OwnedObjectPath::try_from(VIEW).map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
     }
@@ -91,13 +99,18 @@ impl Served {
 
 struct View {
     log: Arc<Mutex<Log>>,
+    is_busy: Arc<AtomicBool>,
 }
 
 #[interface(name = "org.kde.JobViewV3")]
 impl View {
     #[zbus(name = "update")]
-    fn update(&self, properties: HashMap<String, OwnedVariant>) {
+    fn update(&self, properties: HashMap<String, OwnedVariant>) -> zbus::fdo::Result<()> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_busy.load(Ordering::Relaxed) {
+            log.refused += 1;
+            return Err(zbus::fdo::Error::NoReply("it has no time".to_owned()));
+        }
         for (name, value) in properties {
             match name.as_str() {
                 "percent" => log.percents.extend(value.downcast_ref::<u32>().ok()),
@@ -106,6 +119,7 @@ impl View {
                 _ => {}
             }
         }
+        Ok(())
     }
 
     #[zbus(name = "terminate")]

@@ -74,14 +74,10 @@ impl Locked {
     fn new() -> Result<Self> {
         let sandbox = Sandbox::new()?;
         let system = Bus::start(sandbox.path())?;
-        let service = Client::connect(&system.address())?;
         let secrets: Arc<Mutex<Vec<String>>> = Arc::default();
         let drive = LockedDrive { secrets: Arc::clone(&secrets) };
-        service.block_on(async {
-            let objects = service.connection().object_server();
-            objects.at(ROOT, zbus::fdo::ObjectManager).await?;
-            objects.at(drive_path("b1"), drive).await?;
-            service.connection().request_name(BUS_NAME).await
+        let service = Client::serve(&system.address(), |builder| {
+            builder.serve_at(ROOT, zbus::fdo::ObjectManager).serve_at(drive_path("b1"), drive).name(BUS_NAME)
         })?;
         let desktop = Desktop::on(&sandbox, &system)?;
         let server = NotificationServer::start(&desktop, "gnome-shell", &["actions", "body"])?;

@@ -46,13 +46,9 @@ pub(crate) struct NotificationServer {
 impl NotificationServer {
     /// A server as `name`, with these capabilities.
     pub(crate) fn start(desktop: &Desktop, name: &'static str, capabilities: &'static [&'static str]) -> Result<Self> {
-        let client = Client::connect(&desktop.address())?;
         let log: Arc<Mutex<Log>> = Arc::default();
         let served = Served { name, capabilities, log: Arc::clone(&log), last: 0 };
-        client.block_on(async {
-            client.connection().object_server().at(PATH, served).await?;
-            client.connection().request_name(NAME).await
-        })?;
+        let client = Client::serve(&desktop.address(), |builder| builder.serve_at(PATH, served).name(NAME))?;
         Ok(Self { client, log })
     }
 
