@@ -47,8 +47,8 @@ pub(crate) enum SessionInput {
     CancelRequested(String),
     /// The notification server has this unique name now; without one it is not there any more.
     NotificationServer(Option<OwnedUniqueName>),
-    /// The server for job views is there now, or not any more.
-    JobViewServer(bool),
+    /// The server for job views has this unique name now; without one it is not there any more.
+    JobViewServer(Option<OwnedUniqueName>),
 }
 
 impl From<Event> for Input {
@@ -181,7 +181,7 @@ impl Agent {
                 self.perform(action);
             }
             SessionInput::NotificationServer(owner) => self.notifier.server_changed(owner).await,
-            SessionInput::JobViewServer(is_there) => self.jobviews.server_changed(is_there).await,
+            SessionInput::JobViewServer(owner) => self.jobviews.server_changed(owner).await,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use zbus::fdo::DBusProxy;
-use zbus::names::BusName;
+use zbus::names::{BusName, OwnedUniqueName};
 use zbus::{Connection, OwnedObjectPath, Variant};
 
 use crate::notify::DESKTOP_ENTRY;
@@ -28,103 +28,127 @@ const FAILED: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct JobViews {
     session: Connection,
-    is_there: bool,
+    /// The unique name of the server: another server has other views at the same paths.
+    server: Option<OwnedUniqueName>,
     views: BTreeMap<Key, View>,
 }
 
-/// A view, and what it shows. Without a path, a person has closed it.
+/// A view, and what it shows.
 #[derive(Debug)]
 struct View {
-    path: Option<OwnedObjectPath>,
+    place: Place,
     activity: Activity,
 }
 
+/// Where a view is.
+#[derive(Debug)]
+enum Place {
+    /// At this path of the server.
+    At(OwnedObjectPath),
+    /// At this path, but the server did not take an update: it gets no others, so that messages need not wait for it, and ends.
+    Stuck(OwnedObjectPath),
+    /// A person has closed it.
+    Closed,
+    /// The server did not make it: notifications show the progress.
+    Refused,
+}
+
 impl JobViews {
-    /// Asks the bus whether the server is there.
+    /// Asks the bus which server is there.
     ///
     /// # Errors
     /// The bus does not answer.
     pub(crate) async fn new(session: Connection) -> zbus::Result<Self> {
         let bus = DBusProxy::new(&session).await?;
-        let is_there = bus.name_has_owner(BusName::try_from(NAME)?).await?;
-        Ok(Self { session, is_there, views: BTreeMap::new() })
+        let server = match bus.get_name_owner(BusName::try_from(NAME)?).await {
+            Ok(owner) => Some(owner),
+            Err(zbus::fdo::Error::NameHasNoOwner(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { session, server, views: BTreeMap::new() })
     }
 
-    /// Shows the progress; false if there is no server for it.
+    /// Shows the progress; false if it is not shown here.
     pub(crate) async fn show(&mut self, activity: &Activity) -> bool {
-        if !self.is_there {
-            return false;
+        let Some(server) = self.server.clone() else { return false };
+        let known = self.views.remove(&activity.key).map(|view| view.place);
+        let mut place = match known {
+            Some(place) => place,
+            None => self.request(&server, activity).await,
+        };
+        if let Place::At(path) = &place
+            && let Err(error) = self.call(&server, path, "update", &(properties(activity),)).await
+        {
+            place = if is_gone(&error) { Place::Closed } else { Place::Stuck(path.clone()) };
         }
-        if !self.views.contains_key(&activity.key) {
-            let Some(path) = self.request(activity).await else {
-                self.is_there = false;
-                return false;
-            };
-            self.views.insert(activity.key.clone(), View { path: Some(path), activity: activity.clone() });
-        }
-        let Some(view) = self.views.get_mut(&activity.key) else { return true };
-        view.activity = activity.clone();
-        if let Some(path) = view.path.clone() {
-            let done = self.call(&path, "update", &(properties(activity),)).await;
-            if done.is_err()
-                && let Some(view) = self.views.get_mut(&activity.key)
-            {
-                view.path = None;
-            }
-        }
-        true
+        let is_shown = !matches!(place, Place::Refused);
+        self.views.insert(activity.key.clone(), View { place, activity: activity.clone() });
+        is_shown
     }
 
     /// Ends a view.
     pub(crate) async fn end(&mut self, key: &Key, error: Option<&str>) {
-        let Some(View { path: Some(path), .. }) = self.views.remove(key) else { return };
+        let Some(View { place: Place::At(path) | Place::Stuck(path), .. }) = self.views.remove(key) else { return };
+        let Some(server) = &self.server else { return };
         let code = error.map_or(0, |_| FAILED);
         let none = HashMap::<&str, Variant<'_>>::new();
-        if let Err(error) = self.call(&path, "terminate", &(code, error.unwrap_or_default(), none)).await {
+        if let Err(error) = self.call(server, &path, "terminate", &(code, error.unwrap_or_default(), none)).await {
             complain(&format!("the job view does not end: {error}"));
         }
     }
 
     /// The action of a view that a person cancels.
     pub(crate) fn action(&self, view: &str) -> Option<Action> {
-        let of_path = |known: &&View| known.path.as_ref().is_some_and(|path| path.as_str() == view);
+        let of_path =
+            |known: &&View| matches!(&known.place, Place::At(path) | Place::Stuck(path) if path.as_str() == view);
         Some(self.views.values().find(of_path)?.activity.stop.as_ref()?.action.clone())
     }
 
-    /// The server is there now, or not any more: a new one gets the views of the old one.
-    pub(crate) async fn server_changed(&mut self, is_there: bool) {
-        self.is_there = is_there;
-        if is_there {
+    /// The server has this unique name now, or is not there any more: a new one gets the views of the old one.
+    pub(crate) async fn server_changed(&mut self, owner: Option<OwnedUniqueName>) {
+        if self.server == owner {
+            return;
+        }
+        self.server = owner;
+        if self.server.is_some() {
             for view in std::mem::take(&mut self.views).into_values() {
                 self.show(&view.activity).await;
             }
         }
     }
 
-    async fn request(&self, activity: &Activity) -> Option<OwnedObjectPath> {
+    async fn request(&self, server: &OwnedUniqueName, activity: &Activity) -> Place {
         let (path, interface) = SERVER;
         let capabilities = if activity.stop.is_some() { KILLABLE } else { 0 };
         let mut hints = properties(activity);
         hints.insert("immediate", Variant::from(true));
         let arguments = (DESKTOP_ENTRY, capabilities, hints);
-        let reply = self.session.call_method(Some(NAME), path, Some(interface), "requestView", &arguments).await;
+        let reply = self.session.call_method(Some(server), path, Some(interface), "requestView", &arguments).await;
         match reply.and_then(|reply| reply.body().deserialize()) {
-            Ok(view) => Some(view),
+            Ok(view) => Place::At(view),
             Err(error) => {
                 complain(&format!("no job view: {error}; showing notifications"));
-                None
+                Place::Refused
             }
         }
     }
 
     async fn call(
         &self,
+        server: &OwnedUniqueName,
         view: &OwnedObjectPath,
         method: &str,
         body: &(impl serde::Serialize + zbus::DynamicType),
     ) -> zbus::Result<()> {
-        self.session.call_method(Some(NAME), view.as_str(), Some(VIEW), method, body).await.map(drop)
+        self.session.call_method(Some(server), view.as_str(), Some(VIEW), method, body).await.map(drop)
     }
+}
+
+/// Whether the server says that it has no such view.
+fn is_gone(error: &zbus::Error) -> bool {
+    use zbus::fdo::Error::{UnknownInterface, UnknownMethod, UnknownObject};
+    let zbus::Error::FDO(error) = error else { return false };
+    matches!(**error, UnknownObject(_) | UnknownInterface(_) | UnknownMethod(_))
 }
 
 /// What a view shows, by the names that Plasma knows.

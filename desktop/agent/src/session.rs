@@ -97,7 +97,7 @@ fn owner_changed(signal: &Message) -> Option<SessionInput> {
     let owner = arguments.new_owner().as_ref().map(|owner| owner.to_owned().into());
     match arguments.name().as_str() {
         notify::NAME => Some(SessionInput::NotificationServer(owner)),
-        jobview::NAME => Some(SessionInput::JobViewServer(owner.is_some())),
+        jobview::NAME => Some(SessionInput::JobViewServer(owner)),
         _ => None,
     }
 }

@@ -62,3 +62,20 @@ fn a_view_that_its_server_loses_is_shown_again() -> Result<()> {
     server.until_title("Blue can be unplugged")?;
     Ok(())
 }
+
+#[test]
+fn a_view_that_was_not_updated_ends_all_the_same() -> Result<()> {
+    let mut scenario = slow_machine()?;
+    let mut desktop = Desktop::new(&scenario)?;
+    let _server = NotificationServer::start(&desktop, "Plasma", PLASMA)?;
+    let views = JobViewServer::start(&desktop)?;
+    desktop.start_agent()?;
+    scenario.plug()?;
+    views.until("an update", |log| !log.bytes.is_empty())?;
+    views.refuse_updates();
+    views.until("a refused update", |log| log.refused > 0)?;
+    hurry(&scenario)?;
+    let log = views.until("the end", |log| !log.ended.is_empty())?;
+    ensure!(log.ended == [0] && log.refused == 1, "{log:?}");
+    Ok(())
+}
