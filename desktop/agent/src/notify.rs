@@ -287,13 +287,13 @@ const NORMAL: u8 = 1;
 
 const RUNNING_ICON: &str = "butterdock";
 
-/// The icon and the sound of a message.
+/// The icon and the sound of a message. The icons are the package's own: dunst does not find the old ones of Adwaita.
 fn appearance(tone: Tone) -> (&'static str, Option<&'static str>) {
     match tone {
         Tone::Safe => ("butterdock-safe", Some("complete")),
         Tone::Neutral => (RUNNING_ICON, None),
-        Tone::Warning => ("dialog-warning", Some("dialog-warning")),
-        Tone::Error => ("dialog-error", Some("dialog-error")),
+        Tone::Warning => ("butterdock-warning", Some("dialog-warning")),
+        Tone::Error => ("butterdock-error", Some("dialog-error")),
     }
 }
 

@@ -265,7 +265,7 @@ fn a_drive_that_is_pulled_early_is_one_message() {
     session.look();
     session.job("home").state = JobState::Failed;
     session.problems(&[problem("backup-interrupted", failed(ErrorName::DeviceGone, 7))]);
-    let pulled = "The drive was unplugged too early | Blue: Plug it in again. The next backup sends what is missing.";
+    let pulled = "Unplugged too early | Blue: Plug it in again. The next backup sends what is missing.";
     assert_eq!(session.state(DriveState::Away), ["ended with an error", pulled]);
     assert!(session.look().is_empty());
     session.job("again");
@@ -283,8 +283,8 @@ fn a_failure_is_one_message_with_its_remedy_and_a_button() {
     session.look();
     session.job("home").state = JobState::Failed;
     session.problems(&[problem("backup-failed", failed(ErrorName::NoSpace, 7))]);
-    let full = "The backup home failed | Blue: The drive is full. Keep fewer snapshots, or take a larger drive. The drive can \
-                be unplugged. [Try again]";
+    let full = "The backup home failed | The drive can be unplugged. Blue: The drive is full. Keep fewer snapshots, or take a larger \
+                drive. [Try again]";
     assert_eq!(session.state(DriveState::Safe), ["ended with an error", full]);
     let shown = session.story.look(&session.objects, session.now);
     assert!(shown.is_empty(), "{shown:?}");
@@ -298,11 +298,12 @@ fn a_reason_of_the_service_is_shown_where_there_are_no_own_words() {
         problem("backup-failed", failed(ErrorName::Failed, 7)),
         problem("later", failed(ErrorName::Failed, 7)),
     ]);
-    let more = "There are more problems; “butterdock drives” lists them. The drive can be unplugged.";
-    let shown = format!("The backup home failed | Blue: it was bad; do better {more} [Try again]");
+    let safe = "The drive can be unplugged.";
+    let more = "There are more problems; “butterdock drives” lists them.";
+    let shown = format!("The backup home failed | {safe} Blue: it was bad; do better. {more} [Try again]");
     assert_eq!(session.look(), [shown]);
     session.problems(&[problem("later", failed(ErrorName::Failed, 8))]);
-    let unknown = "A backup drive needs attention | Blue: see the manual The drive can be unplugged.";
+    let unknown = "A backup drive needs attention | The drive can be unplugged. Blue: see the manual.";
     assert_eq!(session.look(), [unknown]);
 }
 
@@ -337,7 +338,7 @@ fn a_problem_of_a_used_drive_does_not_say_unplugged() {
     let mut session = Session::begin(DriveState::Safe);
     session.problems(&[problem("drive-full", ProblemParams::default())]);
     let safe = session.look();
-    assert!(safe.len() == 1 && safe[0].ends_with("The drive can be unplugged. [Back up now]"), "{safe:?}");
+    assert!(safe.len() == 1 && safe[0].contains("The drive can be unplugged."), "{safe:?}");
     let busy = session.state(DriveState::Busy);
     assert!(busy.len() == 1 && !busy[0].contains("can be unplugged"), "{busy:?}");
     assert!(session.look().is_empty());
@@ -364,7 +365,7 @@ fn overdue_is_shown_once_a_day_and_only_if_the_service_says_so() {
     assert!(session.look().is_empty(), "away is not overdue");
     let backup = session.objects.backups.get_mut(&home()).expect("there");
     backup.last_good.insert(blue(), WALL - 16 * DAY);
-    let overdue = "The backup home is overdue | Days since the last success: 16. Plug in: Blue.";
+    let overdue = "Overdue backup: home | Days since the last success: 16. Plug in: Blue.";
     assert_eq!(session.overdue(true), [overdue]);
     session.now.wall += DAY / 2;
     assert!(session.look().is_empty());
@@ -372,8 +373,7 @@ fn overdue_is_shown_once_a_day_and_only_if_the_service_says_so() {
     next.now = session.now;
     assert!(next.overdue(true).is_empty(), "another session of the same day");
     next.now.wall += DAY;
-    let attached =
-        "The backup home is overdue | It never succeeded. Its destination is there: back up now. [Back up now]";
+    let attached = "Overdue backup: home | It never succeeded. Its destination is there: back up now. [Back up now]";
     assert_eq!(next.look(), [attached]);
     assert_eq!(next.overdue(false), ["close"]);
 }
@@ -502,7 +502,7 @@ fn a_new_drive_is_asked_about_until_it_is_enrolled() {
     session.objects.drives.remove("/s");
     session.look();
     session.objects.drives.insert("/s".to_owned(), stick("btrfs"));
-    let question = "Use Stick for backups? | 2.0 TB, serial number S1. Its files stay. An administrator has to agree. [Use for backups] \
+    let question = "Back up to this drive? | Stick: 2.0 TB, serial number S1. Its files stay. An administrator has to agree. [Use for backups] \
                     [Not now] [Never for this drive]";
     assert_eq!(session.look(), [question]);
     assert!(session.look().is_empty());
@@ -518,7 +518,7 @@ fn an_empty_drive_is_not_erased_by_a_button() {
     let mut session = Session::begin(DriveState::Away);
     session.look();
     session.objects.drives.insert("/s".to_owned(), stick(""));
-    let question = "Use Stick for backups? | 2.0 TB, serial number S1. It has no filesystem. To erase it and use it: sudo butterdock \
+    let question = "Back up to this drive? | Stick: 2.0 TB, serial number S1. It has no filesystem. To erase it and use it: sudo butterdock \
                     enrol sdb --format [Not now] [Never for this drive]";
     assert_eq!(session.look(), [question]);
 }

@@ -149,14 +149,16 @@ impl Wording {
     pub(super) fn problem(&self, key: Key, drive: &str, subject: &Subject<'_>, worst: &Problem) -> Message {
         let name = if subject.drive.is_some() { drive.to_owned() } else { plain(subject.name, NAME_MAX) };
         let (title, remedy) = self.problem_words(worst, subject);
-        let mut body = format!("{name}: {remedy}");
+        let mut body = String::new();
+        // Servers cut long texts off.
+        if subject.drive.is_some_and(|drive| drive.state == DriveState::Safe) {
+            body.push_str(&self.words.say("The drive can be unplugged.", &[]));
+            body.push(' ');
+        }
+        body.push_str(&format!("{name}: {remedy}"));
         if subject.problems.len() > 1 {
             body.push(' ');
             body.push_str(&self.words.say("There are more problems; “butterdock drives” lists them.", &[]));
-        }
-        if subject.drive.is_some_and(|drive| drive.state == DriveState::Safe) {
-            body.push(' ');
-            body.push_str(&self.words.say("The drive can be unplugged.", &[]));
         }
         let buttons = action(subject, worst).map(|action| self.button(action)).into_iter().collect();
         let tone = match severity(worst) {
@@ -171,13 +173,13 @@ impl Wording {
     fn problem_words(&self, problem: &Problem, subject: &Subject<'_>) -> (String, String) {
         let Some(row) = words_of(&problem.code) else {
             let title = self.words.say("A backup drive needs attention", &[]);
-            return (title, plain(&problem.english, SENTENCE_MAX));
+            return (title, sentence(&plain(&problem.english, SENTENCE_MAX)));
         };
         let values = values(&problem.params);
         let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let was_pulled = problem.code == "backup-interrupted" && subject.drive.is_some() && !subject.is_there;
         if was_pulled {
-            let title = self.words.say("The drive was unplugged too early", &[]);
+            let title = self.words.say("Unplugged too early", &[]);
             return (title, self.words.say("Plug it in again. The next backup sends what is missing.", &[]));
         }
         let title = plain(&self.words.say(row.title, &values), SENTENCE_MAX);
@@ -187,7 +189,7 @@ impl Wording {
         let known = problem.params.error.as_deref().and_then(error_words);
         let reason = known.map(|words| self.words.say(words, &[]));
         let reason = reason.or_else(|| problem.params.reason.clone()).unwrap_or_else(|| problem.english.clone());
-        (title, plain(&reason, SENTENCE_MAX))
+        (title, sentence(&plain(&reason, SENTENCE_MAX)))
     }
 
     fn button(&self, action: Action) -> Button {
@@ -234,7 +236,7 @@ impl Wording {
         let buttons = there.map(|_| Button { label, action }).into_iter().collect();
         Message {
             key,
-            title: self.words.say("The backup {backup} is overdue", &[("backup", &name)]),
+            title: self.words.say("Overdue backup: {backup}", &[("backup", &name)]),
             body: plain(&format!("{last} {next}"), SENTENCE_MAX),
             buttons,
             tone: Tone::Warning,
@@ -247,9 +249,10 @@ impl Wording {
         let name = self.title(drive);
         let (size, serial) = (self.words.size(drive.size), plain(&drive.serial, NAME_MAX));
         let what = if serial.is_empty() {
-            self.words.say("{size}.", &[("size", &size)])
+            self.words.say("{drive}: {size}.", &[("drive", &name), ("size", &size)])
         } else {
-            self.words.say("{size}, serial number {serial}.", &[("size", &size), ("serial", &serial)])
+            let values = [("drive", &*name), ("size", &size), ("serial", &serial)];
+            self.words.say("{drive}: {size}, serial number {serial}.", &values)
         };
         let path = path.to_owned();
         let mut buttons = Vec::new();
@@ -270,7 +273,7 @@ impl Wording {
         }
         Message {
             key,
-            title: self.words.say("Use {drive} for backups?", &[("drive", &name)]),
+            title: self.words.say("Back up to this drive?", &[]),
             body: plain(&format!("{what} {next}"), SENTENCE_MAX),
             buttons,
             tone: Tone::Neutral,
@@ -306,6 +309,12 @@ impl Wording {
         let title = self.words.say("That did not work", &[]);
         Message { key, title, body: sentence, buttons: Vec::new(), tone: Tone::Warning, stays: false }
     }
+}
+
+/// A sentence of the service with a full stop: others follow.
+fn sentence(text: &str) -> String {
+    let end = if text.ends_with(char::is_alphanumeric) { "." } else { "" };
+    format!("{text}{end}")
 }
 
 /// Never 100: a bar that is full says that the drive can be unplugged.

@@ -186,7 +186,7 @@ const WORDS: &[ProblemWords] = &[
     row(
         "drive-pulled",
         Severity::Warning,
-        "The drive was unplugged too early",
+        "Unplugged too early",
         "Plug it in again. The next backup sends what is missing.",
     ),
     row(
