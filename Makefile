@@ -122,6 +122,15 @@ web-test: web-check ## Test the page with the service, polkit, Cockpit and Chrom
 	$(AS_CALLER) $(CARGO) build --bin butterdockd --bin butterdock
 	tests/leftovers web/test/run "$(TARGET)/debug"
 
+.PHONY: desktop-test
+
+desktop-test: ## Show each message of the agent by dunst and Xfce's server; pictures in target/desktop-pictures; needs root
+	@tests/demo/needs desktop-test
+	$(AS_CALLER) $(CARGO) build -p butterdock-agent
+	$(AS_CALLER) $(CARGO) test -p butterdock-tests --test desktop_agent --no-run
+	BUTTERDOCK_PICTURES=$(abspath $(TARGET))/desktop-pictures tests/leftovers \
+		$(CARGO) test -p butterdock-tests --test desktop_agent -- --ignored --test-threads=$(THREADS)
+
 layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own checks; downloads the tools from PyPI
 	yocto/check
 	$(CARGO) test -p butterdock-tests --test layer

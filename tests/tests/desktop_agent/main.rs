@@ -2,10 +2,13 @@
 //! buses.
 
 mod desktop;
+mod fake_service;
 mod idle;
 mod job_view_server;
 mod job_views;
 mod locked_drive;
 mod messages;
 mod notification_server;
+mod pictures;
 mod restarts;
+mod screen;

@@ -1,0 +1,148 @@
+//! A screen of the test, and the notification servers of desktops on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::{Running, Sandbox, TIMEOUT, Wait, run, start};
+
+use crate::desktop::Desktop;
+
+/// Where the pictures of the messages are; `make desktop-test` names it.
+const PICTURES: &str = "BUTTERDOCK_PICTURES";
+
+/// Where Debian has the servers of Xfce.
+const XFCE: &str = "/usr/lib/x86_64-linux-gnu/xfce4";
+
+/// A notification server that people use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Dunst,
+    Xfce,
+}
+
+/// A screen with a notification server. The fields are in the order in which they have to end.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    _servers: Vec<Running>,
+    _display: Running,
+    number: String,
+    session: String,
+    /// Where programs find the icons of the package.
+    data: PathBuf,
+    home: PathBuf,
+    server: Server,
+}
+
+impl Screen {
+    /// Shows what the server is asked to show in this session.
+    pub(crate) fn new(sandbox: &Sandbox, desktop: &Desktop, server: Server) -> Result<Self> {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "Xvfb",
+            "-displayfd",
+            "2",
+            "-screen",
+            "0",
+            "640x480x24",
+            "-nolisten",
+            "tcp",
+        ]);
+        let mut display = start(command.stdin(Stdio::null()))?;
+        let mut wait = Wait::new("the screen has a number");
+        let number = loop {
+            let said = display.err_so_far();
+            if let Some(number) = said.lines().find(|line| line.parse::<u32>().is_ok()).filter(|_| said.ends_with('\n'))
+            {
+                break format!(":{number}");
+            }
+            ensure!(!display.has_ended()?, "Xvfb ended: {said}");
+            wait.pause(&said)?;
+        };
+        let (data, home) = (sandbox.join("data"), sandbox.join("home"));
+        install_icons(&data)?;
+        fs::create_dir_all(&home)?;
+        let mut screen =
+            Self { _servers: Vec::new(), _display: display, number, session: desktop.address(), data, home, server };
+        screen.command("xsetroot", &["-solid", "#7a8a99"])?;
+        let servers: &[(&str, &str)] = match server {
+            Server::Dunst => &[("dunst", "org.freedesktop.Notifications")],
+            Server::Xfce => {
+                &[("xfconf/xfconfd", "org.xfce.Xfconf"), ("notifyd/xfce4-notifyd", "org.freedesktop.Notifications")]
+            }
+        };
+        for (program, name) in servers {
+            let program = if server == Server::Xfce { format!("{XFCE}/{program}") } else { (*program).to_owned() };
+            let mut running =
+                start(screen.environment(Command::new("setpriv").args(["--pdeathsig", "KILL", &program])))?;
+            let mut wait = Wait::new(&format!("{program} has its name"));
+            while !desktop.client.has_owner(name)? {
+                ensure!(!running.has_ended()?, "{program} ended: {}", running.err_so_far());
+                wait.pause(&running.err_so_far())?;
+            }
+            screen._servers.push(running);
+        }
+        Ok(screen)
+    }
+
+    /// Runs a program on the screen, and returns what it prints.
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        Ok(run(self.environment(Command::new(program).args(arguments)), TIMEOUT)?.success()?.out())
+    }
+
+    /// Waits until a picture of the screen stays the same and has a message, and keeps it as `name`.
+    pub(crate) fn picture(&self, name: &str) -> Result<PathBuf> {
+        let folder = std::env::var_os(PICTURES).map_or_else(|| self.home.clone(), PathBuf::from);
+        fs::create_dir_all(&folder)?;
+        let server = match self.server {
+            Server::Dunst => "dunst",
+            Server::Xfce => "xfce",
+        };
+        let file = folder.join(format!("{name}-{server}.png"));
+        let mut wait = Wait::new(&format!("{name} is shown"));
+        let (mut last, mut same) = (Vec::new(), 0);
+        while same < 3 {
+            self.command(
+                "import",
+                &["-window", "root", "-trim", "+repage", file.to_str().context("a path in UTF-8")?],
+            )?;
+            let now = fs::read(&file)?;
+            // A screen without a message is trimmed to a point.
+            let is_empty = width_of(&now).is_none_or(|width| width < 100);
+            same = if now == last && !is_empty { same + 1 } else { 0 };
+            last = now;
+            wait.pause(&format!("{} bytes", last.len()))?;
+        }
+        Ok(file)
+    }
+
+    fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("DISPLAY", &self.number).env("DBUS_SESSION_BUS_ADDRESS", &self.session).env("HOME", &self.home);
+        command.env("XDG_DATA_DIRS", format!("{}:/usr/share", self.data.display())).env_remove("WAYLAND_DISPLAY");
+        command.env("XDG_RUNTIME_DIR", &self.home).stdin(Stdio::null())
+    }
+}
+
+/// The width of a picture in PNG: the first number of its first chunk.
+fn width_of(png: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(png.get(16..20)?.try_into().ok()?))
+}
+
+/// The icons as the package installs them.
+fn install_icons(data: &Path) -> Result<()> {
+    let source = butterdock_tests::shipped("desktop/data/icons");
+    for file in fs::read_dir(&source).with_context(|| format!("{}", source.display()))? {
+        let file = file?;
+        let name = file.file_name();
+        let is_symbolic = name.to_string_lossy().contains("-symbolic");
+        let folder = data.join("icons/hicolor").join(if is_symbolic { "symbolic/apps" } else { "scalable/apps" });
+        fs::create_dir_all(&folder)?;
+        fs::copy(file.path(), folder.join(name))?;
+    }
+    fs::copy("/usr/share/icons/hicolor/index.theme", data.join("icons/hicolor/index.theme"))
+        .context("a package hicolor-icon-theme")?;
+    Ok(())
+}
