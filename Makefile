@@ -95,10 +95,10 @@ VM ?= whole
 # The seed of its random choices (default: a new one for each run).
 SEED ?=
 
-vm-test: deb ## Boot the package in QEMU, plug and unplug USB drives; VM=short runs half; needs root, the first run a mirror
+vm-test: deb web/node_modules/.package-lock.json ## Boot the packages in QEMU, plug and unplug USB drives; VM=short runs half; needs root, the first run a mirror
 	@tests/demo/needs vm-test
 	$(AS_CALLER) $(CARGO) build -p butterdock-tests --bin vm
-	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM) $(SEED)
+	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb $(CURDIR)/target/debian/butterdock-cockpit_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM) $(SEED)
 
 .PHONY: web web-check web-test web-watch
 

@@ -222,7 +222,11 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Runs a program of this machine.
-fn tool(command: &mut Command) -> Result<()> {
+///
+/// # Errors
+///
+/// It does not start, or fails.
+pub(crate) fn tool(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?} does not start"))?;
     ensure!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())

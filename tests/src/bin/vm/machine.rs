@@ -69,6 +69,8 @@ impl Machine {
             .arg(image.join("initrd"))
             .args(["-append", "console=ttyS0 root=/dev/vda rw quiet mitigations=off nokaslr audit=0 apparmor=0"])
             .args(["-drive", &disk("root"), "-drive", &disk("pool")])
+            // It reaches nothing; what is forwarded, see `forward`, reaches it.
+            .args(["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="])
             .args(["-device", "qemu-xhci,id=usb", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", socket.display()))
             .stdin(Stdio::piped())
@@ -141,7 +143,27 @@ impl Machine {
             "device_add",
             &json!({"driver": "usb-storage", "id": name, "bus": "usb.0", "drive": format!("{name}-node"),
                    "serial": format!("SERIAL-{name}"), "removable": true}),
-        )
+        )?;
+        Ok(())
+    }
+
+    /// Forwards a free port of the loopback here to one there. Returns the one here.
+    ///
+    /// # Errors
+    ///
+    /// QEMU refuses.
+    pub(crate) fn forward(&mut self, port: u16) -> Result<u16> {
+        let mut says = |line: &str| -> Result<String> {
+            let said = self.monitor.ask("human-monitor-command", &json!({ "command-line": line }))?;
+            Ok(said.as_str().unwrap_or_default().to_owned())
+        };
+        let refused = says(&format!("hostfwd_add net tcp:127.0.0.1:0-:{port}"))?;
+        ensure!(refused.is_empty(), "QEMU does not forward port {port}: {refused}");
+        // "TCP[HOST_FORWARD]  12       127.0.0.1 41234       10.0.2.15  9090     0     0"
+        let table = says("info usernet")?;
+        let row = table.lines().find(|row| row.contains("HOST_FORWARD")).context("no port is forwarded")?;
+        let here = row.split_whitespace().nth(3).context("no port in the row")?;
+        here.parse().with_context(|| format!("no port: {row}"))
     }
 
     /// Pulls it out, whatever it does.
@@ -153,7 +175,8 @@ impl Machine {
         self.monitor.ask("device_del", &json!({"id": name}))?;
         self.monitor.wait_for("DEVICE_DELETED", name)?;
         self.monitor.ask("blockdev-del", &json!({"node-name": format!("{name}-node")}))?;
-        self.monitor.ask("object-del", &json!({"id": format!("{name}-speed")}))
+        self.monitor.ask("object-del", &json!({"id": format!("{name}-speed")}))?;
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod import;
 mod machine;
 mod monitor;
 mod other_drives;
+mod page;
 mod plug;
 mod power_cut;
 mod purge;
@@ -30,13 +31,14 @@ type Scenario = (&'static str, fn(&mut Environment) -> Result<()>);
 
 const SHORT: [Scenario; 3] =
     [("boot", plug::boots), ("plug", plug::is_backed_up), ("pull", unplug::finishes_with_the_next_plug)];
-const WHOLE: [Scenario; 7] = [
+const WHOLE: [Scenario; 8] = [
     ("watch", group_member::by_ann),
     ("format", other_drives::takes_backups),
     ("luks", other_drives::is_locked_again),
     ("import", import::from_sticks),
     ("cut", power_cut::finishes_after_the_next_boot),
     ("encrypt", encrypted::is_unlocked_after_a_power_cut),
+    ("page", page::encrypts_and_unlocks),
     ("end", purge::leaves_nothing),
 ];
 

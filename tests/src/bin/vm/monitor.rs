@@ -39,18 +39,18 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Gives a command and waits for its answer, of which there is nothing to know but that it is none of an error.
+    /// Gives a command and waits for its answer.
     ///
     /// # Errors
     ///
     /// It is refused.
-    pub(crate) fn ask(&mut self, command: &str, arguments: &Value) -> Result<()> {
+    pub(crate) fn ask(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let line = format!("{}\n", json!({"execute": command, "arguments": arguments}));
         self.socket.get_mut().write_all(line.as_bytes())?;
         loop {
-            let said = self.read()?;
-            if said.get("return").is_some() {
-                return Ok(());
+            let mut said = self.read()?;
+            if let Some(answer) = said.get_mut("return") {
+                return Ok(answer.take());
             }
             if let Some(error) = said.get("error") {
                 bail!("QEMU refuses {command}: {error}");

@@ -30,7 +30,7 @@ pub(crate) fn leaves_nothing(lab: &mut Environment) -> Result<()> {
 
     lab.step("purged, nothing is left");
     lab.run(
-        "rm -f /etc/butterdock/*.key; DEBIAN_FRONTEND=noninteractive apt-get purge -y butterdock
+        "rm -f /etc/butterdock/*.key; DEBIAN_FRONTEND=noninteractive apt-get purge -y butterdock butterdock-cockpit
          left=$(find / /run -xdev -iname '*butterdock*' -not -path '/srv/*' -not -path '/var/cache/*')
          [ -z \"$left\" ] || { echo \"left: $left\"; exit 1; }
          systemctl list-unit-files | none grep butterdock; busctl list | none grep Butterdock
