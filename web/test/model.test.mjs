@@ -204,3 +204,11 @@ test("a service that was stopped is not started by the page", async () => {
     assert.equal(name.clients.length, 1);
     assert.equal(bus.snapshot().service, "absent");
 });
+
+test("a job says how fast it is, and how fast it may be", async () => {
+    const { jobDetails } = await source("model/jobs.ts");
+    const job = { state: "running", total: 4e9, received: 1e9, rate: 2e7, maxRate: 0, expectedEnd: 0 };
+    assert.equal(jobDetails(job), "1 GB of 4 GB · 20 MB/s");
+    assert.equal(jobDetails({ ...job, maxRate: 5e7 }), "1 GB of 4 GB · 20 MB/s · limited to 50 MB/s");
+    assert.equal(jobDetails({ ...job, state: "queued", maxRate: 5e7 }), "Waiting for its turn");
+});

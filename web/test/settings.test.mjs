@@ -100,6 +100,7 @@ test("a drive gets settings of its own, and loses them", async () => {
         assert.ok(table.includes(line), `${line} is missing in ${table}`);
     }
     assert.match(settings(), /^# written by a person$/m);
+    await until("the next verify is shown", async () => /Next verify\s+\S/.test(await page.card("Blue").innerText()));
     await page.view("Settings");
     await page.find('[data-destination="Blue"] [data-action="edit-destination"]').click();
     assert.equal(await page.find("#max-rate").inputValue(), "50");

@@ -31,6 +31,8 @@ export interface Drive {
     lastSeen: number;
     lastBackup: number;
     nextRun: number;
+    /** When it is verified by itself; 0 for never. In the past: as soon as it is attached and free. */
+    nextVerify: number;
     overdue: boolean;
     backups: readonly string[];
     problems: readonly Problem[];
@@ -86,6 +88,7 @@ function driveOf(path: string, interfaces: Interfaces, jobs: readonly Job[]): Dr
         lastSeen: amount(hardware?.LastSeen),
         lastBackup: amount(destination?.LastBackup),
         nextRun: amount(destination?.NextRun),
+        nextVerify: amount(destination?.NextVerify),
         overdue: destination?.Overdue === true,
         backups: list<string>(destination?.Backups),
         problems: list<Problem>(destination?.Problems ?? hardware?.Problems),

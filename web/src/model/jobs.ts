@@ -22,6 +22,8 @@ export interface Job {
     durable: number;
     total: number;
     rate: number;
+    /** The bytes a second that the settings allow; 0 for no limit. */
+    maxRate: number;
     expectedEnd: number;
     incremental: boolean;
     note: string;
@@ -55,6 +57,7 @@ export function jobsOf(snapshot: Snapshot): readonly Job[] {
                 durable: Number(job.BytesDurable),
                 total: Number(job.BytesTotal),
                 rate: Number(job.Rate),
+                maxRate: Number(job.MaxRate ?? 0),
                 expectedEnd: Number(job.ExpectedEndTime),
                 incremental: job.Incremental === true,
                 note: String(job.Note),
@@ -107,6 +110,7 @@ export function jobDetails(job: Job, now = Date.now()): string {
     if (job.state === "flushing") parts.push(_("making it durable"));
     else {
         if (job.rate > 0) parts.push(rate(job.rate));
+        if (job.maxRate > 0) parts.push(filled(_("limited to {rate}"), { rate: rate(job.maxRate) }));
         const left = job.expectedEnd / 1e6 - now / 1000;
         if (job.expectedEnd > 0 && left > 0) parts.push(filled(_("{time} left"), { time: duration(left) }));
     }

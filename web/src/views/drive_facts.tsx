@@ -30,6 +30,7 @@ export function Facts({ drive }: { drive: Drive }) {
     if (drive.nextRun > 0) facts.push([_("Next backup"), moment(drive.nextRun)]);
     const health = healthText(drive, now);
     if (health !== "") facts.push([_("Health"), health]);
+    if (drive.nextVerify > 0) facts.push([_("Next verify"), nextVerifyText(drive, now)]);
     if (others.length > 0) {
         const snapshots = others.reduce((sum, origin) => sum + origin.snapshots, 0);
         facts.push([_("Other machines"), counted("{n} snapshot", "{n} snapshots", snapshots)]);
@@ -93,4 +94,9 @@ function healthText(drive: Drive, now: number): string {
     }
     if (errors) parts.push(counted("{n} error of the device", "{n} errors of the device", errors));
     return parts.join(" · ");
+}
+
+function nextVerifyText(drive: Drive, now: number): string {
+    if (drive.nextVerify > now * 1000) return moment(drive.nextVerify);
+    return drive.state === "away" ? _("when the drive is plugged in") : _("as soon as the drive is free");
 }
