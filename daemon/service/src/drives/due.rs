@@ -3,7 +3,8 @@
 //! What is due is computed from the configuration, the records of the drives and the clock, so a restart forgets nothing that is due.
 //! The pauses between attempts are in memory. The last attempt that failed, or that the end of a service interrupted, is recorded with
 //! the drive or in the history: a new service takes it as the first one, and waits 5 minutes from it, so that a service that is
-//! restarted again and again does not begin the same backup at each start. What is attached when the service starts counts as
+//! restarted again and again does not begin the same backup at each start. One that a person cancelled waits for its next time there
+//! too. What is attached when the service starts counts as
 //! plugged in for backups on plug, and not for backups by time that wait for their next attempt. A person who plugs the drive in again
 //! does not wait.
 
@@ -145,6 +146,12 @@ impl DriveTable {
     pub(super) fn recall_failed_attempt(&mut self, enrolled: Uuid, backup: &str, micros: u64) {
         let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
         self.note_attempt(enrolled, backup, |attempts, _now| attempts.failed(seconds));
+    }
+
+    /// A person cancelled the backup at this time, in microseconds since 1970; a service before knew that.
+    pub(super) fn recall_cancelled_attempt(&mut self, enrolled: Uuid, backup: &str, micros: u64) {
+        let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+        self.note_attempt(enrolled, backup, |attempts, _now| attempts.cancelled(seconds));
     }
 
     /// No backup to this destination begins before its next time.

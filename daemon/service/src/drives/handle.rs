@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::types::{Attempt, BackupStatus, Condition, DriveState, EnrolOptions, Error, Problem};
+use crate::types::{BackupStatus, Condition, DriveState, EnrolOptions, Error, Problem};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
@@ -12,7 +12,7 @@ use super::entry::DriveEntry;
 use super::overdue::Watched;
 use super::problem::{away, busy, failed, no_such_drive};
 use super::table::DriveTable;
-use super::{Drive, DriveId, Lease, Need, PlugEvent, review, rows, secret};
+use super::{Drive, DriveId, LastAttempt, Lease, Need, PlugEvent, review, rows, secret};
 use crate::backups::Identity;
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
@@ -62,7 +62,7 @@ impl DriveManager {
         config: &Config,
         (devices, clock): (Arc<dyn Devices>, Clock),
         (hooks, destinations): (Hooks, DestinationList),
-        attempts: Vec<(DriveId, String, Attempt)>,
+        attempts: Vec<(DriveId, String, LastAttempt)>,
         supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<PlugEvent>)> {
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));

@@ -78,6 +78,7 @@ pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;
 pub(crate) use lost_parents::{DeletedOn, LostParent};
 pub(crate) use not_begun::NotBegun;
+pub(crate) use not_done::LastAttempt;
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
 

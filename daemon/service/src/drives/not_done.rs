@@ -18,6 +18,25 @@ use crate::types::{Attempt, Problem};
 #[derive(Debug, Default)]
 pub(super) struct NotDone(BTreeMap<Uuid, BTreeMap<String, Attempt>>);
 
+/// How the last job of a backup ended, of those that did not succeed.
+#[derive(Debug)]
+pub(crate) enum LastAttempt {
+    NotDone(Attempt),
+    /// A person cancelled it at this time, in microseconds since 1970.
+    Cancelled {
+        time: u64,
+    },
+}
+
+impl LastAttempt {
+    fn time(&self) -> u64 {
+        match self {
+            Self::NotDone(attempt) => attempt.time,
+            Self::Cancelled { time } => *time,
+        }
+    }
+}
+
 impl NotDone {
     /// As the enrolments have it.
     pub(super) fn of(enrolments: &[Enrolment]) -> Self {
@@ -83,16 +102,22 @@ impl DriveManager {
 
     /// Takes over an attempt from the history, where the drive's last good backup and the attempt in its record are older: a service
     /// that is killed records nothing with the drive.
-    pub(super) fn recall_attempt(&self, id: &DriveId, backup: &str, attempt: Attempt) {
+    pub(super) fn recall_attempt(&self, id: &DriveId, backup: &str, attempt: LastAttempt) {
         let mut table = self.lock();
         let Some(enrolment) = table.enrolment(id) else { return };
-        let (enrolled, seconds) = (enrolment.id, attempt.time / 1_000_000);
+        let (enrolled, time) = (enrolment.id, attempt.time());
         let last = rows::known(enrolment, backup).ok().and_then(|known| u64::try_from(known.newest()?.time).ok());
         let known = table.not_done.on(enrolled);
-        let is_newer = known.get(backup).is_none_or(|known| known.time < attempt.time);
-        if last.is_none_or(|last| last <= seconds) && is_newer {
-            table.recall_failed_attempt(enrolled, backup, attempt.time);
-            table.not_done.set(enrolled, backup, attempt);
+        let is_newer = known.get(backup).is_none_or(|known| known.time < time);
+        if last.is_some_and(|last| last > time / 1_000_000) || !is_newer {
+            return;
+        }
+        match attempt {
+            LastAttempt::NotDone(attempt) => {
+                table.recall_failed_attempt(enrolled, backup, attempt.time);
+                table.not_done.set(enrolled, backup, attempt);
+            }
+            LastAttempt::Cancelled { time } => table.recall_cancelled_attempt(enrolled, backup, time),
         }
     }
 

@@ -55,6 +55,9 @@ pub struct Record {
     /// With its prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
+    /// Whether it is a backup that a person cancelled: it waits for its next time, also after a restart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_next_time: bool,
     /// A public sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
@@ -100,6 +103,7 @@ impl Record {
             encoded_writes: job.encoded_writes,
             fallback_writes: job.fallback_writes,
             error_name: failure.map(|failure| name_of(failure.name)),
+            awaits_next_time: false,
             error_message: failure.map(|failure| failure.public.clone()),
             details: failure.map(details),
         }

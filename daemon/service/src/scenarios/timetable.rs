@@ -296,6 +296,59 @@ fn a_cancelled_run_waits_for_the_next_time() {
 }
 
 #[test]
+fn a_cancelled_run_waits_for_the_next_time_over_restarts() {
+    for is_killed in [false, true] {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let all = Restarts { devices: SimulatedDevices::new(), home: folder() };
+        run(async {
+            let fixture = all.start_at(0).await;
+            fixture.enrol(&drive).await;
+            all.devices.plug(&drive);
+            sleep(Duration::from_secs(HOUR)).await;
+        });
+        let at_14 = 2 * 3600;
+        run(async {
+            let fixture = all.start_at(at_14 - 1).await;
+            fixture.set_work(Work::Waits);
+            sleep(Duration::from_secs(MINUTE)).await;
+            let job = fixture.unfinished().pop().expect("it runs");
+            fixture.service.jobs().cancel(job.id).await.expect("cancelled");
+            fixture.settle().await;
+            if !is_killed {
+                fixture.service.stop().await;
+            }
+        });
+        for minute in [2, 6, 60, 10 * 60] {
+            assert_eq!(all.minute_at(at_14 + minute * 60, Work::Takes(5)), [], "{minute} minutes later");
+        }
+        let next_day = at_14 + 24 * 3600;
+        assert_eq!(all.minute_at(next_day - 1, Work::Takes(5)), [JobState::Succeeded], "the next time");
+        assert_eq!(all.minute_at(next_day + 120, Work::Takes(5)), []);
+    }
+}
+
+#[test]
+fn a_run_that_a_stop_interrupts_is_due_after_the_restart() {
+    let drive = SimulatedDrive::new("blue", 1, false);
+    let all = Restarts { devices: SimulatedDevices::new(), home: folder() };
+    run(async {
+        let fixture = all.start_at(0).await;
+        fixture.enrol(&drive).await;
+        all.devices.plug(&drive);
+        sleep(Duration::from_secs(HOUR)).await;
+    });
+    let at_14 = 2 * 3600;
+    run(async {
+        let fixture = all.start_at(at_14 - 1).await;
+        fixture.set_work(Work::Waits);
+        sleep(Duration::from_secs(MINUTE)).await;
+        assert_eq!(fixture.unfinished().len(), 1);
+        fixture.service.stop().await;
+    });
+    assert_eq!(all.minute_at(at_14 + 10 * 60, Work::Takes(5)), [JobState::Succeeded]);
+}
+
+#[test]
 fn a_resumed_machine_has_two_minutes_before_a_missed_time_runs() {
     run(async {
         let (fixture, clocks, drive, _id) = attached(&["daily 14:00"], OnFinish::Unmount).await;

@@ -8,14 +8,14 @@ use crate::blocking::local;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::Config;
 use crate::deletion_orders::DeletionOrders;
-use crate::drives::{DriveId, DriveManager};
+use crate::drives::{DriveId, DriveManager, LastAttempt};
 use crate::jobs::{History, Jobs, Record};
 use crate::renames::{Rename, Renames};
 use crate::types::{Attempt, AttemptEnd, JobState};
 
-/// The backups whose last job failed, or was interrupted because the service was killed. Such a service has not recorded that with
-/// their drives.
-pub(super) fn last_attempts(interrupted: &[Record], history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
+/// How the last jobs of backups ended that failed, that were interrupted because the service was killed, or that a person cancelled.
+/// A service that was killed has not recorded that with their drives.
+pub(super) fn last_attempts(interrupted: &[Record], history: Vec<Record>) -> Vec<(DriveId, String, LastAttempt)> {
     let is_interrupted = |record: &Record| interrupted.iter().any(|other| other.id == record.id);
     let mut seen = HashSet::new();
     // The newest is the first. The history may keep less than was interrupted.
@@ -23,14 +23,17 @@ pub(super) fn last_attempts(interrupted: &[Record], history: Vec<Record>) -> Vec
         let key = (record.drive.clone()?, record.backup.clone()?);
         seen.insert(key.clone()).then_some((key, record))
     });
-    let failed = last.filter(|(_, record)| record.state == JobState::Failed);
-    let attempt = |record: Record| Attempt {
-        end: if is_interrupted(&record) { AttemptEnd::Interrupted } else { AttemptEnd::Failed },
-        error: record.error_code(),
-        reason: record.error_message.unwrap_or_default(),
-        time: record.end_time,
+    let attempt = |record: Record| match record.state {
+        JobState::Failed => Some(LastAttempt::NotDone(Attempt {
+            end: if is_interrupted(&record) { AttemptEnd::Interrupted } else { AttemptEnd::Failed },
+            error: record.error_code(),
+            time: record.end_time,
+            reason: record.error_message.unwrap_or_default(),
+        })),
+        JobState::Cancelled => record.awaits_next_time.then_some(LastAttempt::Cancelled { time: record.end_time }),
+        JobState::Queued | JobState::Running | JobState::Flushing | JobState::Succeeded => None,
     };
-    failed.map(|((drive, backup), record)| (DriveId(drive), backup, attempt(record))).collect()
+    last.filter_map(|((drive, backup), record)| Some((DriveId(drive), backup, attempt(record)?))).collect()
 }
 
 pub(super) async fn open_history(config: &Config, clock: &Clock) -> Result<History> {

@@ -120,6 +120,8 @@ impl Scheduler {
             events::hook_ends(&self.hooks, &job);
         }
         let attempt = attempt(&job, entry.why);
+        let is_cancelled = *result == JobResult::Cancelled && attempt.is_none();
+        let awaits_next_time = is_cancelled && job.about.kind == JobKind::Backup;
         if let (Some(drives), None) = (&entry.drives, &attempt)
             && let (Some(drive), Some(backup)) = (&job.about.drive, &job.about.backup)
         {
@@ -145,7 +147,7 @@ impl Scheduler {
         // The history first, so that a caller that learns of the end finds the job there. It is in memory now and queued to
         // be written: a power cut right after `Completed` can lose the record on disk.
         if entry.is_recorded {
-            self.writer.write(Record::of(&job));
+            self.writer.write(Record { awaits_next_time, ..Record::of(&job) });
         }
         entry.job.send_replace(job);
         if let Some(volume) = volume {
