@@ -20,8 +20,8 @@ fn ended_by_the_pull(scenario: &Scenario, job: &str, device: &str) -> Result<()>
     let details: ErrorDetails = body.deserialize()?;
     contains_all(&details.message, &["unplugged", "; "])?;
     scenario.no_worker_is_left()?;
-    let (visible, _) = names(scenario.tank.path())?;
-    ensure!(visible.is_empty(), "{visible:?}");
+    let (visible, hidden) = names(scenario.tank.path())?;
+    ensure!(visible.is_empty() && hidden.is_empty(), "{visible:?} {hidden:?}");
     scenario.fixture.client.until("the drive is away", |_| {
         Ok(scenario.fixture.all_drives()?.iter().all(|drive| drive.properties.state == DriveState::Away))
     })?;
@@ -46,7 +46,6 @@ fn works_again(scenario: &mut Scenario) -> Result<()> {
     ensure!(restored == fs::read(scenario.source.join("large"))?, "it differs");
     scenario.drive("safe after it", &DriveState::Safe)?;
     ensure!(!scenario.is_held()?, "still mounted");
-    // What a killed worker may have left is gone at the latest now.
     let (_, hidden) = names(scenario.tank.path())?;
     ensure!(hidden.is_empty(), "{hidden:?}");
     Ok(())

@@ -61,6 +61,10 @@ impl Destination for DriveDestination {
         self.folder.as_ref().unwrap_or(&self.top).as_fd()
     }
 
+    fn is_on_drive(&self) -> bool {
+        true
+    }
+
     fn into_directories(self: Box<Self>) -> Vec<DirHandle> {
         self.folder.into_iter().chain([self.top]).collect()
     }

@@ -61,6 +61,9 @@ pub(crate) trait Destination: fmt::Debug + Send + Sync {
         (Order::Sweep, WorkerFds::destination(self.directory()))
     }
 
+    /// Whether it goes away with the job's drive. Nothing is deleted there after an unplug.
+    fn is_on_drive(&self) -> bool;
+
     /// The directories that it has open, to be closed.
     fn into_directories(self: Box<Self>) -> Vec<DirHandle>;
 }

@@ -35,6 +35,10 @@ impl Destination for SourceFolder {
         self.folder.as_fd()
     }
 
+    fn is_on_drive(&self) -> bool {
+        false
+    }
+
     fn into_directories(self: Box<Self>) -> Vec<DirHandle> {
         vec![self.folder]
     }

@@ -49,6 +49,10 @@ impl Destination for VolumeDestination {
         self.folder.as_ref().unwrap_or(&self.volume.directory).as_fd()
     }
 
+    fn is_on_drive(&self) -> bool {
+        false
+    }
+
     fn into_directories(self: Box<Self>) -> Vec<DirHandle> {
         self.folder.into_iter().chain([self.volume.directory]).collect()
     }

@@ -215,8 +215,7 @@ impl Runner {
 
     /// Returns whether nothing hidden is left.
     async fn sweep(&self, place: &dyn Destination) -> bool {
-        if self.is_unplugged() {
-            // The drive is gone.
+        if self.is_unplugged() && place.is_on_drive() {
             return false;
         }
         let swept = sweep_open(&self.spawner, place, self.priority).await;

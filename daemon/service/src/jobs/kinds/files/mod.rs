@@ -138,7 +138,9 @@ impl FilesWork {
             Target::Source { .. } | Target::Volume { .. } => FilesLimit::restoring(self.uid, Instant::now()),
         }));
         let sweep = FilesOrder { caller: caller.clone(), task: FilesTask::Sweep { paths: swept } };
-        let directory = FilesPlace { directory, sweep };
+        // Only what is read there can be on the drive: files are restored to places of this machine.
+        let is_on_drive = matches!(self.target, Target::Pipe { .. });
+        let directory = FilesPlace { directory, is_on_drive, sweep };
         let mut outcome = runner.work(Order::Files(FilesOrder { caller, task }), handed, &directory).await;
         if let Some(pipe) = kept {
             pipe::discard(pipe).await;

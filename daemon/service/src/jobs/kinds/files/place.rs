@@ -30,6 +30,8 @@ static OPENINGS: BlockingQueues<String> = BlockingQueues::new("open source", 1);
 #[derive(Debug)]
 pub(super) struct FilesPlace {
     pub(super) directory: DirHandle,
+    /// Whether it goes away with the drive that the snapshot is on.
+    pub(super) is_on_drive: bool,
     /// Removes what a killed worker left there.
     pub(super) sweep: FilesOrder,
 }
@@ -53,6 +55,10 @@ impl Destination for FilesPlace {
 
     fn delete(&self) -> (Order, WorkerFds<'_>) {
         (Order::Files(self.sweep.clone()), WorkerFds::destination(self.directory.as_fd()))
+    }
+
+    fn is_on_drive(&self) -> bool {
+        self.is_on_drive
     }
 
     fn into_directories(self: Box<Self>) -> Vec<DirHandle> {
