@@ -63,3 +63,41 @@ fn a_source_short_of_space_keeps_what_a_drive_needs_until_unpin() -> Result<()> 
     let notes: Vec<String> = scenario.history("backup")?.iter().map(|row| word(row, "note")).collect();
     contains_all(&notes[0], &["full transfer", "deleted by a command"])
 }
+
+/// What a dry run says of the only row.
+fn dry_run(scenario: &Scenario) -> Result<Value> {
+    let all: Value = serde_json::from_str(&typed(scenario, &["backups", "--dry-run", "--json"])?)?;
+    Ok(all["backups"][0].clone())
+}
+
+/// The note of the newest backup in the history.
+fn last_note(scenario: &Scenario) -> Result<String> {
+    scenario.history("backup")?.first().map(|row| word(row, "note")).context("a backup in the history")
+}
+
+#[test]
+fn a_dry_run_after_unpin_shows_what_the_next_run_does() -> Result<()> {
+    // Without an older shared snapshot everything is sent; with one, which the rule keeps, what changed since that.
+    for backups in [1, 2] {
+        let scenario = Scenario::on(&["home"], "", |fixture| fixture.image("a", "Blue"))?;
+        for _ in 0..backups {
+            change(&scenario)?;
+            scenario.job("Backup", &no_options())?;
+            scenario.drive("safe", &DriveState::Safe)?;
+        }
+        let is_full = backups == 1;
+        ensure!(dry_run(&scenario)?["incremental"] == true, "{backups} backups");
+        typed(&scenario, &["unpin", "Blue"])?;
+        ensure!(beside(&scenario)?.len() == backups - 1, "{:?}", beside(&scenario)?);
+        let row = dry_run(&scenario)?;
+        ensure!(row["incremental"] == !is_full, "{backups} backups: {row}");
+        let note = row["note"].as_str().unwrap_or_default();
+        ensure!(note.contains("deleted by a command") == is_full, "{backups} backups: {row}");
+        scenario.job("Backup", &no_options())?;
+        scenario.drive("safe after it", &DriveState::Safe)?;
+        let note = last_note(&scenario)?;
+        ensure!(note.contains("full transfer") == is_full, "{backups} backups: {note}");
+        ensure!(dry_run(&scenario)?["incremental"] == true, "the new snapshot is kept again");
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! The shared snapshots that sources keep for drives that are away, and when they are given up: after `keep_shared_for`, or by a
-//! command. A snapshot that was given up is deleted beside the source, unless another drive needs it, and the next backup to its
-//! drive is a full one.
+//! command. A snapshot that was given up is deleted beside the source, unless another drive needs it. The next backup to its
+//! drive builds on an older shared snapshot that the rule keeps; without one it is a full one.
 
 use std::collections::BTreeSet;
 
@@ -95,7 +95,7 @@ impl DriveManager {
         };
         let mut any = false;
         for (id, label) in away {
-            let text = "the next backup to it sends everything";
+            let text = "the next backup to it sends more, or everything";
             match self.give_up(&id, BTreeSet::from([name.to_owned()]), false).await {
                 Ok(()) => {
                     any = true;

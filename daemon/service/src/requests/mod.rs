@@ -109,7 +109,8 @@ impl Service {
     }
 
     /// Gives up the snapshots that the sources keep for a destination, there or away: for one backup, or for all. They are deleted
-    /// unless another destination needs them, and the next backup to this one sends everything.
+    /// unless another destination needs them, and the next backup to this one sends everything, or what changed since an older snapshot
+    /// that the rule keeps.
     ///
     /// # Errors
     /// `NotFound`: there is no such destination, or nothing is kept for it.
