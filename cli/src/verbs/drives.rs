@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
 use butterdock_dbus::{
-    DriveState, EnrolEncryptedOptions, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem, SECRET_MAX,
+    DriveState, EnrolEncryptedOptions, EnrolOptions, Error, ErrorName, ListBackupsOptions, Problem,
     SafelyRemoveOptions, UnpinOptions, path as object_path,
 };
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::destinations::{last_backup, next_verify};
 use super::enrol_target::Target;
+use super::passphrase::read_passphrase;
 use super::watch;
 use crate::args::drives::{Enrol, OnDestination, SafelyRemove};
 use crate::failure::Failure;
@@ -311,29 +311,6 @@ fn open_key_file(file: &Path) -> Result<OwnedFd, Failure> {
     stream.map_err(|error| {
         Failure::own(format!("cannot open {}: {error}; check the name", escaped(&file.display().to_string())))
     })
-}
-
-/// Reads a passphrase from the terminal without echo, a new one twice, and returns a pipe that contains it.
-fn read_passphrase(title: &str, is_new: bool) -> Result<OwnedFd, Failure> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::usage(
-            "no passphrase: standard input is not a terminal".to_owned(),
-            "run it in a terminal, or name a file with --key-file (- is standard input)",
-        ));
-    }
-    let failed = |error: io::Error| Failure::own(format!("the passphrase cannot be read from the terminal: {error}"));
-    let ask = |what: &str| rpassword::prompt_password(what).map(Zeroizing::new).map_err(failed);
-    let title = short_label(title);
-    let passphrase = ask(&format!("{} of {title}: ", if is_new { "New passphrase" } else { "Passphrase" }))?;
-    if passphrase.is_empty() || passphrase.len() > SECRET_MAX {
-        return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; try again")));
-    }
-    if is_new && *ask("The same again: ")? != *passphrase {
-        return Err(Failure::own("nothing was erased: the two passphrases differ; try again".to_owned()));
-    }
-    let (reader, mut writer) = io::pipe().map_err(failed)?;
-    writer.write_all(passphrase.as_bytes()).map_err(failed)?;
-    Ok(reader.into())
 }
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ mod files;
 mod jobs;
 mod metrics;
 mod notify;
+mod passphrase;
 mod settings;
 mod snapshot_changes;
 mod snapshots;

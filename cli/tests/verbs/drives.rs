@@ -1,12 +1,13 @@
 //! The verbs about drives and backups.
 
-use std::fs::File;
+use std::fs::{File, read_to_string};
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use butterdock_fixtures::wait_until;
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::getuid;
 use serde_json::Value;
 
 use crate::run::Fixture;
@@ -35,12 +36,27 @@ pub(crate) fn typed(fixture: &Fixture, words: &[&str], text: &str, hidden: bool)
     let hides = || Ok(!tcgetattr(&master)?.local_flags.contains(LocalFlags::ECHO));
     if hidden {
         wait_until("the terminal shows nothing", hides).expect("it hides what is typed");
+        keeps_secrets(child.id());
     }
     master.write_all(text.as_bytes()).expect("typed");
     // Reading fails with EIO when no process has the terminal open any more.
     drop(master.read_to_end(&mut shown));
     let code = child.wait().expect("it ends").code();
     (code, String::from_utf8_lossy(&shown).into_owned())
+}
+
+/// What a process has in its memory gets into no core, and, as far as its limit allows, is not swapped out.
+fn keeps_secrets(process: u32) {
+    let read = |name: &str| read_to_string(format!("/proc/{process}/{name}")).expect("it runs");
+    let (limits, status) = (read("limits"), read("status"));
+    let words = |text: &str, start: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(start)).expect("a line");
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(words(&limits, "Max core file size")[..2], ["0", "0"]);
+    if getuid().is_root() {
+        assert_ne!(words(&status, "VmLck:")[0], "0");
+    }
 }
 
 #[test]
