@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::Uid;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -50,16 +51,20 @@ struct LockedMemory {
 }
 
 impl LockedMemory {
-    /// Where the limit of a user is lower than what the process needs, nothing is locked.
+    /// Where the limit of a user is lower than what the process needs, nothing is locked. With `MCL_FUTURE` a later allocation
+    /// beyond that limit would fail: only root, who has no limit, gets it.
     fn lock() -> Self {
-        Self { is_locked: mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).is_ok() }
+        let mut flags = MlockAllFlags::MCL_CURRENT;
+        flags.set(MlockAllFlags::MCL_FUTURE, Uid::effective().is_root());
+        Self { is_locked: mlockall(flags).is_ok() }
     }
 }
 
 impl Drop for LockedMemory {
     fn drop(&mut self) {
         if self.is_locked {
-            let _stays_locked = munlockall().is_err();
+            // If it fails, the memory is locked until the process ends.
+            munlockall().ok();
         }
     }
 }
