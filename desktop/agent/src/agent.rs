@@ -74,6 +74,7 @@ pub(crate) async fn run() -> zbus::Result<()> {
     let agent = Agent {
         inputs,
         objects: Objects::default(),
+        session: session.clone(),
         service: None,
         story,
         file,
@@ -89,6 +90,8 @@ pub(crate) async fn run() -> zbus::Result<()> {
 struct Agent {
     inputs: UnboundedSender<Input>,
     objects: Objects,
+    /// The connection to the session's bus.
+    session: Connection,
     /// The connection to the service's bus.
     service: Option<Connection>,
     story: Story,
@@ -205,8 +208,9 @@ impl Agent {
         let inputs = self.inputs.clone();
         if let Action::Unlock { drive } = &action {
             let (drive, (dialog, wrong)) = (drive.clone(), self.story.unlock(drive));
+            let session = self.session.clone();
             tokio::spawn(async move {
-                let result = unlock(&bus, &drive, dialog, &wrong).await;
+                let result = unlock(&bus, &session, &drive, dialog, &wrong).await;
                 inputs.send(Input::Performed(action, result)).ok();
             });
             return;

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 
 use butterdock_dbus::{DriveProxy, Error, ErrorName};
 use zbus::Connection;
+use zbus::fdo::DBusProxy;
+use zbus::names::BusName;
 use zbus::proxy::CacheProperties;
 
 use crate::pinentry::{Dialog, ask};
@@ -21,13 +23,26 @@ pub(crate) enum Failure {
     NoDialog(#[source] io::Error),
 }
 
+/// The name of the Secret Service on the session bus.
+const SECRETS: &str = "org.freedesktop.secrets";
+
 /// Asks until the passphrase is right or the person cancels. `wrong` says that it was wrong.
 ///
 /// The passphrase reaches the service through a pipe; it is part of no message, argument or log.
 ///
 /// # Errors
 /// Nothing can be asked, or the service refuses.
-pub(crate) async fn unlock(bus: &Connection, drive: &str, mut dialog: Dialog, wrong: &str) -> Result<(), Failure> {
+pub(crate) async fn unlock(
+    bus: &Connection,
+    session: &Connection,
+    drive: &str,
+    mut dialog: Dialog,
+    wrong: &str,
+) -> Result<(), Failure> {
+    // A pinentry offers to remember it also where nothing does.
+    if !has_secrets(session).await.unwrap_or(false) {
+        dialog.remember = None;
+    }
     let builder = DriveProxy::builder(bus).path(drive).cache_properties(CacheProperties::No);
     let proxy = builder.build().await.map_err(Error::from)?;
     loop {
@@ -42,4 +57,12 @@ pub(crate) async fn unlock(bus: &Connection, drive: &str, mut dialog: Dialog, wr
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether the session has a Secret Service, or starts one on demand.
+async fn has_secrets(session: &Connection) -> zbus::fdo::Result<bool> {
+    let bus = DBusProxy::new(session).await?;
+    let name = BusName::try_from(SECRETS)?;
+    Ok(bus.name_has_owner(name).await?
+        || bus.list_activatable_names().await?.iter().any(|name| name.as_str() == SECRETS))
 }

@@ -2,6 +2,9 @@
 //!
 //! The protocol is Assuan's, a line each way. The crate `pinentry` (0.8) leaves the passphrase in the buffer of its reader; here each
 //! byte of it is in memory that is overwritten at its end. It may be swapped out meanwhile: locking memory needs unsafe code.
+//!
+//! The pinentries of desktops offer to remember the passphrase in the session's Secret Service, such as GNOME's keyring,
+//! and take it from there without a dialog. They do it themselves: the agent only names the key.
 
 use std::io::{self, PipeReader, Read, Write};
 use std::path::PathBuf;
@@ -22,6 +25,17 @@ pub(crate) struct Dialog {
     pub(crate) prompt: String,
     /// Why it asks again.
     pub(crate) error: Option<String>,
+    /// The offer to remember it.
+    pub(crate) remember: Option<Remember>,
+}
+
+/// The offer to remember a passphrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remember {
+    /// What it is remembered by.
+    pub(crate) key: String,
+    /// The words beside the box to tick.
+    pub(crate) label: String,
 }
 
 /// Asks for a passphrase, and returns the end of a pipe that has it; `None` if the person cancels. Blocks.
@@ -51,6 +65,15 @@ impl Pinentry {
     }
 
     fn passphrase(&mut self, dialog: &Dialog) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        if let Some(Remember { key, label }) = &dialog.remember {
+            if dialog.error.is_some() {
+                // The wrong one may be the one that is remembered.
+                self.request_if_known(&format!("CLEARPASSPHRASE {key}"))?;
+            }
+            self.request_if_known("OPTION allow-external-password-cache")?;
+            self.request_if_known(&format!("OPTION default-pwmngr={}", escaped(label)))?;
+            self.request_if_known(&format!("SETKEYINFO {key}"))?;
+        }
         let texts = [
             ("SETTITLE", Some(&dialog.title)),
             ("SETDESC", Some(&dialog.description)),
@@ -65,6 +88,16 @@ impl Pinentry {
         }
         self.send("GETPIN")?;
         self.reply()
+    }
+
+    /// A request that not each pinentry knows.
+    fn request_if_known(&mut self, line: &str) -> io::Result<()> {
+        self.send(line)?;
+        match self.reply() {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Other => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn send(&mut self, line: &str) -> io::Result<()> {
@@ -166,7 +199,8 @@ mod tests {
 
     fn dialog() -> Dialog {
         let text = |text: &str| text.to_owned();
-        Dialog { title: text("t"), description: text("100 %\nBlue"), prompt: text("p:"), error: None }
+        let remember = Some(Remember { key: text("n/butterdock-b1"), label: text("r") });
+        Dialog { title: text("t"), description: text("100 %\nBlue"), prompt: text("p:"), error: None, remember }
     }
 
     /// A pinentry that answers GETPIN with these lines, and other requests with OK.
@@ -174,7 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("pinentry");
         let script = format!(
-            "#!/bin/sh\necho 'OK hello'\nwhile read -r line; do\ncase $line in\nGETPIN) printf '{lines}' ;;\nBYE) exit ;;\n*) echo OK ;;\nesac\ndone\n"
+            "#!/bin/sh\necho 'OK hello'\nwhile read -r line; do\ncase $line in\nGETPIN) printf '{lines}' ;;\nBYE) exit ;;\nSETKEYINFO*) echo ERR 536871187 Unknown IPC command ;;\n*) echo OK ;;\nesac\ndone\n"
         );
         // Written by another process: a descriptor for writing that a concurrent fork inherits makes the program busy.
         let new = folder.path().join("new");

@@ -1,14 +1,20 @@
 //! A service of the test on the system bus: objects with the properties that a test gives them, at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
+use butterdock_dbus::{Error, ErrorName};
 use butterdock_tests::{Bus, Client};
 use tokio_stream::StreamExt as _;
 use zbus::message::Type;
-use zbus::{Connection, Message, MessageStream, OwnedVariant, Variant};
+use zbus::{Connection, Message, MessageStream, OwnedFd, OwnedVariant, Variant};
+
+/// The passphrase of its drives.
+pub(crate) const PASSPHRASE: &str = "correct horse % battery";
 
 type Properties = HashMap<String, OwnedVariant>;
 /// By path and interface.
@@ -56,7 +62,7 @@ impl FakeService {
         }
     }
 
-    /// The calls that change something so far: method and object.
+    /// The calls that change something so far: method and object, and the passphrase.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -102,6 +108,19 @@ async fn answer(
         return connection.reply(&header, &managed).await;
     }
     let path = header.path().map(ToString::to_string).unwrap_or_default();
-    calls.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{member} {path}"));
+    let mut line = format!("{member} {path}");
+    let mut is_wrong = false;
+    if member == "Unlock" {
+        let (secret, _options): (OwnedFd, HashMap<String, OwnedVariant>) = call.body().deserialize()?;
+        let mut text = String::new();
+        File::from(std::os::fd::OwnedFd::from(secret)).read_to_string(&mut text)?;
+        is_wrong = text != PASSPHRASE;
+        line = format!("{line} {text}");
+    }
+    calls.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    if is_wrong {
+        let error = Error::new(ErrorName::WrongPassphrase, "it does not open the drive");
+        return connection.reply_dbus_error(&header, error).await;
+    }
     connection.reply(&header, &()).await
 }

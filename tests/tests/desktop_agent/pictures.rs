@@ -1,7 +1,10 @@
 //! Each message as a person sees it: the agent with notification servers that desktops have, on a screen. `make desktop-test` runs
 //! these and keeps the pictures: look at them.
 
-use anyhow::{Result, ensure};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{BACKUP, DESTINATION, DRIVE, JOB};
 use butterdock_dbus::path::{backup_path, drive_path};
 use butterdock_dbus::{Problem, ProblemParams};
@@ -9,7 +12,7 @@ use butterdock_tests::{Bus, Sandbox, Wait};
 use zbus::{ObjectPath, Variant};
 
 use crate::desktop::Desktop;
-use crate::fake_service::FakeService;
+use crate::fake_service::{FakeService, PASSPHRASE};
 use crate::screen::{Screen, Server};
 
 const JOB_PATH: &str = "/org/butterdock/Butterdock1/jobs/1";
@@ -18,7 +21,7 @@ const JOB_PATH: &str = "/org/butterdock/Butterdock1/jobs/1";
 struct Scene {
     // In the order in which they have to end.
     screen: Screen,
-    _desktop: Desktop,
+    desktop: Desktop,
     service: FakeService,
     _system: Bus,
     _sandbox: Sandbox,
@@ -32,9 +35,13 @@ impl Scene {
         let mut desktop = Desktop::on(&sandbox, &system)?;
         let screen = Screen::new(&sandbox, &desktop, server)?;
         let mut command = desktop.command()?;
-        command.env("LC_ALL", language);
+        screen.environment(&mut command).env("LC_ALL", language);
+        let programs = sandbox.join("programs");
+        fs::create_dir(&programs)?;
+        symlink("/usr/bin/pinentry-gtk-2", programs.join("pinentry"))?;
+        command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
         desktop.start_with(command)?;
-        Ok(Self { screen, _desktop: desktop, service, _system: system, _sandbox: sandbox })
+        Ok(Self { screen, desktop, service, _system: system, _sandbox: sandbox })
     }
 
     /// The drive with this label is attached.
@@ -56,6 +63,60 @@ impl Scene {
         let backups = vec!["home"];
         self.service.set(&path, DESTINATION, &[("Name", label.into()), ("Backups", backups.into())])?;
         Ok(path)
+    }
+
+    /// The drive is attached and locked.
+    fn locked(&self) -> Result<String> {
+        let drive = self.drive("Blue", &[("State", "locked".into()), ("Encrypted", true.into())])?;
+        self.service.set(&drive, DESTINATION, &[("Problems", problem("drive-locked", ProblemParams::default()))])?;
+        Ok(drive)
+    }
+
+    /// Waits until the service got these calls.
+    fn until_called(&self, expected: &[String]) -> Result<()> {
+        let mut wait = Wait::new(&format!("the service got {expected:?}"));
+        while self.service.calls() != expected {
+            wait.pause(&format!("{:?}", self.service.calls()))?;
+        }
+        Ok(())
+    }
+
+    /// Presses the button of the message, and waits for the dialog.
+    fn dialog(&self, name: &str) -> Result<()> {
+        self.screen.command("dunstctl", &["action"])?;
+        self.until_dialog(name)
+    }
+
+    /// Waits for the dialog, and points at it: without a window manager, the window below the pointer has the keys. It takes them
+    /// when it is drawn.
+    fn until_dialog(&self, name: &str) -> Result<()> {
+        let mut wait = Wait::new("pinentry runs");
+        let pid = loop {
+            match self.dialogs()?.split_whitespace().next() {
+                Some(pid) => break pid.to_owned(),
+                None => wait.pause("it does not")?,
+            }
+        };
+        let found = self.screen.command("xdotool", &["search", "--sync", "--onlyvisible", "--pid", &pid])?;
+        let window = found.lines().last().context("a window")?;
+        self.screen.command("xdotool", &["mousemove", "--window", window, "20", "20"])?;
+        self.screen.picture(name).map(drop)
+    }
+
+    /// The processes of dialogs.
+    fn dialogs(&self) -> Result<String> {
+        // A child belongs to the thread that started it, and that may have ended meanwhile.
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.desktop.agent()?))?;
+        Ok(tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect())
+    }
+
+    /// Waits until the agent has no pinentry.
+    fn until_no_dialog(&self) -> Result<()> {
+        let mut wait = Wait::new("the dialog has ended");
+        while !self.dialogs()?.is_empty() {
+            wait.pause("it has not")?;
+        }
+        Ok(())
     }
 
     /// A backup to the drive runs.
@@ -150,13 +211,7 @@ fn all_messages(server: Server, language: &str, suffix: &str) -> Result<()> {
         },
         "pulled",
     )?;
-    scene(
-        &|scene| {
-            let drive = scene.drive("Blue", &[("State", "locked".into()), ("Encrypted", true.into())])?;
-            scene.service.set(&drive, DESTINATION, &[("Problems", problem("drive-locked", ProblemParams::default()))])
-        },
-        "locked",
-    )?;
+    scene(&|scene| scene.locked().map(drop), "locked")?;
     scene(
         &|scene| {
             let drive = scene.drive("<b>Blue</b>\u{202e}live & \n<img src=x>", &[])?;
@@ -199,15 +254,46 @@ fn dunst_has_the_icon_the_bar_and_the_button() -> Result<()> {
     scene.job(&drive, "home")?;
     scene.screen.picture("button")?;
     scene.screen.command("dunstctl", &["action"])?;
-    let mut wait = Wait::new("Stop is pressed");
-    while scene.service.calls() != [format!("Cancel {JOB_PATH}")] {
-        wait.pause(&format!("{:?}", scene.service.calls()))?;
-    }
+    scene.until_called(&[format!("Cancel {JOB_PATH}")])?;
     scene.screen.command("dunstctl", &["close-all"])?;
     let history = scene.screen.command("dunstctl", &["history"])?;
     let words = history.split_whitespace().collect::<String>();
     let progress = words.split(r#""progress":"#).nth(1);
     ensure!(progress.is_some_and(|progress| progress.contains(r#""data":42}"#)), "{history}");
     ensure!(words.contains("butterdock.svg"), "{history}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a screen and the desktops' servers: make desktop-test"]
+fn pinentry_asks_again_and_remembers_the_right_passphrase() -> Result<()> {
+    let mut scene = Scene::new(Server::Dunst, "C.UTF-8")?;
+    scene.screen.start_keyring(&scene.desktop)?;
+    let drive = scene.locked()?;
+    scene.screen.picture("locked-button")?;
+    scene.dialog("unlock")?;
+    // The box is ticked: a wrong passphrase is remembered until the service refuses it.
+    scene.screen.command("xdotool", &["type", "wrong"])?;
+    scene.screen.command("xdotool", &["key", "alt+r", "Return"])?;
+    let mut calls = vec![format!("Unlock {drive} wrong")];
+    scene.until_called(&calls)?;
+    scene.until_dialog("unlock-again")?;
+    scene.screen.command("xdotool", &["key", "Escape"])?;
+    scene.until_no_dialog()?;
+    scene.dialog("unlock-later")?;
+    scene.screen.command("xdotool", &["type", PASSPHRASE])?;
+    scene.screen.command("xdotool", &["key", "alt+r", "Return"])?;
+    calls.push(format!("Unlock {drive} {PASSPHRASE}"));
+    scene.until_called(&calls)?;
+    // Plugged in again.
+    scene.service.set(&drive, DESTINATION, &[("Problems", Vec::<Problem>::new().into())])?;
+    scene.service.set(&drive, DRIVE, &[("State", "away".into())])?;
+    scene.locked()?;
+    scene.screen.picture("locked-again")?;
+    scene.screen.command("dunstctl", &["action"])?;
+    calls.push(format!("Unlock {drive} {PASSPHRASE}"));
+    scene.until_called(&calls)?;
+    let ended = scene.desktop.end()?;
+    ensure!(!ended.err().contains("horse") && !ended.err().contains("wrong"), "{}", ended.err());
     Ok(())
 }

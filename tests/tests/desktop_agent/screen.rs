@@ -1,6 +1,7 @@
 //! A screen of the test, and the notification servers of desktops on it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -25,7 +26,7 @@ pub(crate) enum Server {
 /// A screen with a notification server. The fields are in the order in which they have to end.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    _servers: Vec<Running>,
+    servers: Vec<Running>,
     _display: Running,
     number: String,
     session: String,
@@ -65,8 +66,10 @@ impl Screen {
         let (data, home) = (sandbox.join("data"), sandbox.join("home"));
         install_icons(&data)?;
         fs::create_dir_all(&home)?;
+        // Pictures of a dialog stay the same.
+        fs::write(home.join(".gtkrc-2.0"), "gtk-cursor-blink = 0\n")?;
         let mut screen =
-            Self { _servers: Vec::new(), _display: display, number, session: desktop.address(), data, home, server };
+            Self { servers: Vec::new(), _display: display, number, session: desktop.address(), data, home, server };
         screen.command("xsetroot", &["-solid", "#7a8a99"])?;
         let servers: &[(&str, &str)] = match server {
             Server::Dunst => &[("dunst", "org.freedesktop.Notifications")],
@@ -83,9 +86,31 @@ impl Screen {
                 ensure!(!running.has_ended()?, "{program} ended: {}", running.err_so_far());
                 wait.pause(&running.err_so_far())?;
             }
-            screen._servers.push(running);
+            screen.servers.push(running);
         }
         Ok(screen)
+    }
+
+    /// Starts the keyring of GNOME, unlocked.
+    pub(crate) fn start_keyring(&mut self, desktop: &Desktop) -> Result<()> {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "gnome-keyring-daemon",
+            "--foreground",
+            "--unlock",
+            "--components=secrets",
+        ]);
+        let mut keyring = start(self.environment(&mut command).stdin(Stdio::piped()))?;
+        keyring.input()?.write_all(b"of the keyring")?;
+        let mut wait = Wait::new("the keyring has its name");
+        while !desktop.client.has_owner("org.freedesktop.secrets")? {
+            ensure!(!keyring.has_ended()?, "the keyring ended: {}", keyring.err_so_far());
+            wait.pause(&keyring.err_so_far())?;
+        }
+        self.servers.push(keyring);
+        Ok(())
     }
 
     /// Runs a program on the screen, and returns what it prints.
@@ -119,7 +144,8 @@ impl Screen {
         Ok(file)
     }
 
-    fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+    /// The environment of programs on the screen.
+    pub(crate) fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("DISPLAY", &self.number).env("DBUS_SESSION_BUS_ADDRESS", &self.session).env("HOME", &self.home);
         command.env("XDG_DATA_DIRS", format!("{}:/usr/share", self.data.display())).env_remove("WAYLAND_DISPLAY");
         command.env("XDG_RUNTIME_DIR", &self.home).stdin(Stdio::null())

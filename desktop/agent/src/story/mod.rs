@@ -126,7 +126,7 @@ impl Story {
 
     /// The dialog that asks for the passphrase of a drive, and what it says after a wrong one.
     pub(crate) fn unlock(&self, drive: &str) -> (Dialog, String) {
-        self.wording.unlock(self.drives.get(drive).map_or("", |memory| &memory.title))
+        self.wording.unlock(drive, self.drives.get(drive).map_or("", |memory| &memory.title))
     }
 
     /// Shows a message, unless it says the same as the one before.

@@ -1,12 +1,13 @@
 //! The messages in words.
 
+use butterdock_dbus::path::drive_id;
 use butterdock_dbus::{
     BackupProperties, DriveProperties, DriveState, Error, ErrorName, JobProperties, JobState, Problem, ProblemParams,
 };
 
 use crate::ask::Failure;
 use crate::objects::Objects;
-use crate::pinentry::Dialog;
+use crate::pinentry::{Dialog, Remember};
 use crate::words::{Severity, Words, error_words, words_of};
 
 use super::drive::EndedBackup;
@@ -282,12 +283,17 @@ impl Wording {
     }
 
     /// The dialog that asks for the passphrase of a drive, and what it says after a wrong one.
-    pub(super) fn unlock(&self, drive: &str) -> (Dialog, String) {
+    pub(super) fn unlock(&self, path: &str, drive: &str) -> (Dialog, String) {
         let dialog = Dialog {
             title: self.words.say("Unlock a backup drive", &[]),
             description: self.words.say("The passphrase of the backup drive {drive}", &[("drive", drive)]),
             prompt: self.words.say("Passphrase:", &[]),
             error: None,
+            // GnuPG's agent begins the keys of others with "n/".
+            remember: drive_id(path).map(|id| Remember {
+                key: format!("n/butterdock-{id}"),
+                label: self.words.say("_Remember it in the password manager", &[]),
+            }),
         };
         (dialog, self.words.say("This passphrase does not open the drive. Try again.", &[]))
     }
