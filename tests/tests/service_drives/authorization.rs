@@ -4,13 +4,15 @@ use std::fs::File;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use butterdock_dbus::authority::{Row, Rule, TABLE};
+use butterdock_dbus::authority::{Action, Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DESTINATION, DRIVE, MANAGER};
 use butterdock_tests::{
     Disk, DriveFixture, DriveObject, Polkit, Rules, Sandbox, answer, as_nobody, no_options, python,
 };
 use serde_json::Value;
+
+use super::file_rights::group_rule;
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";
@@ -95,6 +97,51 @@ fn polkit_guards_every_method_of_a_drive() -> Result<()> {
         let options = asked_with(row).into_iter().next().context("one")?;
         let said = nobody_asks(&fixture, row, &drive, &options)?;
         ensure!(said["error"] != REFUSED, "{}: {said}", row.method);
+    }
+    Ok(())
+}
+
+/// What the shipped rule gives to the members of the group, of the actions that are asked for here.
+const OF_MEMBERS: &[Action] = &[
+    Action::Unlock,
+    Action::Mount,
+    Action::Backup,
+    Action::Estimate,
+    Action::SafelyRemove,
+    Action::Verify,
+    Action::RestoreOwn,
+];
+
+/// The action that the row needs with these options; none for all users.
+fn action(row: &Row, options: &str) -> Option<Action> {
+    match row.rule {
+        Rule::Anybody => None,
+        Rule::AnybodyWithout { option, with } => options.contains(option).then_some(with),
+        Rule::Action(action) => Some(action),
+        Rule::Unless { usual, option, with } => Some(if options.contains(option) { with } else { usual }),
+        Rule::Own { others, .. } | Rule::Starter { others } => Some(others),
+    }
+}
+
+#[test]
+fn members_use_a_drive_and_only_root_administers_it() -> Result<()> {
+    // The group of the user nobody, then one that it is not in.
+    for (group, of_group) in [("nogroup", OF_MEMBERS), ("root", &[][..])] {
+        let (fixture, _disk, drive) = enrolled()?;
+        let _polkit = Polkit::start(&fixture.sandbox, &fixture.bus, &group_rule(group)?)?;
+        for row in rows() {
+            for options in asked_with(row) {
+                let options = confirmed(&options, &drive);
+                let said = nobody_asks(&fixture, row, &drive, &options)?;
+                let is_allowed = action(row, &options).is_none_or(|action| of_group.contains(&action));
+                ensure!((said["error"] != REFUSED) == is_allowed, "{group}: {} {options}: {said}", row.method);
+            }
+        }
+        for row in rows() {
+            let options = confirmed(&asked_with(row)[0], &drive);
+            let said = answer(call(&fixture, row, &drive, &options)?.stdin(File::open("/dev/null")?))?;
+            ensure!(said["error"] != REFUSED, "root: {}: {said}", row.method);
+        }
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// The rule that is shipped for the group butterdock, for another group.
-fn group_rule(group: &str) -> Result<Rules> {
+pub(super) fn group_rule(group: &str) -> Result<Rules> {
     let text = fs::read_to_string(shipped("dbus/data/50-butterdock.rules"))?;
     let (_, body) = text.split_once("polkit.addRule(function (action, subject) {").context("the rule's function")?;
     let (body, _) = body.rsplit_once("});").context("the function's end")?;
