@@ -127,9 +127,9 @@ web-test: web-check ## Test the page with the service, polkit, Cockpit and Chrom
 desktop-test: ## Show each message of the agent by dunst and Xfce's server; pictures in target/desktop-pictures; needs root
 	@tests/demo/needs desktop-test
 	$(AS_CALLER) $(CARGO) build -p butterdock-agent
-	$(AS_CALLER) $(CARGO) test -p butterdock-tests --test desktop_agent --no-run
+	$(AS_CALLER) $(CARGO) test -p butterdock-tests --features screen --test desktop_agent --no-run
 	BUTTERDOCK_PICTURES=$(abspath $(TARGET))/desktop-pictures tests/leftovers \
-		$(CARGO) test -p butterdock-tests --test desktop_agent -- --ignored --test-threads=$(THREADS)
+		$(CARGO) test -p butterdock-tests --features screen --test desktop_agent -- pictures:: --test-threads=$(THREADS)
 
 layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own checks; downloads the tools from PyPI
 	yocto/check

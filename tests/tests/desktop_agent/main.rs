@@ -2,6 +2,7 @@
 //! buses.
 
 mod desktop;
+#[cfg(feature = "screen")]
 mod fake_service;
 mod idle;
 mod job_view_server;
@@ -9,6 +10,8 @@ mod job_views;
 mod locked_drive;
 mod messages;
 mod notification_server;
+#[cfg(feature = "screen")]
 mod pictures;
 mod restarts;
+#[cfg(feature = "screen")]
 mod screen;

@@ -100,7 +100,7 @@ impl Scene {
         let found = self.screen.command("xdotool", &["search", "--sync", "--onlyvisible", "--pid", &pid])?;
         let window = found.lines().last().context("a window")?;
         self.screen.command("xdotool", &["mousemove", "--window", window, "20", "20"])?;
-        self.screen.picture(name).map(drop)
+        self.screen.keep_picture(name).map(drop)
     }
 
     /// The processes of dialogs.
@@ -162,7 +162,7 @@ fn all_messages(server: Server, language: &str, suffix: &str) -> Result<()> {
     let scene = |make: &dyn Fn(&Scene) -> Result<()>, name: &str| -> Result<()> {
         let scene = Scene::new(server, language)?;
         make(&scene)?;
-        scene.screen.picture(&format!("{name}{suffix}"))?;
+        scene.screen.keep_picture(&format!("{name}{suffix}"))?;
         Ok(())
     };
     let running = |scene: &Scene| {
@@ -173,7 +173,7 @@ fn all_messages(server: Server, language: &str, suffix: &str) -> Result<()> {
     scene(
         &|scene| {
             running(scene)?;
-            scene.screen.picture(&format!("progress{suffix}"))?;
+            scene.screen.keep_picture(&format!("progress{suffix}"))?;
             scene.service.set(JOB_PATH, JOB, &[("State", "succeeded".into())])?;
             scene.service.set(drive_path("b1").as_str(), DRIVE, &[("State", "safe".into())])
         },
@@ -229,30 +229,26 @@ fn all_messages(server: Server, language: &str, suffix: &str) -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs a screen and the desktops' servers: make desktop-test"]
 fn dunst_shows_each_message() -> Result<()> {
     all_messages(Server::Dunst, "C.UTF-8", "")
 }
 
 #[test]
-#[ignore = "needs a screen and the desktops' servers: make desktop-test"]
 fn dunst_shows_each_message_in_german() -> Result<()> {
     all_messages(Server::Dunst, "de_DE.UTF-8", "-de")
 }
 
 #[test]
-#[ignore = "needs a screen and the desktops' servers: make desktop-test"]
 fn xfce_shows_each_message() -> Result<()> {
     all_messages(Server::Xfce, "C.UTF-8", "")
 }
 
 #[test]
-#[ignore = "needs a screen and the desktops' servers: make desktop-test"]
 fn dunst_has_the_icon_the_bar_and_the_button() -> Result<()> {
     let scene = Scene::new(Server::Dunst, "C.UTF-8")?;
     let drive = scene.drive("Blue", &[])?;
     scene.job(&drive, "home")?;
-    scene.screen.picture("button")?;
+    scene.screen.keep_picture("button")?;
     scene.screen.command("dunstctl", &["action"])?;
     scene.until_called(&[format!("Cancel {JOB_PATH}")])?;
     scene.screen.command("dunstctl", &["close-all"])?;
@@ -265,12 +261,11 @@ fn dunst_has_the_icon_the_bar_and_the_button() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs a screen and the desktops' servers: make desktop-test"]
 fn pinentry_asks_again_and_remembers_the_right_passphrase() -> Result<()> {
     let mut scene = Scene::new(Server::Dunst, "C.UTF-8")?;
     scene.screen.start_keyring(&scene.desktop)?;
     let drive = scene.locked()?;
-    scene.screen.picture("locked-button")?;
+    scene.screen.keep_picture("locked-button")?;
     scene.dialog("unlock")?;
     // The box is ticked: a wrong passphrase is remembered until the service refuses it.
     scene.screen.command("xdotool", &["type", "wrong"])?;
@@ -289,7 +284,7 @@ fn pinentry_asks_again_and_remembers_the_right_passphrase() -> Result<()> {
     scene.service.set(&drive, DESTINATION, &[("Problems", Vec::<Problem>::new().into())])?;
     scene.service.set(&drive, DRIVE, &[("State", "away".into())])?;
     scene.locked()?;
-    scene.screen.picture("locked-again")?;
+    scene.screen.keep_picture("locked-again")?;
     scene.screen.command("dunstctl", &["action"])?;
     calls.push(format!("Unlock {drive} {PASSPHRASE}"));
     scene.until_called(&calls)?;

@@ -119,7 +119,7 @@ impl Screen {
     }
 
     /// Waits until a picture of the screen stays the same and has a message, and keeps it as `name`.
-    pub(crate) fn picture(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn keep_picture(&self, name: &str) -> Result<PathBuf> {
         let folder = std::env::var_os(PICTURES).map_or_else(|| self.home.clone(), PathBuf::from);
         fs::create_dir_all(&folder)?;
         let server = match self.server {
