@@ -22,12 +22,15 @@ export function run(program, ...args) {
     return done.stdout;
 }
 
-/** Waits until the function returns something true, and returns it. */
-export async function until(what, ready) {
-    const end = Date.now() + PATIENCE;
+/** Waits until the function returns something true, and returns it. As long as `progress` returns something new, it goes on. */
+export async function until(what, ready, progress = () => undefined) {
+    let end = Date.now() + PATIENCE;
+    let last;
     for (;;) {
         const found = await ready();
         if (found) return found;
+        const now = await progress();
+        if (now !== last) [last, end] = [now, Date.now() + PATIENCE];
         if (Date.now() > end) throw new Error(`waited in vain until ${what}`);
         await new Promise((next) => setTimeout(next, 50));
     }

@@ -77,7 +77,9 @@ test("a stream is uploaded from the browser", async () => {
     assert.deepEqual(await page.picture("upload"), []);
     const seen = await page.record();
     await page.find('[data-action="submit"]').click();
-    await page.waitFor("[data-uploaded]");
+    const isThere = async () => (await page.find("[data-uploaded]").count()) > 0;
+    // As the page shows it: a progress, and what is durable.
+    await until("it is uploaded", isThere, () => page.find("[role=dialog]").innerText());
     assert.ok((await seen()).includes("progress"));
     assert.equal(run("sha256sum", `${machine.tank}/wednesday/photos`).split(" ")[0], run("sha256sum", `${machine.home}/photos`).split(" ")[0]);
     await page.find('[data-action="submit"]').click();
