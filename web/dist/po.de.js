@@ -348,7 +348,7 @@ cockpit.locale({"":{"plural-forms":(n)=>n!=1?1:0,"language":"de","language-direc
 "Why (optional)":[null,"Warum (freiwillig)"],
 "Without it the next backup sends everything again.":[null,"Ohne ihn überträgt das nächste Backup wieder alles."],
 "Without it the next backup sends more.":[null,"Ohne ihn überträgt das nächste Backup mehr."],
-"Without it there is more space beside the source, and the next backup to the drive sends everything.":[null,"Ohne ihn ist neben der Quelle mehr Platz, und das nächste Backup auf das Laufwerk überträgt alles."],
+"Without it there is more space beside the source, and the next backup to the drive sends more: what changed since an older snapshot that both have, or everything.":[null,"Ohne ihn ist neben der Quelle mehr Platz, und das nächste Backup auf das Laufwerk überträgt mehr: was sich seit einem älteren Snapshot geändert hat, den beide haben, oder alles."],
 "Write it on the drive too, so that you know which one to plug in.":[null,"Schreiben Sie ihn auch auf das Laufwerk, damit Sie wissen, welches Sie anschließen."],
 "Yearly":[null,"Jährlich"],
 "You have limited access":[null,"Sie haben eingeschränkten Zugriff"],

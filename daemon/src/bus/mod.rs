@@ -1,10 +1,11 @@
 //! The service on the bus: the API `org.butterdock.Butterdock1` of the crate butterdock-dbus. No decision is made
 //! here.
 //!
-//! * `manager`, `volume`, `drive`, `destination`, `backup`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
-//!   the caller may, call the service, return. Other calls do not wait for a password prompt.
-//! * `object_publisher` follows the drives, destinations and backups of the service, `publisher` its jobs and volumes. They publish them: `InterfacesAdded`, `PropertiesChanged`
-//!   (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
+//! * `manager`, `volume`, `drive`, `destination`, `backup`, `job`: one interface each. Their methods are `&self`: read the
+//!   arguments, ask whether the caller may, call the service, return. Other calls do not wait for a password prompt.
+//! * `object_publisher` follows the drives, destinations and backups of the service, `job_publisher` its jobs and volumes. They
+//!   publish them: `InterfacesAdded`, `PropertiesChanged` (at most four a second, none when nothing changed), `Completed`,
+//!   `InterfacesRemoved`, in this order.
 //! * `mapping` translates the types of the service into those of the contract.
 //! * `authority` decides who may call, by the table of the contract; `polkit` makes one call to polkit.
 //! * `socket` reads from the bus and writes to it. `admission` judges each message before zbus sees it: `header` reads what it

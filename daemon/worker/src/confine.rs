@@ -50,7 +50,7 @@ use crate::caller::Caller;
 
 /// The name in `ps`; the kernel keeps fifteen bytes.
 const NAME: &CStr = c"butterdock-work";
-/// `oom_score_adj`, up to 1000: when memory is short, the kernel kills a worker before the daemon and most other processes.
+/// `oom_score_adj`, up to 1000: when memory is short, the kernel kills a worker before the service and most other processes.
 const OUT_OF_MEMORY: &str = "500";
 
 /// The restrictions of a worker.
@@ -67,7 +67,7 @@ pub(crate) struct Confined {
 /// The directories that a confined worker uses.
 #[derive(Debug)]
 pub(crate) struct Directories {
-    /// The destination, through a mount without devices. The daemon's descriptor must be closed, because devices can be opened
+    /// The destination, through a mount without devices. The service's descriptor must be closed, because devices can be opened
     /// through it.
     pub destination: OwnedFd,
     /// The root of its filesystem, for reading; `None` if it could not be mounted. A confined worker cannot mount it.
@@ -190,12 +190,12 @@ fn drop_capabilities(caller: Option<&Caller>) -> Result<(), ConfineError> {
     }
     if let Some(caller) = caller {
         caller.take().map_err(doing("take the identity of the user"))?;
-        // The kernel clears it with the change of the user. If the daemon is gone already, so is the socket, which ends the job.
+        // The kernel clears it with the change of the user. If the service is gone already, so is the socket, which ends the job.
         set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(doing("arrange to be killed when the service ends"))?;
     }
     let held = capabilities(None).map_err(doing("read its capabilities"))?.permitted;
-    // If the daemon itself lacks one, the engine reports the failed call.
+    // If the service itself lacks one, the engine reports the failed call.
     let kept = if caller.is_some() { CapabilitySet::empty() } else { held & KEPT };
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(doing("drop its capabilities"))
@@ -203,8 +203,8 @@ fn drop_capabilities(caller: Option<&Caller>) -> Result<(), ConfineError> {
 
 /// Closes every descriptor except the standard three. Must be called before this program opens one that it wants to keep.
 ///
-/// The daemon and this program's runtime open everything close-on-exec. Other descriptors come from the process that started
-/// the daemon, or from a library that forgot the flag; here they would stay open after the daemon's end.
+/// The service and this program's runtime open everything close-on-exec. Other descriptors come from the process that started
+/// the service, or from a library that forgot the flag; here they would stay open after the service's end.
 fn close_inherited_descriptors() -> io::Result<()> {
     let mut inherited: Vec<RawFd> = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
@@ -225,9 +225,9 @@ const OPTIONAL_NAMESPACES: [(CloneFlags, &str); 3] = [
     (CloneFlags::CLONE_NEWUTS, "this kernel has no UTS namespaces: the worker could change the host's name"),
 ];
 
-/// Leaves the daemon's namespaces. Returns sentences about namespaces that this kernel does not have.
+/// Leaves the service's namespaces. Returns sentences about namespaces that this kernel does not have.
 ///
-/// The mounts are slaves of the daemon's: an unmount there also happens here, so that no worker keeps a drive busy that a
+/// The mounts are slaves of the service's: an unmount there also happens here, so that no worker keeps a drive busy that a
 /// user wants to unplug. A mount here is not visible elsewhere. No device can be opened through these mounts.
 fn unshare_namespaces() -> Result<Vec<&'static str>, ConfineError> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(doing("create its mount namespace"))?;

@@ -13,8 +13,8 @@
 //! | status | meaning |
 //! |---|---|
 //! | 0 | the worker has reported the end of the job, successful or not ([`protocol::Report::Ended`]) |
-//! | 64 | the daemon did not start the worker |
-//! | 69 | the daemon exited, or stopped reading, before the end was reported |
+//! | 64 | the service did not start the worker |
+//! | 69 | the service exited, or stopped reading, before the end was reported |
 //! | 71 | the worker could not confine itself, or the kernel refused a thread or a descriptor |
 //! | 76 | the worker did not understand its order |
 //!

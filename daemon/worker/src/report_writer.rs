@@ -1,8 +1,8 @@
-//! The engine's reports to the daemon.
+//! The engine's reports to the service.
 //!
 //! The engine's threads queue reports here, and one thread writes them to the socket. The queue is bounded. A phase that
 //! was not written yet is replaced by the next one, and only the first warnings are written. All other reports must arrive:
-//! the engine waits up to 30 seconds for room. If the daemon reads nothing for that long, the worker ends the job.
+//! the engine waits up to 30 seconds for room. If the service reads nothing for that long, the worker ends the job.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -40,7 +40,7 @@ pub(crate) struct ReportWriter {
 struct Pending {
     reports: VecDeque<Report>,
     warnings: u64,
-    /// The daemon no longer reads.
+    /// The service no longer reads.
     gone: bool,
     /// The last report was queued.
     over: bool,
@@ -53,7 +53,7 @@ impl ReportWriter {
         Self { control, pending: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Writes the queued reports, and the progress between them, up to the last report or until the daemon is gone.
+    /// Writes the queued reports, and the progress between them, up to the last report or until the service is gone.
     pub(crate) fn write_all(&self, socket: impl AsFd) {
         // Without a timeout a write that blocks would keep the process alive for ever.
         if set_socket_timeout(&socket, Timeout::Send, Some(TIMEOUT)).is_err() {
@@ -101,7 +101,7 @@ impl ReportWriter {
         self.changed.notify_all();
     }
 
-    /// Waits until all queued reports are in the socket. The daemon can then read them even if this process is killed.
+    /// Waits until all queued reports are in the socket. The service can then read them even if this process is killed.
     fn flush(&self) {
         let busy = |pending: &mut Pending| !pending.gone && (pending.writing || !pending.reports.is_empty());
         let waited = self.changed.wait_timeout_while(self.pending(), TIMEOUT, busy);
@@ -112,7 +112,7 @@ impl ReportWriter {
         }
     }
 
-    /// The daemon no longer reads: cancels the job.
+    /// The service no longer reads: cancels the job.
     pub(crate) fn daemon_gone(&self) {
         self.pending().gone = true;
         self.changed.notify_all();
@@ -159,7 +159,7 @@ impl Observer for ReportWriter {
             self.queue(Report::Phase(phase));
         }
         if phase == Phase::Publishing {
-            // If the worker is killed after the rename, the daemon must know that it may have published.
+            // If the worker is killed after the rename, the service must know that it may have published.
             self.flush();
         }
     }
@@ -213,7 +213,7 @@ mod tests {
         Report::Ended { counts: Counts::default(), error: None }
     }
 
-    /// The reports that the daemon reads.
+    /// The reports that the service reads.
     fn written(reports: &ReportWriter) -> Vec<Report> {
         let (ours, theirs) = packet::pair().expect("a pair");
         reports.write_all(&ours);

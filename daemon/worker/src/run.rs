@@ -16,10 +16,10 @@ use super::protocol::{Order, Report, Start, WorkerError};
 use super::report_writer::{self, ReportWriter};
 use crate::priority;
 
-/// `EX_USAGE`: the worker was not started by the daemon.
+/// `EX_USAGE`: the worker was not started by the service.
 const USAGE: u8 = 64;
 
-/// `EX_UNAVAILABLE`: the daemon of the worker exited.
+/// `EX_UNAVAILABLE`: the service of the worker exited.
 const UNAVAILABLE: u8 = 69;
 
 /// `EX_OSERR`: the kernel refused a restriction, a thread or a descriptor that the worker needs.
@@ -37,7 +37,7 @@ pub fn run() -> Result<(), Stop> {
     work()
 }
 
-/// Ends the process if a thread panics, also in profiles without `panic = "abort"`: the daemon must not wait for a worker that
+/// Ends the process if a thread panics, also in profiles without `panic = "abort"`: the service must not wait for a worker that
 /// has lost a thread.
 fn abort_on_panic() {
     let default_hook = std::panic::take_hook();
@@ -52,7 +52,7 @@ fn abort_on_panic() {
 pub struct Stop {
     /// The exit status; the crate's documentation has the table.
     pub status: u8,
-    /// The reason, for the journal; empty if the daemon is gone.
+    /// The reason, for the journal; empty if the service is gone.
     pub sentence: String,
 }
 
@@ -91,7 +91,7 @@ fn work() -> Result<(), Stop> {
     }
 }
 
-/// The socket to the daemon. From here on the kernel kills this process when the daemon ends.
+/// The socket to the service. From here on the kernel kills this process when the service ends.
 fn daemon_socket() -> Result<OwnedFd, Stop> {
     let no_daemon = |_error| {
         let text = "butterdockd worker can only be started by the daemon: \
@@ -130,7 +130,7 @@ fn refuse(socket: BorrowedFd<'_>, error: WorkerError) -> Result<(), Stop> {
     report_writer::write(socket, &ended).map_err(|_error| Stop::daemon_gone())
 }
 
-/// Runs the job. A second thread writes reports to the daemon, and a third one reads the daemon's orders.
+/// Runs the job. A second thread writes reports to the service, and a third one reads the service's orders.
 fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), Stop> {
     let refused =
         |error| Stop::new(REFUSED, format!("the worker cannot begin: {error}; free some memory and try again"));
@@ -159,7 +159,7 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
     }
 }
 
-/// Cancels the job when the daemon orders it, when the daemon is gone, and after an unknown message.
+/// Cancels the job when the service orders it, when the service is gone, and after an unknown message.
 fn read_orders(socket: BorrowedFd<'_>, control: &Control, reports: &ReportWriter) {
     while let Ok(Some(packet)) = packet::receive(socket, RecvFlags::empty()) {
         match serde_json::from_slice(&packet.bytes) {

@@ -30,7 +30,7 @@ export function UnpinDialog({ drive, backup, onClose }: { drive: Drive; backup?:
                     "Beside the source this machine keeps the last snapshot that the drive has, also while the drive is away, so that the next backup sends only what changed since then.",
                 )}
             </p>
-            <p>{_("Without it there is more space beside the source, and the next backup to the drive sends everything.")}</p>
+            <p>{_("Without it there is more space beside the source, and the next backup to the drive sends more: what changed since an older snapshot that both have, or everything.")}</p>
             <p>{_("What is on the drive stays.")}</p>
         </Dialog>
     );

@@ -8,19 +8,21 @@
 //! bus, jobs → handle → the step → table
 //! ```
 //!
-//! * `table` has all that is known, with an `entry` for each drive, behind a lock that is never held while anything is waited for; `review` asks the policy
-//!   about it after every event and every step.
+//! * `table` has all that is known, with an `entry` for each drive, behind a lock that is never held while anything is waited for;
+//!   `review` asks the policy about it after every event and every step.
 //! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
 //!   own: callers wait up to a limit, and the lock is held until the thread is back.
-//! * `mounting` (and unlocking), `enrolling` (of an encrypted one with `container`), `erasing`, `release` are what can be done; `mount` makes the system calls.
+//! * `mounting` (and unlocking), `enrolling` (of an encrypted one with `container`), `erasing`, `release` are what can be done;
+//!   `mount` makes the system calls.
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
 //!   of one that has no btrfs and is only read.
-//! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what sources keep for drives that are away. `journal`
-//!   logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
+//! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what
+//!   sources keep for drives that are away. `attached_log` logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
 //!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups, and
 //!   `smart` what its disks say of themselves;
 //!   `volumes` are the volumes of this machine that backups go to, which the service does not mount;
-//!   `verify_due` are the verifies that begin by themselves, and `due` the backups that begin at a plug or by their times, and `not_begun` those that a plug did not begin.
+//!   `verify_due` are the verifies that begin by themselves, `due` the backups that begin at a plug or by their times, and
+//!   `not_begun` those that a plug did not begin.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.

@@ -22,7 +22,7 @@ pub(super) enum EndReason {
     Unplugged,
     /// Its drive was made safe to unplug before it began.
     RemovedBefore,
-    /// Its drive is being made safe to unplug, which does not wait for it: a job with files, or a verify that nobody asked for.
+    /// Its drive is being made safe to unplug, which does not wait for it: a job with files, or a verify that began by itself.
     Removed,
     /// It exceeded a limit, because of its client.
     Exceeded(Excess),

@@ -59,7 +59,7 @@ pub enum MadeBy {
     Unknown,
 }
 
-/// The daemon's records about a drive.
+/// The service's records about a drive.
 #[derive(Debug, Clone)]
 pub struct Backups {
     /// The id of this machine on drives.

@@ -21,7 +21,7 @@ const MOST_ANCESTORS: usize = 32;
 /// The largest number of recorded folders.
 const MOST_FOLDERS: usize = 16;
 
-/// What is known of a source. The daemon records it, and gives it to the next backup.
+/// What is known of a source. The service records it, and gives it to the next backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lineage {

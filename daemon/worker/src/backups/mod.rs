@@ -15,16 +15,16 @@
 //! snapshot          the snapshots of a filesystem
 //! name              the names of snapshots, and the calendar
 //! owner             which machine and backup a snapshot belongs to
-//! shared_record     the record of the snapshots that a source and a drive share; the daemon keeps it
+//! shared_record     the record of the snapshots that a source and a drive share; the service keeps it
 //! shared_snapshots  which of them are still on both sides (pure), and why there is none
 //! retention         which snapshots stay, and why (pure)
 //! prune             deletes the others
-//! deleted           waits for the space of deleted subvolumes
+//! freed_space_wait  waits for the space of deleted subvolumes
 //! folders           the folders of snapshots, and the holds in them
-//! held              how much space snapshots hold: what deleting them frees
+//! space_held        how much space deleting snapshots frees
 //! renamed           takes the snapshots of a renamed backup along
 //! deletion          deletes the snapshots that a person chose
-//! first_seen        when each snapshot was first seen (pure); the daemon keeps it
+//! first_seen        when each snapshot was first seen (pure); the service keeps it
 //! beside_source     the list of the snapshots beside a source
 //! drive_folder      the folder of a backup on a drive
 //! drive             the list of the snapshots on a drive

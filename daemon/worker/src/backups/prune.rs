@@ -96,7 +96,7 @@ pub(super) fn list_beside_source(
     list_with_former(folder, known, FormerFolders { recorded, predecessors, ours: &ours, backup: &task.name })
 }
 
-/// Reports the snapshots of the backup on one side; the daemon records when each was first seen.
+/// Reports the snapshots of the backup on one side; the service records when each was first seen.
 pub(super) fn report_seen(side: Side<'_>, there: &[Snapshot], report: &(dyn Fn(BackupEvent) + Sync)) {
     /// The number of snapshots that fit into a report.
     const PIECE: usize = 256;

@@ -39,7 +39,7 @@ pub(crate) struct Restore<'r> {
     /// The directory of the volume.
     pub destination: BorrowedFd<'r>,
     pub options: &'r Options,
-    /// The daemon's record of the snapshots that this machine and the drive share: only these can be parents.
+    /// The service's record of the snapshots that this machine and the drive share: only these can be parents.
     pub shared: &'r [SharedSnapshot],
     /// The version of streams that this kernel sends: 1 or 2.
     pub version: u32,

@@ -1,7 +1,7 @@
 //! The record of the snapshots that a source and a drive share, so that the next backup is an increment.
 //!
 //! A subvolume's uuids prove little: its owner can set `received_uuid`, and so can any stream. So a snapshot counts as shared
-//! only if butterdock itself sent or received it and recorded its identity on both sides. The daemon keeps this list for each
+//! only if butterdock itself sent or received it and recorded its identity on both sides. The service keeps this list for each
 //! drive and backup, and for snapshots restored from the drive; its length is bounded.
 //!
 //! A drive may be away for months. Until it returns, the newest shared snapshot is pinned: it is pruned on neither side.

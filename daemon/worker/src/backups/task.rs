@@ -40,10 +40,10 @@ pub struct Task {
     pub last: Option<Identity>,
     /// The id of this machine on drives.
     pub machine: Identity,
-    /// The sources of this backup's snapshots on this drive, from the daemon's record.
+    /// The sources of this backup's snapshots on this drive, from the service's record.
     #[serde(default)]
     pub sources: Vec<Identity>,
-    /// The daemon's record of the snapshots that this machine and the drive share: only these can be parents.
+    /// The service's record of the snapshots that this machine and the drive share: only these can be parents.
     #[serde(default)]
     pub shared: Vec<SharedSnapshot>,
     /// How many of these are this backup's: the first ones.
@@ -53,7 +53,7 @@ pub struct Task {
     /// the others without them.
     #[serde(default)]
     pub damaged: Vec<Identity>,
-    /// The daemon's record is of version 1: snapshots on the drive may have no record yet.
+    /// The service's record is of version 1: snapshots on the drive may have no record yet.
     #[serde(default)]
     pub adopt: bool,
     /// How many threads write data (default: one for each core).
@@ -73,7 +73,7 @@ pub struct Task {
     /// Send everything, also if nothing changed: no shared snapshot is a parent or a clone source.
     #[serde(default)]
     pub full: bool,
-    /// The daemon's clock.
+    /// The service's clock.
     #[serde(default)]
     pub time: TaskTime,
     /// Snapshots beside the source that a drive needed for its next increment, and that were given up: they are deleted.
@@ -114,7 +114,7 @@ pub enum SourcePruning {
 }
 
 impl Task {
-    /// The snapshots that this backup made, as far as the daemon's record has them: the shared ones of this drive, and the pins of
+    /// The snapshots that this backup made, as far as the service's record has them: the shared ones of this drive, and the pins of
     /// all drives.
     pub(super) fn own_pairs(&self) -> impl Iterator<Item = PairUuids> {
         self.shared.iter().take(self.own).map(SharedSnapshot::mark).chain(self.pins.iter().copied())
@@ -176,7 +176,7 @@ pub enum BackupEvent {
         /// The subvolume's own uuid.
         uuid: Identity,
     },
-    /// The lineage of the source, for the daemon's record.
+    /// The lineage of the source, for the service's record.
     Lineage(Lineage),
     /// The source replaced the recorded one, and descends from it.
     Continued,
@@ -284,7 +284,7 @@ pub enum BackupEvent {
     },
 }
 
-/// The daemon's clock. By default the worker uses the kernel's wall time, and protects all snapshots.
+/// The service's clock. By default the worker uses the kernel's wall time, and protects all snapshots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskTime {

@@ -1,6 +1,6 @@
-//! The messages between the daemon and its worker: each is one JSON object in one [packet](crate::packet).
+//! The messages between the service and its worker: each is one JSON object in one [packet](crate::packet).
 //!
-//! The daemon first sends a [`Start`] with the descriptors of its order (`SCM_RIGHTS`). After that it sends only
+//! The service first sends a [`Start`] with the descriptors of its order (`SCM_RIGHTS`). After that it sends only
 //! [`Order::Cancel`] and [`Order::MaxRate`]. The worker sends [`Report`]s; the last is [`Report::Ended`].
 //!
 //! Names are bytes and are sent as hexadecimal digits, because JSON has no bytes.

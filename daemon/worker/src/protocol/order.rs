@@ -1,4 +1,4 @@
-//! What the daemon sends.
+//! What the service sends.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Start {
     pub priority: Priority,
 }
 
-/// An order of the daemon.
+/// An order of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Order {

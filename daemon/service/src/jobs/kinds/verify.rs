@@ -39,7 +39,7 @@ impl JobRequest for VerifyJob {
         self.trigger
     }
 
-    /// One that nobody asked for is due again: at the next plug, or the next day.
+    /// One that began by itself is due again: at the next plug, or the next day.
     fn yields_to_removal(&self) -> bool {
         self.trigger.is_automatic()
     }

@@ -23,7 +23,7 @@ use crate::backups::snapshot::{Identity, list};
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
 
-/// A source, two drives, and the daemon's records.
+/// A source, two drives, and the service's records.
 struct World {
     source: PathBuf,
     drives: [PathBuf; 2],
@@ -83,7 +83,7 @@ impl World {
         list(self.folder(), &[]).expect("listed").into_iter().filter_map(|snapshot| snapshot.name).collect()
     }
 
-    /// Backs up as the daemon and its workers do. `on_event` gets all events. Returns the parent.
+    /// Backs up as the service and its workers do. `on_event` gets all events. Returns the parent.
     fn back_up(&self, drive: usize, on_event: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
         let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let share = share.block_on(self.prune_locks.join("home"));
