@@ -82,7 +82,7 @@ pub(crate) async fn follow_mounts(
     spawner: Arc<Spawner>,
     mut volumes: watch::Receiver<Vec<Arc<Volume>>>,
     mut known: MountedVolumes,
-    mut pulse: Heartbeat,
+    mut heartbeat: Heartbeat,
 ) -> anyhow::Error {
     loop {
         if let Ok(Ok(ids)) = local(mounts::ids).await {
@@ -96,7 +96,7 @@ pub(crate) async fn follow_mounts(
                 tokio::spawn(sweep_one(Arc::clone(&spawner), volume));
             }
         }
-        let changed = pulse.during(async {
+        let changed = heartbeat.during(async {
             tokio::select! {
                 changed = events.changed() => changed.map_err(|error| anyhow!(error)),
                 other = volumes.changed() => other.map_err(|error| anyhow!(error)),

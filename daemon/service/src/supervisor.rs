@@ -130,8 +130,8 @@ mod tests {
     }
 
     /// Waits for work that never comes.
-    async fn idle(mut pulse: Heartbeat) -> Error {
-        pulse.during(pending()).await
+    async fn idle(mut heartbeat: Heartbeat) -> Error {
+        heartbeat.during(pending()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -141,8 +141,8 @@ mod tests {
         supervisor.start("waits too", idle);
         assert!(lives(&supervisor).await);
         assert!(lives(&supervisor).await);
-        supervisor.start("hangs", |pulse| async move {
-            let _pulse = pulse;
+        supervisor.start("hangs", |heartbeat| async move {
+            let _heartbeat = heartbeat;
             pending().await
         });
         assert!(!lives(&supervisor).await, "one hangs");
@@ -152,9 +152,9 @@ mod tests {
     async fn a_task_that_hangs_does_not_answer() {
         let supervisor = Supervisor::new();
         let (go_on, stopped) = oneshot::channel::<()>();
-        supervisor.start("works", |mut pulse| async move {
+        supervisor.start("works", |mut heartbeat| async move {
             drop(stopped.await);
-            pulse.during(pending()).await
+            heartbeat.during(pending()).await
         });
         assert!(!lives(&supervisor).await);
         drop(go_on);
@@ -166,7 +166,7 @@ mod tests {
         let supervisor = Supervisor::new();
         supervisor.start("waits", idle);
         let (end, ended) = oneshot::channel::<()>();
-        supervisor.start("follows udev", |_pulse| async move {
+        supervisor.start("follows udev", |_heartbeat| async move {
             drop(ended.await);
             anyhow!("the socket is closed")
         });

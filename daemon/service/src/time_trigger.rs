@@ -91,7 +91,7 @@ pub(crate) async fn follow(
     manager: DriveManager,
     (clock, keeper): (Clock, ClockKeeper),
     begin_due: impl Fn(DriveId, DueJob) -> Beginning + Send,
-    mut pulse: Heartbeat,
+    mut heartbeat: Heartbeat,
 ) -> anyhow::Error {
     let mut changed = manager.reviewed();
     let (mut suspends, mut doubt) = (Suspends::new(&clock), Doubt::default());
@@ -99,14 +99,14 @@ pub(crate) async fn follow(
         changed.mark_unchanged();
         let grace = suspends.grace(&clock);
         let DueNow { begin, verify, next, is_behind } = manager.due_now();
-        let waits = doubt.waits(pulse.during(keeper.is_doubtful(is_behind)).await);
+        let waits = doubt.waits(heartbeat.during(keeper.is_doubtful(is_behind)).await);
         manager.believe_clock(!waits);
         if grace.is_none() && !waits {
             for (drive, backup) in begin {
-                pulse.during(begin_due(drive, DueJob::Backup(backup))).await;
+                heartbeat.during(begin_due(drive, DueJob::Backup(backup))).await;
             }
             for drive in verify {
-                pulse.during(begin_due(drive, DueJob::Verify)).await;
+                heartbeat.during(begin_due(drive, DueJob::Verify)).await;
             }
         }
         let look = clock.read().wall.saturating_add(LOOK);
@@ -121,7 +121,7 @@ pub(crate) async fn follow(
             is_there = changed.changed() => if is_there.is_err() {
                 return anyhow::anyhow!("internal error: its channel is closed");
             },
-            () = pulse.answer() => {}
+            () = heartbeat.answer() => {}
         }
     }
 }

@@ -57,7 +57,7 @@ impl ReportWriter {
     pub(crate) fn write_all(&self, socket: impl AsFd) {
         // Without a timeout a write that blocks would keep the process alive for ever.
         if set_socket_timeout(&socket, Timeout::Send, Some(TIMEOUT)).is_err() {
-            return self.daemon_gone();
+            return self.service_gone();
         }
         let (mut written, mut written_wait) = (Counts::default(), Duration::ZERO);
         let mut next = Instant::now() + TICK;
@@ -75,7 +75,7 @@ impl ReportWriter {
             }
             for report in reports {
                 if write(&socket, &report).is_err() {
-                    return self.daemon_gone();
+                    return self.service_gone();
                 }
             }
             if over {
@@ -91,7 +91,7 @@ impl ReportWriter {
         let (mut pending, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() && full(&mut pending) {
             drop(pending);
-            return self.daemon_gone();
+            return self.service_gone();
         }
         if pending.gone {
             return;
@@ -108,12 +108,12 @@ impl ReportWriter {
         let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if busy(&mut pending) {
             drop(pending);
-            self.daemon_gone();
+            self.service_gone();
         }
     }
 
     /// The service no longer reads: cancels the job.
-    pub(crate) fn daemon_gone(&self) {
+    pub(crate) fn service_gone(&self) {
         self.pending().gone = true;
         self.changed.notify_all();
         self.control.cancel();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_is_gone_cancels_the_job() {
+    fn a_service_that_is_gone_cancels_the_job() {
         let reports = reports();
         let (ours, theirs) = packet::pair().expect("a pair");
         drop(theirs);

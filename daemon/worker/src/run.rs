@@ -61,13 +61,13 @@ impl Stop {
         Self { status, sentence: sentence.into() }
     }
 
-    fn daemon_gone() -> Self {
+    fn service_gone() -> Self {
         Self::new(UNAVAILABLE, "")
     }
 }
 
 fn work() -> Result<(), Stop> {
-    let socket = daemon_socket()?;
+    let socket = service_socket()?;
     priority::raise_open_files();
     let (start, descriptors) = receive_start(socket.as_fd())?;
     let job = match Job::new(start.order, descriptors) {
@@ -92,17 +92,17 @@ fn work() -> Result<(), Stop> {
 }
 
 /// The socket to the service. From here on the kernel kills this process when the service ends.
-fn daemon_socket() -> Result<OwnedFd, Stop> {
-    let no_daemon = |_error| {
-        let text = "butterdockd worker can only be started by the daemon: \
-                    use butterdock receive, or butterdockd receive without a daemon";
+fn service_socket() -> Result<OwnedFd, Stop> {
+    let no_service = |_error| {
+        let text = "butterdockd worker can only be started by the service: \
+                    use butterdock receive, or butterdockd receive without the service";
         Stop::new(USAGE, text)
     };
     // The credentials are those of the process that made the pair of sockets.
-    let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(no_daemon)?.pid();
-    match confine::begin(daemon) {
+    let service = getsockopt(&std::io::stdin(), PeerCredentials).map_err(no_service)?.pid();
+    match confine::begin(service) {
         Ok(true) => {}
-        Ok(false) => return Err(Stop::new(UNAVAILABLE, "the daemon that started this worker is gone")),
+        Ok(false) => return Err(Stop::new(UNAVAILABLE, "the service that started this worker is gone")),
         Err(error) => return Err(Stop::new(REFUSED, error.to_string())),
     }
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
@@ -112,14 +112,14 @@ fn daemon_socket() -> Result<OwnedFd, Stop> {
 /// The order and its descriptors.
 fn receive_start(socket: BorrowedFd<'_>) -> Result<(Start, Vec<OwnedFd>), Stop> {
     let misunderstood =
-        |what: &str| Stop::new(MISUNDERSTOOD, format!("the daemon's order {what}; restart butterdockd"));
+        |what: &str| Stop::new(MISUNDERSTOOD, format!("the order of the service {what}; restart butterdockd"));
     match packet::receive(socket, RecvFlags::empty()) {
         Ok(Some(packet)) => {
             let start = serde_json::from_slice(&packet.bytes);
             let start = start.map_err(|error| misunderstood(&format!("is invalid: {error}")))?;
             Ok((start, packet.descriptors))
         }
-        Ok(None) => Err(Stop::daemon_gone()),
+        Ok(None) => Err(Stop::service_gone()),
         Err(error) => Err(misunderstood(&format!("cannot be read: {error}"))),
     }
 }
@@ -127,7 +127,7 @@ fn receive_start(socket: BorrowedFd<'_>) -> Result<(Start, Vec<OwnedFd>), Stop> 
 /// Reports why the job did not start.
 fn refuse(socket: BorrowedFd<'_>, error: WorkerError) -> Result<(), Stop> {
     let ended = Report::Ended { counts: Counts::default(), error: Some(error) };
-    report_writer::write(socket, &ended).map_err(|_error| Stop::daemon_gone())
+    report_writer::write(socket, &ended).map_err(|_error| Stop::service_gone())
 }
 
 /// Runs the job. A second thread writes reports to the service, and a third one reads the service's orders.
@@ -144,7 +144,7 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
         let writer = thread("report writer").spawn_scoped(threads, || reports.write_all(socket))?;
         thread("orders")
             .spawn_scoped(threads, || read_orders(socket, &control, &reports))
-            .inspect_err(|_error| reports.daemon_gone())?;
+            .inspect_err(|_error| reports.service_gone())?;
         reports.queue(job.run(&control, &reports));
         // A panic would have ended the process.
         drop(writer.join());
@@ -155,7 +155,7 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
     });
     match delivered.map_err(refused)? {
         true => Ok(()),
-        false => Err(Stop::daemon_gone()),
+        false => Err(Stop::service_gone()),
     }
 }
 
@@ -168,5 +168,5 @@ fn read_orders(socket: BorrowedFd<'_>, control: &Control, reports: &ReportWriter
             _ => break,
         }
     }
-    reports.daemon_gone();
+    reports.service_gone();
 }

@@ -156,7 +156,7 @@ fn a_worker_started_by_hand_names_the_daemon() -> Result<()> {
         let finished = run(Command::new(butterdockd()?).arg("worker").stdin(input), TIMEOUT)?;
         ensure!(finished.code() == 64, "{}", finished.code());
         let errors = finished.errors();
-        ensure!(errors.len() == 1 && errors[0].contains("started by the daemon"), "{}", finished.err());
+        ensure!(errors.len() == 1 && errors[0].contains("started by the service"), "{}", finished.err());
     }
     Ok(())
 }

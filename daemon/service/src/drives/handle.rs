@@ -82,7 +82,7 @@ impl DriveManager {
         manager.lock().entries.values_mut().for_each(|entry| entry.at_start = true);
         // Without a device nothing else shows the drives that are away.
         manager.review();
-        supervisor.start("follows udev", |pulse| review::follow(events, manager.clone(), pulse));
+        supervisor.start("follows udev", |heartbeat| review::follow(events, manager.clone(), heartbeat));
         Ok((manager, plugged))
     }
 

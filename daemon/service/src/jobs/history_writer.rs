@@ -43,7 +43,7 @@ impl HistoryWriter {
         let (asks, waiting) = mpsc::channel(ROOM);
         let ended = HistoryCache::of(history.recalled(), history.kept());
         let counts = history.counts();
-        supervisor.start("writes the history", |pulse| keep(history, waiting, pulse));
+        supervisor.start("writes the history", |heartbeat| keep(history, waiting, heartbeat));
         Self { asks, ended, counts }
     }
 
@@ -101,8 +101,8 @@ impl HistoryWriter {
     }
 }
 
-async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse: Heartbeat) -> Error {
-    while let Some(ask) = pulse.during(waiting.recv()).await {
+async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut heartbeat: Heartbeat) -> Error {
+    while let Some(ask) = heartbeat.during(waiting.recv()).await {
         // Once for all jobs that ended together.
         let is_last = waiting.is_empty();
         let done = local(move || {
@@ -110,7 +110,7 @@ async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse:
             history
         });
         // The disk may be slow.
-        match pulse.during(done).await {
+        match heartbeat.during(done).await {
             Ok(back) => history = back,
             Err(error) => return anyhow!(error),
         }

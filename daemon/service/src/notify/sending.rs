@@ -87,7 +87,7 @@ impl Sending {
     }
 
     /// Runs until the service ends.
-    pub(crate) async fn run(mut self, rules: Vec<NotifyRule>, mut pulse: Heartbeat) -> Error {
+    pub(crate) async fn run(mut self, rules: Vec<NotifyRule>, mut heartbeat: Heartbeat) -> Error {
         let state = self.parts.state.clone();
         let opened = local(move || Store::open(&state)).await;
         let (store, waiting) = match opened.map_err(|lost| anyhow!(lost)).and_then(|opened| Ok(opened?)) {
@@ -102,14 +102,14 @@ impl Sending {
             }
         }
         loop {
-            pulse.during(self.send_due(&store)).await;
+            heartbeat.during(self.send_due(&store)).await;
             self.publish();
-            let next = pulse.during(self.next()).await;
+            let next = heartbeat.during(self.next()).await;
             match next {
-                Next::Event(event) => pulse.during(self.add(&store, &event)).await,
-                Next::Message(Message::Configured(rules)) => pulse.during(self.configured(&store, rules)).await,
+                Next::Event(event) => heartbeat.during(self.add(&store, &event)).await,
+                Next::Message(Message::Configured(rules)) => heartbeat.during(self.configured(&store, rules)).await,
                 Next::Message(Message::Test(name, reply)) => self.test(&name, reply),
-                Next::Ended(ended) => pulse.during(self.end_attempt(&store, ended)).await,
+                Next::Ended(ended) => heartbeat.during(self.end_attempt(&store, ended)).await,
                 Next::Time => {}
                 Next::Closed => return anyhow!("internal error: its channel is closed"),
             }

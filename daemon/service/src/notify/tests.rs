@@ -75,7 +75,7 @@ impl Fixture {
         let (state, clock, machine) = (state.to_owned(), clock.clone(), "nas".to_owned());
         let (notifications, tell, sending) = Notifications::new(SendingParts { program, state, clock, machine });
         let supervisor = Supervisor::new();
-        supervisor.start("sends notifications", |pulse| sending.run(rules, pulse));
+        supervisor.start("sends notifications", |heartbeat| sending.run(rules, heartbeat));
         Self { supervisor, notifications, tell }
     }
 

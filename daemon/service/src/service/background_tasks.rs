@@ -27,9 +27,9 @@ const BACKUPS_GAP: Duration = Duration::from_millis(200);
 pub(super) async fn follow_plugs(
     service: Service,
     mut plugs: mpsc::UnboundedReceiver<PlugEvent>,
-    mut pulse: Heartbeat,
+    mut heartbeat: Heartbeat,
 ) -> anyhow::Error {
-    while let Some(event) = pulse.during(plugs.recv()).await {
+    while let Some(event) = heartbeat.during(plugs.recv()).await {
         match event {
             PlugEvent::Due(plugged) => drop(tokio::spawn(begin_plugged(service.clone(), plugged))),
             PlugEvent::NotBegun(NotBegun { drive, backups, error }) => {
@@ -91,7 +91,7 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
 }
 
 /// Begins the backups and verifies that are due by their times.
-pub(super) async fn follow_times(service: Service, clock: Clock, pulse: Heartbeat) -> anyhow::Error {
+pub(super) async fn follow_times(service: Service, clock: Clock, heartbeat: Heartbeat) -> anyhow::Error {
     let manager = service.0.manager.clone();
     let begin = |drive: DriveId, job: DueJob| -> Beginning {
         let service = service.clone();
@@ -103,7 +103,7 @@ pub(super) async fn follow_times(service: Service, clock: Clock, pulse: Heartbea
         })
     };
     let keeper = service.clock().clone();
-    time_trigger::follow(manager, (clock, keeper), begin, pulse).await
+    time_trigger::follow(manager, (clock, keeper), begin, heartbeat).await
 }
 
 /// Begins the backups of attached drives whose source was not there, when it appears.
@@ -160,38 +160,38 @@ pub(super) async fn follow_backups(service: Service, mut heartbeat: Heartbeat) -
 
 /// Looks at the sources from time to time: they may run full while their drives are away, and one that is awaited may have been moved to
 /// its place, which is not reported.
-pub(super) async fn follow_source_space(service: Service, mut pulse: Heartbeat) -> anyhow::Error {
+pub(super) async fn follow_source_space(service: Service, mut heartbeat: Heartbeat) -> anyhow::Error {
     loop {
-        pulse.during(sleep(SOURCE_CHECK)).await;
-        pulse.during(service.check_sources()).await;
+        heartbeat.during(sleep(SOURCE_CHECK)).await;
+        heartbeat.during(service.check_sources()).await;
         service.0.manager.look_for_sources();
     }
 }
 
 /// Begins deletions again that the end of the service or an unplug interrupted.
-pub(super) async fn follow_deletions(service: Service, mut pulse: Heartbeat) -> anyhow::Error {
+pub(super) async fn follow_deletions(service: Service, mut heartbeat: Heartbeat) -> anyhow::Error {
     let (mut drives, mut waiting) = (service.0.manager.reviewed(), service.0.deletions.changed());
     loop {
-        pulse.during(service.begin_deletions()).await;
+        heartbeat.during(service.begin_deletions()).await;
         let next = async {
             tokio::select! {
                 changed = drives.changed() => changed.is_ok(),
                 changed = waiting.changed() => changed.is_ok(),
             }
         };
-        if !pulse.during(next).await {
+        if !heartbeat.during(next).await {
             return anyhow!("internal error: its channel is closed");
         }
     }
 }
 
 /// Reads the clocks from time to time.
-pub(super) async fn follow_clocks(clock: ClockKeeper, mut pulse: Heartbeat) -> anyhow::Error {
+pub(super) async fn follow_clocks(clock: ClockKeeper, mut heartbeat: Heartbeat) -> anyhow::Error {
     let tick = async || {
         sleep(CLOCK_CHECK).await;
         Some(())
     };
     // The disk that the record is on may be slow.
-    pulse.during(clock.follow(tick)).await;
+    heartbeat.during(clock.follow(tick)).await;
     anyhow!("the thread that reads them was lost")
 }

@@ -119,7 +119,7 @@ impl Service {
         let (notifications, listener, sending) = Notifications::new(parts);
         hooks.set_listener(listener);
         let rules = config.notify.clone();
-        supervisor.start("sends notifications", |pulse| sending.run(rules, pulse));
+        supervisor.start("sends notifications", |heartbeat| sending.run(rules, heartbeat));
         let (wall_clock, times) = (clock.clone(), clock.clone());
         let clock = open_clock(&config, clock).await?;
         let jobs = Scheduler::start(
@@ -144,9 +144,10 @@ impl Service {
         sweep_all(&spawner, &volumes).await;
         let volumes = watch::Sender::new(volumes);
         let (reached, listed) = ((jobs.clone(), manager.clone()), volumes.subscribe());
-        supervisor.start("follows the mounts", |pulse| follow_mounts(mounts, reached, spawner, listed, known, pulse));
+        supervisor
+            .start("follows the mounts", |heartbeat| follow_mounts(mounts, reached, spawner, listed, known, heartbeat));
         let followed = clock.clone();
-        supervisor.start("follows the clocks", |pulse| follow_clocks(followed, pulse));
+        supervisor.start("follows the clocks", |heartbeat| follow_clocks(followed, heartbeat));
         let config = Mutex::new(config);
         let backup_list = BackupList::default();
         let (editing, looks) = (Mutex::new(()), BlockingQueue::new("settings", LOOKS));
@@ -173,13 +174,13 @@ impl Service {
         let states = service.clone();
         service.0.supervisor.start("follows backups", |heartbeat| follow_backups(states, heartbeat));
         let spaces = service.clone();
-        service.0.supervisor.start("follows the space of sources", |pulse| follow_source_space(spaces, pulse));
+        service.0.supervisor.start("follows the space of sources", |heartbeat| follow_source_space(spaces, heartbeat));
         let plugs = service.clone();
-        service.0.supervisor.start("follows plugs", |pulse| follow_plugs(plugs, plugged, pulse));
+        service.0.supervisor.start("follows plugs", |heartbeat| follow_plugs(plugs, plugged, heartbeat));
         let timed = service.clone();
-        service.0.supervisor.start("follows the times of backups", |pulse| follow_times(timed, times, pulse));
+        service.0.supervisor.start("follows the times of backups", |heartbeat| follow_times(timed, times, heartbeat));
         let deletions = service.clone();
-        service.0.supervisor.start("follows deletions", |pulse| follow_deletions(deletions, pulse));
+        service.0.supervisor.start("follows deletions", |heartbeat| follow_deletions(deletions, heartbeat));
         let retries = service.clone();
         service.0.supervisor.start("follows sources", |heartbeat| follow_sources(retries, heartbeat));
         Ok(service)

@@ -16,7 +16,7 @@ use crate::types::Error;
 pub(in crate::drives) async fn follow(
     mut events: Box<dyn DeviceEvents>,
     manager: DriveManager,
-    mut pulse: Heartbeat,
+    mut heartbeat: Heartbeat,
 ) -> anyhow::Error {
     let mut reviewed = manager.0.reviewed.subscribe();
     let mut unseen_check = None;
@@ -38,7 +38,7 @@ pub(in crate::drives) async fn follow(
             }
             // A drive may have become safe meanwhile.
             _ = reviewed.changed() => continue,
-            () = pulse.answer() => continue,
+            () = heartbeat.answer() => continue,
         };
         match event {
             Ok(event) => manager.hear(event),

@@ -104,11 +104,11 @@ impl Scheduler {
             lacking: MissingFeatures::default(),
         };
         let busy = scheduler.busy.subscribe();
-        supervisor.start("schedules jobs", |pulse| scheduler.work(waiting, pulse));
+        supervisor.start("schedules jobs", |heartbeat| scheduler.work(waiting, heartbeat));
         Jobs { orders, writer, queries, prune_locks, busy, live }
     }
 
-    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut pulse: Heartbeat) -> anyhow::Error {
+    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut heartbeat: Heartbeat) -> anyhow::Error {
         loop {
             let forget = self.ended.front().map(|(when, _)| *when + SHOWN);
             tokio::select! {
@@ -116,7 +116,7 @@ impl Scheduler {
                     Some(order) => self.take(order),
                     None => return anyhow::anyhow!("internal error: its channel is closed"),
                 },
-                () = pulse.answer() => {}
+                () = heartbeat.answer() => {}
                 () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),
             }
             self.advance();
