@@ -12,7 +12,7 @@ use butterdock_tests::{
 };
 use serde_json::Value;
 
-use super::file_rights::group_rule;
+use super::gdbus::group_rule;
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";

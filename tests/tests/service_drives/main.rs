@@ -13,6 +13,8 @@ mod file_rights;
 mod files;
 mod files_cli;
 mod full_drives;
+mod gdbus;
+mod gdbus_rights;
 mod held_snapshots;
 mod hooks;
 mod import;
