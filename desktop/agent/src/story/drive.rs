@@ -13,8 +13,7 @@ use super::{Activity, Key, Now, Output, Story, Topic};
 /// The least time between two updates of a progress.
 const UPDATE: Duration = Duration::from_secs(1);
 
-/// How long a drive may stay mounted after its last backup before a person is told that it does: the service releases it some time
-/// after the job has ended.
+/// The service unmounts a drive some time after its last backup has ended. A drive that is mounted for longer than this stays mounted.
 const RELEASE: Duration = Duration::from_secs(10);
 
 /// What is remembered of a drive.
@@ -36,8 +35,8 @@ pub(super) struct DriveMemory {
     ended: Vec<EndedBackup>,
     /// The last progress, and when it was shown.
     progress: Option<(Activity, Duration)>,
-    /// When its backups had ended and it was still mounted.
-    releases_since: Option<Duration>,
+    /// Since when it is mounted without a job, after a backup.
+    mounted_since: Option<Duration>,
 }
 
 /// A backup that has ended.
@@ -61,10 +60,9 @@ impl DriveMemory {
     /// Whether the service may still release the drive after its backups. The first time, the story has to look again later.
     fn may_be_released(&mut self, drive: &DriveProperties, now: Now, out: &mut Vec<Output>) -> bool {
         if drive.state != DriveState::Mounted || !self.succeeded() {
-            self.releases_since = None;
             return drive.state == DriveState::Busy;
         }
-        let since = *self.releases_since.get_or_insert_with(|| {
+        let since = *self.mounted_since.get_or_insert_with(|| {
             out.push(Output::LookAgain(RELEASE));
             now.monotonic
         });
@@ -97,6 +95,9 @@ impl DriveMemory {
         }
         // A job that vanished without an end.
         self.unfinished.retain(|path| jobs.iter().any(|(known, _)| known == path));
+        if !self.unfinished.is_empty() {
+            self.mounted_since = None;
+        }
     }
 }
 
