@@ -16,6 +16,7 @@ mod plugs;
 mod random;
 mod releases;
 mod renames;
+mod restarts;
 mod service;
 mod sources;
 mod timetable;
