@@ -60,7 +60,7 @@ package-test: deb ## Install the package in a small Debian with systemd, back up
 
 check: ## Format, lints, and the tests that need no root and no volume; under two minutes
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features butterdock-tests/screen -- -D warnings
 	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -p butterdock-net -p butterdock-net-protocol -p butterdock-agent -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 

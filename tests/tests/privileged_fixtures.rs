@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -93,7 +93,7 @@ fn the_comparison_finds_every_kind_of_difference() -> Result<()> {
 
 #[test]
 fn a_panicking_test_leaves_nothing_in_its_sandbox() -> Result<()> {
-    let path = thread::spawn(|| -> Result<std::path::PathBuf> {
+    let path = thread::spawn(|| -> Result<PathBuf> {
         let sandbox = Sandbox::new()?;
         let path = sandbox.path().to_path_buf();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| -> Result<()> {
@@ -120,13 +120,19 @@ fn another_detaches(node: &Path) -> Result<()> {
     run(Command::new("losetup").arg("--detach").arg(node), TIMEOUT).map(drop)
 }
 
-#[test]
-fn a_detached_loop_device_stays_until_drop() -> Result<()> {
-    let sandbox = Sandbox::new()?;
+/// An image, and a directory to mount it at.
+fn image_with_btrfs(sandbox: &Sandbox) -> Result<(PathBuf, PathBuf)> {
     let (image, at) = (sandbox.join("image"), sandbox.join("at"));
     File::create(&image)?.set_len(256 << 20)?;
     run(Command::new("mkfs.btrfs").arg("-q").arg(&image), TIMEOUT)?.success()?;
     fs::create_dir(&at)?;
+    Ok((image, at))
+}
+
+#[test]
+fn a_detached_loop_device_stays_until_drop() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let (image, at) = image_with_btrfs(&sandbox)?;
     let device = Loop::attach(&image)?;
     another_detaches(device.path())?;
     // Without what keeps it: "can't read superblock on /dev/loop16".
@@ -194,10 +200,7 @@ fn a_loop_device_has_no_partitions_of_an_earlier_user() -> Result<()> {
 #[test]
 fn a_device_that_is_busy_for_a_moment_is_mounted_after_it() -> Result<()> {
     let sandbox = Sandbox::new()?;
-    let (image, at) = (sandbox.join("image"), sandbox.join("at"));
-    File::create(&image)?.set_len(256 << 20)?;
-    run(Command::new("mkfs.btrfs").arg("-q").arg(&image), TIMEOUT)?.success()?;
-    fs::create_dir(&at)?;
+    let (image, at) = image_with_btrfs(&sandbox)?;
     let device = Loop::attach(&image)?;
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
     let held = OpenOptions::new().read(true).custom_flags(exclusive).open(device.path())?;

@@ -125,7 +125,7 @@ fn action(row: &Row, options: &str) -> Option<Action> {
 
 #[test]
 fn members_use_a_drive_and_only_root_administers_it() -> Result<()> {
-    // The group of the user nobody, then one that it is not in.
+    // The user `nobody` calls. It is in the group nogroup, and not in the group root.
     for (group, of_group) in [("nogroup", OF_MEMBERS), ("root", &[][..])] {
         let (fixture, _disk, drive) = enrolled()?;
         let _polkit = Polkit::start(&fixture.sandbox, &fixture.bus, &group_rule(group)?)?;

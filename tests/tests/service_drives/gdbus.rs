@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use butterdock_dbus::names::BUS_NAME;
 use butterdock_tests::{Finished, Rules, Scenario, TIMEOUT, run, shipped};
 
-/// nobody, whose group is the one of the rule here.
+/// The user `nobody`. Its group is the one that the rule allows here.
 pub(crate) const MEMBER: u32 = 65534;
 /// The user daemon.
 const STRANGER: u32 = 1;

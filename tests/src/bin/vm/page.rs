@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::environment::{Environment, FAST, tool};
 use crate::other_drives::LOCKED;
 
-/// What the page is told, and the journal must not have.
+/// The passphrase that is typed into the page. It must not be in the journal.
 const PASSPHRASE: &str = "correct zebra";
 
 /// The page erases, encrypts and enrols a drive, refuses another passphrase, unlocks it with the right one, and removes it safely.
