@@ -1,7 +1,8 @@
 //! Asks for a passphrase with pinentry, the dialog of `GnuPG`: every desktop has one, and it grabs the keyboard where it can.
 //!
 //! The protocol is Assuan's, a line each way. The crate `pinentry` (0.8) leaves the passphrase in the buffer of its reader; here each
-//! byte of it is in memory that is overwritten at its end. It may be swapped out meanwhile: locking memory needs unsafe code.
+//! byte of it is in memory that is overwritten at its end. It may be swapped out meanwhile: the process has 9 MiB, and a user
+//! may usually lock 8.
 //!
 //! The pinentries of desktops offer to remember the passphrase in the session's Secret Service, such as GNOME's keyring,
 //! and take it from there without a dialog. They do it themselves: the agent only names the key.
