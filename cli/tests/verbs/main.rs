@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests, outside #[test]")]
 
 mod answers;
+mod backups;
 mod drives;
 mod endings;
 mod fake;

@@ -1,9 +1,10 @@
 //! A fake service. Its interfaces are the committed XML (`contract`): a call, an answer or a property that differs from
-//! it fails the test. `answers` has the answers, `job` the progress and the end of a job.
+//! it fails the test. `answers` has the objects and the answers, `rows` the rows in them, `job` the progress and the end of a job.
 
 mod answers;
 mod contract;
 mod job;
+mod rows;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;

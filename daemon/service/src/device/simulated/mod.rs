@@ -7,6 +7,8 @@
 mod calls;
 mod drive;
 mod state;
+mod steps;
+mod usage;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -22,6 +24,8 @@ use uuid::Uuid;
 pub(crate) use drive::SimulatedDrive;
 use drive::{Disk, device, folder};
 use state::{Action, Attached, Effect, Fault, Slot, State};
+use steps::system;
+pub(crate) use usage::Usage;
 
 use super::block_device::{BlockDevice, Bus, Content, Mapping};
 use super::devices::{DeviceEvents, Devices, Event, MountEvents, Readings, Waiting};
@@ -277,50 +281,6 @@ impl SimulatedDevices {
         state.attached.values().filter(|attached| attached.is_gone).map(|attached| format!("{attached:?}")).collect()
     }
 
-    /// Has a step of a drive fail so many times.
-    pub(crate) fn fail(&self, drive: &SimulatedDrive, step: Step, errno: Errno, times: usize) {
-        self.add(drive, step, Effect::Fails(errno), times);
-    }
-
-    /// Has a step of a drive be refused so many times, as if a program used the drive.
-    pub(crate) fn refuse(&self, drive: &SimulatedDrive, step: Step, text: &'static str, times: usize) {
-        self.add(drive, step, Effect::Refuses(text), times);
-    }
-
-    /// Has a step of a drive wait until [`Self::unblock`].
-    pub(crate) fn block(&self, drive: &SimulatedDrive, step: Step) {
-        self.add(drive, step, Effect::Waits, 1);
-    }
-
-    /// Lets every step that waits continue, and no more fail.
-    pub(crate) fn unblock(&self) {
-        self.state().faults.clear();
-        self.0.opened.notify_all();
-    }
-
-    /// Has something happen at the n-th step from now.
-    pub(crate) fn at_step(&self, step: usize, moment: Moment, action: impl FnOnce() + Send + 'static) {
-        let mut state = self.state();
-        let at = state.steps.len() + step;
-        state.actions.push((at, moment, Box::new(action)));
-    }
-
-    /// Forgets what was to happen at a later step.
-    pub(crate) fn clear_actions(&self) {
-        self.state().actions.clear();
-    }
-
-    /// The steps that were taken.
-    pub(crate) fn steps(&self) -> Vec<Step> {
-        self.state().steps.clone()
-    }
-
-    /// Waits until a step is begun, which waits itself. The clock need not advance for that.
-    pub(crate) async fn reached(&self, step: Step) {
-        let mut last = self.0.last.subscribe();
-        last.wait_for(|last| *last == Some(step)).await.expect("the devices are there");
-    }
-
     /// What the service did that no correct service does.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
@@ -336,60 +296,8 @@ impl SimulatedDevices {
         self.state().events.clear();
     }
 
-    fn add(&self, drive: &SimulatedDrive, step: Step, effect: Effect, times: usize) {
-        self.state().faults.push(Fault { drive: drive.key(), step, effect, times });
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self, at: usize, moment: Moment) {
-        let mut state = self.state();
-        let (now, later) =
-            std::mem::take(&mut state.actions).into_iter().partition(|(of, when, _)| (*of, *when) == (at, moment));
-        state.actions = later;
-        drop(state);
-        let now: Vec<(usize, Moment, Action)> = now;
-        now.into_iter().for_each(|(_, _, action)| action());
-    }
-
-    /// One step, with what happens before and after it.
-    fn step<T>(
-        &self,
-        step: Step,
-        drive: Option<&SimulatedDrive>,
-        work: impl FnOnce(&mut State) -> Result<T>,
-    ) -> Result<T> {
-        let at = {
-            let mut state = self.state();
-            state.steps.push(step);
-            self.0.last.send_replace(Some(step));
-            state.steps.len() - 1
-        };
-        self.run(at, Moment::Before);
-        let mut state = self.wait(step, drive);
-        let fault = drive.and_then(|drive| state.fault(step, drive));
-        let done = match fault {
-            Some(Effect::Fails(errno)) => Err(system(step, errno)),
-            Some(Effect::Refuses(text)) => Err(Error::refused(text)),
-            Some(Effect::Waits) | None => work(&mut state),
-        };
-        drop(state);
-        self.run(at, Moment::After);
-        done
-    }
-
-    fn wait(&self, step: Step, drive: Option<&SimulatedDrive>) -> MutexGuard<'_, State> {
-        let waits = |state: &State| {
-            let of_this = |fault: &Fault| drive.is_some_and(|drive| drive.key() == fault.drive) && fault.step == step;
-            state.faults.iter().any(|fault| of_this(fault) && matches!(fault.effect, Effect::Waits))
-        };
-        let mut state = self.state();
-        while waits(&state) {
-            state = self.0.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state
     }
 }
 
@@ -409,40 +317,8 @@ impl SimulatedDevices {
     }
 }
 
-/// A process with files open on a drive. Dropped, it has closed them.
-#[derive(Debug)]
-pub(crate) struct Usage {
-    devices: SimulatedDevices,
-    drive: SimulatedDrive,
-    first: u64,
-}
-
-impl Usage {
-    /// Whether the drive was not pulled since.
-    pub(crate) fn is_attached(&self) -> bool {
-        self.devices.state().attached.get(&self.first).is_some_and(|attached| !attached.is_gone)
-    }
-
-    /// The drive.
-    pub(crate) fn drive(&self) -> SimulatedDrive {
-        self.drive.clone()
-    }
-}
-
-impl Drop for Usage {
-    fn drop(&mut self) {
-        if let Some(attached) = self.devices.state().attached.get_mut(&self.first) {
-            attached.users = attached.users.saturating_sub(1);
-        }
-    }
-}
-
 impl fmt::Debug for SimulatedDevices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimulatedDevices").field("attached", &self.state().attached).finish_non_exhaustive()
     }
-}
-
-fn system(step: Step, errno: Errno) -> Error {
-    Error::system(format!("{step:?}"))(errno)
 }
