@@ -2,7 +2,7 @@
 //! polkit is absent, only root may make the calls that need authorization.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use butterdock_dbus::authority::{ACTIONS, Action, ActionRow, Permission, Rule, row};
 use butterdock_dbus::{Error, ErrorName, Options};
@@ -11,11 +11,7 @@ use zbus::message::{Flags, Header};
 
 use super::callers::Callers;
 use super::polkit::{self, Answer};
-
-/// Limit of calls of one user that wait for polkit or a password.
-const WAITING: usize = 16;
-/// Limit for all users. The bus refuses a call of the service while 128 have no answer (`max_replies_per_connection`).
-const WAITING_IN_ALL: usize = 64;
+use super::waiting_calls::WaitingCall;
 
 /// Decides who may call.
 #[derive(Debug)]
@@ -170,46 +166,6 @@ fn unknown(error: &zbus::Error) -> Error {
     refused(&format!("the bus does not name your user ({error})"))
 }
 
-/// A place among the waiting calls, until it is dropped.
-#[derive(Debug)]
-pub(super) struct WaitingCall {
-    waiting: Arc<Mutex<HashMap<u32, usize>>>,
-    uid: u32,
-}
-
-impl WaitingCall {
-    fn take(waiting: &Arc<Mutex<HashMap<u32, usize>>>, uid: u32) -> Result<Self, Error> {
-        let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.get(&uid).copied().unwrap_or(0);
-        if count >= WAITING {
-            let text = format!(
-                "{WAITING} of your calls wait for polkit, which is the limit; wait for some answers, \
-                                then call again"
-            );
-            return Err(Error::new(ErrorName::Busy, text));
-        }
-        if counts.values().sum::<usize>() >= WAITING_IN_ALL {
-            let text = "too many calls of all users wait for polkit, which does not answer; try again later, or run \
-                        it as root";
-            return Err(Error::new(ErrorName::Busy, text));
-        }
-        counts.insert(uid, count.saturating_add(1));
-        Ok(Self { waiting: Arc::clone(waiting), uid })
-    }
-}
-
-impl Drop for WaitingCall {
-    fn drop(&mut self) {
-        let mut counts = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.uid) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.uid);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use butterdock_dbus::authority::TABLE;
@@ -250,24 +206,5 @@ mod tests {
         );
         let costly = Question::new(MANAGER, "ListBackups").with(&Options::from([("estimate".to_owned(), true.into())]));
         assert_eq!(asks(&costly, 1000), Some(Action::Estimate));
-    }
-
-    #[test]
-    fn waiting_calls_are_limited_per_user() {
-        let waiting = Arc::default();
-        let places: Vec<WaitingCall> = (0..WAITING).map(|_| WaitingCall::take(&waiting, 1).expect("a place")).collect();
-        assert!(WaitingCall::take(&waiting, 1).is_err());
-        assert!(WaitingCall::take(&waiting, 2).is_ok());
-        drop(places);
-        assert!(waiting.lock().expect("whole").is_empty());
-    }
-
-    #[test]
-    fn all_waiting_calls_stay_below_the_limit_of_the_bus() {
-        let waiting = Arc::default();
-        let places: Vec<WaitingCall> = (0..1000).filter_map(|uid| WaitingCall::take(&waiting, uid).ok()).collect();
-        assert_eq!(places.len(), WAITING_IN_ALL);
-        // `max_replies_per_connection` of system.conf.
-        assert!(places.len() < 128);
     }
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
 use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{OwnedObjectPath, Variant};
 
-use super::server::BusServer;
+use super::server::{BusServer, PublishedStates};
 
 /// Shortest time between two signals of an object: three a second, because the last one of a job does not wait.
 pub(super) const GAP: Duration = Duration::from_millis(334);
@@ -36,48 +35,38 @@ pub(super) trait PublishedObject: Interface + Sized {
     fn changing(state: &Self::State) -> Vec<(&'static str, Variant<'static>)>;
 }
 
-/// The published objects of one interface, each with the task that publishes its changes.
-#[derive(Debug)]
-pub(super) struct ObjectPublisher<O: PublishedObject> {
-    tasks: HashMap<OwnedObjectPath, (watch::Receiver<O::State>, JoinHandle<()>)>,
-}
-
-impl<O: PublishedObject> Default for ObjectPublisher<O> {
-    fn default() -> Self {
-        Self { tasks: HashMap::new() }
+/// Publishes those of all objects of one interface that are not published yet. The others are removed when this returns.
+pub(super) async fn catch_up<O: PublishedObject>(
+    published: &mut PublishedStates<O::State>,
+    server: &Arc<BusServer>,
+    all: Vec<watch::Receiver<O::State>>,
+) {
+    let is_gone = |known: &watch::Receiver<_>| !all.iter().any(|state| state.same_channel(known));
+    let gone: Vec<_> = published.extract_if(|_, (known, _)| is_gone(known)).collect();
+    for (_, (_, task)) in gone {
+        // Its channel is closed. One that panicked has ended as well.
+        drop(task.await);
     }
-}
-
-impl<O: PublishedObject> ObjectPublisher<O> {
-    /// Publishes those of all objects that are not published yet. The others are removed when this returns.
-    pub(super) async fn catch_up(&mut self, server: &Arc<BusServer>, all: Vec<watch::Receiver<O::State>>) {
-        let is_gone = |known: &watch::Receiver<_>| !all.iter().any(|state| state.same_channel(known));
-        let gone: Vec<_> = self.tasks.extract_if(|_, (known, _)| is_gone(known)).collect();
-        for (_, (_, task)) in gone {
-            // Its channel is closed. One that panicked has ended as well.
-            drop(task.await);
-        }
-        for state in all {
-            let before = state.borrow().clone();
-            let path = O::path(&before);
-            match self.tasks.remove(&path) {
-                Some(known) if known.0.same_channel(&state) => {
-                    self.tasks.insert(path, known);
-                    continue;
-                }
-                // It went and appeared again: the new object waits until the old one is removed.
-                Some((_, task)) => task.await.unwrap_or_default(),
-                None => {}
-            }
-            let object = O::new(Arc::clone(server), state.clone());
-            if let Err(error) = server.connection.object_server().at(&path, object).await {
-                tracing::error!("cannot publish {path} on the bus: {error}");
+    for state in all {
+        let before = state.borrow().clone();
+        let path = O::path(&before);
+        match published.remove(&path) {
+            Some(known) if known.0.same_channel(&state) => {
+                published.insert(path, known);
                 continue;
             }
-            let (server, of, known) = (Arc::clone(server), path.clone(), state.clone());
-            let task = tokio::spawn(async move { publish_changes::<O>(&server, of, state, before).await });
-            self.tasks.insert(path, (known, task));
+            // It went and appeared again: the new object waits until the old one is removed.
+            Some((_, task)) => task.await.unwrap_or_default(),
+            None => {}
         }
+        let object = O::new(Arc::clone(server), state.clone());
+        if let Err(error) = server.connection.object_server().at(&path, object).await {
+            tracing::error!("cannot publish {path} on the bus: {error}");
+            continue;
+        }
+        let (server, of, known) = (Arc::clone(server), path.clone(), state.clone());
+        let task = tokio::spawn(async move { publish_changes::<O>(&server, of, state, before).await });
+        published.insert(path, (known, task));
     }
 }
 

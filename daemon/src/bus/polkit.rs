@@ -13,7 +13,7 @@ use zbus::names::UniqueName;
 use zbus::{Connection, DBusError as _};
 use zbus_polkit::policykit1::{AuthorityProxy, AuthorizationResult, CheckAuthorizationFlags as Flags, Subject};
 
-use super::authority::WaitingCall;
+use super::waiting_calls::WaitingCall;
 
 /// What polkit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Rules for the sources of the daemon that no compiler checks.
 
 #[cfg(test)]
+mod circles;
+#[cfg(test)]
 mod discarded;
 #[cfg(test)]
 mod ignored;
