@@ -42,7 +42,7 @@ fn expanded(tree: &str) -> Vec<String> {
 
 /// The code of a source without its tests and comments.
 fn code(source: &str) -> String {
-    let product = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let product = source.split_once("#[cfg(test)]\nmod tests {").map_or(source, |(product, _)| product);
     let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.flat_map(|line| [line.trim(), " "]).collect()
 }
