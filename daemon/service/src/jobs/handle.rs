@@ -11,11 +11,10 @@ use super::history_query::HistoryQuery;
 use super::history_writer::HistoryWriter;
 use super::job::{About, Job, JobError, Total};
 use super::kinds::JobRequest;
-use super::queries::Queries;
 use super::queue::JobTarget;
 use super::record::Record;
 use super::report;
-use super::runner::RunnerEvent;
+use super::worker_queries::Queries;
 use crate::blocking::local;
 use crate::config::{Config, VolumeName};
 use crate::prune_locks::PruneLocks;
@@ -46,8 +45,6 @@ pub struct Jobs {
 pub(super) enum SchedulerMessage {
     Start(Box<dyn JobRequest>, oneshot::Sender<Result<JobHandle, Error>>),
     Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
-    /// A runner reports on its job.
-    Event(Uuid, RunnerEvent),
     /// The present mounts.
     Mounts(HashSet<u64>),
     Configured(Box<Config>),

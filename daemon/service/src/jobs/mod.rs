@@ -6,6 +6,7 @@
 //! scheduler        one task that owns every job and asks the request what it has to know; never waits for a drive
 //! kinds, runner    one task for each running job: the kind opens the directories and orders a worker, `Runner` follows it
 //! history_writer   one task that writes the history
+//! queries          questions that a worker answers while the caller waits (`worker_queries`); no jobs
 //! source_check     looks at the sources while no job does: prunes beside those that are short of space
 //! ```
 //!
@@ -40,6 +41,7 @@ mod source_space;
 mod source_store;
 mod stream_limit;
 mod worker_deadline;
+mod worker_queries;
 
 pub use butterdock_worker::streams::StreamFile;
 pub use ended_counts::EndedCount;
@@ -51,11 +53,10 @@ pub(crate) use kinds::open_snapshots_folder;
 pub(crate) use kinds::{
     BackupJob, Chosen, DeleteBesideSource, DeleteJob, DriveFiles, FilesWork, IntoVolumeJob, ON_SYSTEM, ReceiveJob,
     Refusal, RemoveJob, RestoredSnapshot, SourceFiles, StreamFiles, Target, VerifyJob, no_such_volume, refusal_of_run,
-    runs,
+    runs, sweep,
 };
 pub(crate) use queries::Estimated;
 pub use record::Record;
-pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;
 pub(crate) use snapshots::{Measured, held};
 pub(crate) use source_space::{HeldSpace, SourceSpace};

@@ -2,18 +2,13 @@
 //! jobs, and the caller waits for the answer.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_worker::files::{FileEvent, FilesOrder};
 use butterdock_worker::streams::{StreamFile, StreamFileEvent};
-use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
-use super::query_places::QueryPlaces;
-use super::retention::Retention;
-use super::source_store::SourceStore;
 use crate::backups::{BackupEvent, FullReason, Identity, LeftOut, SourceProblem, lineage_at};
 use crate::blocking::{BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
@@ -21,10 +16,8 @@ use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, cl
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveManager, Lease};
 use crate::types::{Error, ErrorCode};
-use crate::worker::{Order, Priority, Report, Spawner, WorkerError, WorkerFds, public_of_backup, public_sentence};
+use crate::worker::{Order, Priority, Report, WorkerError, WorkerFds, public_of_backup, public_sentence};
 
-/// No honest answer has more reports.
-const LONGEST: usize = 10_000;
 /// Timeout for listing stream files on a drive.
 const LISTING: Duration = Duration::from_secs(30);
 
@@ -34,75 +27,6 @@ const LOOKING: Duration = Duration::from_secs(60);
 const OPENING: Duration = Duration::from_secs(30);
 /// Timeout for an estimate, which reads trees and no data.
 const READING: Duration = Duration::from_secs(15 * 60);
-
-/// A worker's reports, and its error.
-pub(super) type Answer = (Vec<Report>, Option<WorkerError>);
-
-/// Starts workers that answer. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(super) struct Queries {
-    spawner: Arc<Spawner>,
-    places: QueryPlaces,
-    /// The recorded sources of backups.
-    pub(super) sources: SourceStore,
-    pub(super) retention: Retention,
-}
-
-impl Queries {
-    pub(super) fn new(spawner: Arc<Spawner>, sources: SourceStore, retention: Retention) -> Self {
-        Self { spawner, places: QueryPlaces::new(), sources, retention }
-    }
-
-    /// A worker's answer to an order on a drive.
-    ///
-    /// # Errors
-    /// `Busy` if too many queries run, or the drive is being made safe to unplug; `DeviceGone` if the drive is unplugged, or the
-    /// answer does not come `within`; `Failed` if the worker has none.
-    pub(super) async fn ask(
-        &self,
-        drive: Option<&Lease>,
-        order: Order,
-        handed: WorkerFds<'_>,
-        priority: Priority,
-        within: Duration,
-    ) -> Result<Answer, Error> {
-        let turns = self.places.take(order.user()).await?;
-        // A future that is dropped kills its worker.
-        let answered = tokio::select! {
-            answered = timeout(within, self.answer(order, handed, priority)) => answered,
-            error = ended(drive) => return Err(error),
-        };
-        drop(turns);
-        answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
-    }
-
-    pub(super) async fn answer(
-        &self,
-        order: Order,
-        handed: WorkerFds<'_>,
-        priority: Priority,
-    ) -> Result<Answer, Error> {
-        let failed = |text: String| Error::new(ErrorCode::Failed, text);
-        let started = self.spawner.worker(order, handed, priority).await;
-        let mut worker = started.map_err(|error| failed(format!("cannot start a worker ({error}); try again")))?;
-        let mut reports = Vec::new();
-        while let Some(report) = worker.next().await {
-            #[expect(clippy::wildcard_enum_match_arm, reason = "other messages are handled above")]
-            match report {
-                Report::Ended { error, .. } => {
-                    // Its descriptors of the drive are closed when it has ended.
-                    worker.gone().await;
-                    return Ok((reports, error));
-                }
-                Report::Warning(text) => tracing::warn!("{text}"),
-                report if reports.len() < LONGEST => reports.push(report),
-                _too_much => break,
-            }
-        }
-        worker.kill();
-        Err(failed("the worker ended without an answer; see the journal, then try again".to_owned()))
-    }
-}
 
 impl Jobs {
     /// The stream files in a folder on a drive, in dependency order.
@@ -202,7 +126,7 @@ impl Jobs {
         task.dry_run = true;
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
         let handed = WorkerFds { places, ..WorkerFds::destination(destination.directory()) };
-        let priority = super::scheduler::priority(worker);
+        let priority = super::runner::priority(worker);
         let asked = self.queries.ask(Some(lease), Order::Backup(task), handed, priority, READING).await;
         close(destination).await;
         let (reports, error) = asked?;
@@ -265,23 +189,6 @@ impl Jobs {
         let event = |report| if let Report::Files(event) = report { Some(event) } else { None };
         Ok(reports.into_iter().filter_map(event).collect())
     }
-}
-
-/// Waits until the drive of a query is made safe to unplug, or is unplugged.
-async fn ended(drive: Option<&Lease>) -> Error {
-    let Some(drive) = drive else { return std::future::pending().await };
-    tokio::select! {
-        () = drive.removal() => removed(),
-        () = drive.gone() => gone("the drive was unplugged; plug it in again"),
-    }
-}
-
-fn removed() -> Error {
-    Error::new(ErrorCode::Busy, "the drive is being made safe to unplug; try again when it is plugged in again")
-}
-
-fn gone(sentence: &str) -> Error {
-    Error::new(ErrorCode::DeviceGone, sentence)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use butterdock_btrfs::{Error as Fault, filesystem};
 use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::queries::Answer;
 use super::source_store::{Look, SourceStore};
+use super::worker_queries::Answer;
 use crate::backups::{Backups, DeletionEvent, Hold, Identity, SnapshotOnDrive, Task, set_hold};
 use crate::blocking::Unanswered;
 use crate::config::BackupRule;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::retention::Sides;
-use super::scheduler::priority;
+use super::runner::priority;
 use super::source_space::{HeldSpace, SourceSpace};
 use super::source_store::{Look, SourceStore};
 use crate::backups::{BackupEvent, Lineage, Listings, SourcePruning, Task};

@@ -39,8 +39,7 @@ pub(crate) use files::{DriveFiles, FilesWork, SourceFiles, Target, open_snapshot
 pub(crate) use import::StreamFiles;
 pub(super) use import::open as open_folder;
 pub(crate) use into_volume::IntoVolumeJob;
-pub(super) use receive::open as open_volume;
-pub(crate) use receive::{ReceiveJob, no_such_volume};
+pub(crate) use receive::{ReceiveJob, no_such_volume, sweep};
 pub(crate) use remove::RemoveJob;
 pub(crate) use restore::RestoredSnapshot;
 pub(crate) use verify::VerifyJob;

@@ -13,12 +13,12 @@ use crate::jobs::job::About;
 use crate::jobs::job::{JobError, Total};
 use crate::jobs::limit::Limit;
 use crate::jobs::outcome::Ending;
-use crate::jobs::runner::{Runner, RunnerEvent, other_than};
+use crate::jobs::runner::{Runner, RunnerEvent, other_than, sweep_open};
 use crate::jobs::stream_limit::StreamLimit;
 use crate::types::{Error, ErrorCode, Trigger};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, OpenVolume, Unanswered, Volume};
-use crate::worker::{Order, WorkerFds};
+use crate::worker::{Order, Priority, Spawner, WorkerFds};
 
 /// Timeout for opening the volume's directory: longer than any list of its subvolumes takes, so that repeated listings block
 /// no job.
@@ -177,4 +177,13 @@ impl ReceiveJob {
             strict_parent: false,
         }
     }
+}
+
+/// Sweeps what a killed service left in a volume, if it is mounted.
+///
+/// # Errors
+/// A sentence for the log.
+pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
+    let destination = open(volume).await.map_err(|failure| failure.message)?;
+    sweep_open(spawner, &VolumeDestination::new(destination), Priority::default()).await
 }

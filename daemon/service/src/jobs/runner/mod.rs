@@ -16,15 +16,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::handle::SchedulerMessage;
 use super::job::JobError;
-use super::kinds::open_volume;
 use super::leftovers::Leftovers;
 use super::limit::{Excess, Limit};
 use super::outcome::{EndReason, Ending};
-use crate::destinations::{Destination, VolumeDestination, close};
-use crate::volumes::Volume;
-use crate::worker::{self, Priority, Report, Spawner, Worker, WorkerFds};
+use crate::config::{IoClass, WorkerRule};
+use crate::destinations::{Destination, close};
+use crate::worker::{self, IoPriority, Priority, Report, Spawner, Worker, WorkerFds};
 use worker_results::Followed;
 
 /// Timeout for the exit of a worker that has reported its end or closed its socket;
@@ -76,7 +74,7 @@ pub(crate) struct Runner {
     pub(super) limit: Option<Limit>,
     pub(super) priority: Priority,
     pub(super) spawner: Arc<Spawner>,
-    pub(super) scheduler: mpsc::Sender<SchedulerMessage>,
+    pub(super) scheduler: mpsc::Sender<(Uuid, RunnerEvent)>,
     /// The reason to end, once there is one.
     pub(super) stop: watch::Receiver<Option<EndReason>>,
     /// The lineage of a backup's source, as soon as the worker reports it.
@@ -100,7 +98,7 @@ pub(super) struct Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct ToScheduler {
     id: Uuid,
-    scheduler: mpsc::Sender<SchedulerMessage>,
+    scheduler: mpsc::Sender<(Uuid, RunnerEvent)>,
 }
 
 impl Runner {
@@ -230,7 +228,7 @@ impl Runner {
 impl ToScheduler {
     /// If the scheduler has ended, so does the service, and the message is dropped.
     pub(super) async fn tell(&self, event: RunnerEvent) {
-        drop(self.scheduler.send(SchedulerMessage::Event(self.id, event)).await);
+        drop(self.scheduler.send((self.id, event)).await);
     }
 }
 
@@ -258,16 +256,11 @@ impl Outcome {
     }
 }
 
-/// Sweeps what a killed service left in a volume, if it is mounted.
+/// Has a worker delete the incomplete subvolumes in a destination.
 ///
 /// # Errors
 /// A sentence for the log.
-pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
-    let destination = open_volume(volume).await.map_err(|failure| failure.message)?;
-    sweep_open(spawner, &VolumeDestination::new(destination), Priority::default()).await
-}
-
-async fn sweep_open(spawner: &Spawner, place: &dyn Destination, priority: Priority) -> Result<(), String> {
+pub(super) async fn sweep_open(spawner: &Spawner, place: &dyn Destination, priority: Priority) -> Result<(), String> {
     let (order, handed) = place.delete();
     let mut worker = spawner.worker(order, handed, priority).await.map_err(|error| error.to_string())?;
     let sweep = async {
@@ -281,6 +274,15 @@ async fn sweep_open(spawner: &Spawner, place: &dyn Destination, priority: Priori
         Err("the worker ended without a result".to_owned())
     };
     timeout(SWEEPING, sweep).await.unwrap_or_else(|_| Err("it takes too long".to_owned()))
+}
+
+/// The priorities of workers, as configured.
+pub(super) fn priority(rule: WorkerRule) -> Priority {
+    let io = match rule.io_class {
+        IoClass::Idle => IoPriority::Idle,
+        IoClass::BestEffort => IoPriority::BestEffort(rule.io_priority),
+    };
+    Priority { nice: rule.nice, io }
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ const SOON: Duration = Duration::from_secs(30);
 const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written":0,"encoded_writes":0,"fallback_writes":0,"plain_writes":0,"clones":0,"files":0},"error":null}}"#;
 
 /// The next event that is no report.
-async fn next(told: &mut mpsc::Receiver<SchedulerMessage>) -> RunnerEvent {
+async fn next(told: &mut mpsc::Receiver<(Uuid, RunnerEvent)>) -> RunnerEvent {
     loop {
         match timeout(SOON, told.recv()).await.expect("soon") {
-            Some(SchedulerMessage::Event(_, RunnerEvent::Report(_))) => {}
-            Some(SchedulerMessage::Event(_, told)) => return told,
+            Some((_, RunnerEvent::Report(_))) => {}
+            Some((_, told)) => return told,
             other => panic!("{other:?}"),
         }
     }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::{Scheduler, events, step};
-use crate::config::{IoClass, WorkerRule};
 use crate::jobs::class::{Full, OpenBounds};
 use crate::jobs::handle::JobHandle;
 use crate::jobs::job::About;
@@ -20,8 +19,7 @@ use crate::jobs::outcome::EndReason;
 use crate::jobs::pace::Pace;
 use crate::jobs::queue::JobTarget;
 use crate::jobs::record::Record;
-use crate::jobs::runner::Runner;
-use crate::worker::{IoPriority, Priority};
+use crate::jobs::runner::{Runner, priority};
 
 impl Scheduler {
     /// Accepts a request as a job, or says why not.
@@ -141,7 +139,7 @@ impl Scheduler {
             limit: None,
             priority: priority(self.config.worker),
             spawner: Arc::clone(&self.spawner),
-            scheduler: self.itself.clone(),
+            scheduler: self.runners.clone(),
             stop: stopped,
             lineage: watch::Sender::default(),
             max_rate: watch::Sender::default(),
@@ -175,15 +173,6 @@ fn requester(trigger: Trigger) -> String {
         Trigger::Schedule => "the schedule".to_owned(),
         Trigger::User(uid) => format!("user {uid}"),
     }
-}
-
-/// The priorities of workers.
-pub(in crate::jobs) fn priority(rule: WorkerRule) -> Priority {
-    let io = match rule.io_class {
-        IoClass::Idle => IoPriority::Idle,
-        IoClass::BestEffort => IoPriority::BestEffort(rule.io_priority),
-    };
-    Priority { nice: rule.nice, io }
 }
 
 #[cfg(test)]

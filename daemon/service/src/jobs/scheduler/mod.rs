@@ -8,8 +8,6 @@ mod entry;
 mod events;
 mod intake;
 
-pub(super) use intake::priority;
-
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +21,12 @@ use super::history::History;
 use super::history_writer::HistoryWriter;
 use super::job::{Event, after};
 use super::outcome::EndReason;
-use super::queries::Queries;
 use super::queue::Queue;
 use super::report;
 use super::retention::Retention;
 use super::runner::RunnerEvent;
 use super::source_store::{OpenDirectories, SourceStore};
+use super::worker_queries::Queries;
 use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
@@ -57,6 +55,8 @@ pub(crate) struct Scheduler {
     /// The callers that wait for the end of all jobs. While there are any, no job is accepted.
     stopping: Option<Vec<oneshot::Sender<()>>>,
     itself: mpsc::Sender<SchedulerMessage>,
+    /// For the runners, which report on their jobs.
+    runners: mpsc::Sender<(Uuid, RunnerEvent)>,
     writer: HistoryWriter,
     live: LiveJobs,
     sources: SourceStore,
@@ -79,6 +79,7 @@ impl Scheduler {
         supervisor: &Supervisor,
     ) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
+        let (runners, events) = mpsc::channel(ORDERS);
         let writer = HistoryWriter::start(history, supervisor);
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
@@ -94,6 +95,7 @@ impl Scheduler {
             mounts: None,
             stopping: None,
             itself: orders.clone(),
+            runners,
             writer: writer.clone(),
             live: live.clone(),
             sources,
@@ -104,17 +106,28 @@ impl Scheduler {
             lacking: MissingFeatures::default(),
         };
         let busy = scheduler.busy.subscribe();
-        supervisor.start("schedules jobs", |heartbeat| scheduler.work(waiting, heartbeat));
+        supervisor.start("schedules jobs", |heartbeat| scheduler.work((waiting, events), heartbeat));
         Jobs { orders, writer, queries, prune_locks, busy, live }
     }
 
-    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut heartbeat: Heartbeat) -> anyhow::Error {
+    async fn work(
+        mut self,
+        (mut waiting, mut events): (mpsc::Receiver<SchedulerMessage>, mpsc::Receiver<(Uuid, RunnerEvent)>),
+        mut heartbeat: Heartbeat,
+    ) -> anyhow::Error {
         loop {
             let forget = self.ended.front().map(|(when, _)| *when + SHOWN);
             tokio::select! {
                 order = waiting.recv() => match order {
-                    Some(order) => self.take(order),
+                    Some(order) => {
+                        self.hear_pending(&mut events);
+                        self.take(order);
+                    }
                     None => return anyhow::anyhow!("internal error: its channel is closed"),
+                },
+                event = events.recv() => match event {
+                    Some((id, event)) => self.hear(id, event),
+                    None => return anyhow::anyhow!("internal error: the channel of the runners is closed"),
                 },
                 () = heartbeat.answer() => {}
                 () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),
@@ -125,12 +138,21 @@ impl Scheduler {
         }
     }
 
+    /// Handles what runners reported before a message was sent, so that the message meets the state that its sender saw. It ends
+    /// although runners report more meanwhile.
+    fn hear_pending(&mut self, events: &mut mpsc::Receiver<(Uuid, RunnerEvent)>) {
+        for _ in 0..events.len() {
+            let Ok((id, event)) = events.try_recv() else { return };
+            self.hear(id, event);
+            self.advance();
+        }
+    }
+
     /// The caller may have disconnected meanwhile.
     fn take(&mut self, order: SchedulerMessage) {
         match order {
             SchedulerMessage::Start(request, reply) => drop(reply.send(self.accept(request))),
             SchedulerMessage::Cancel(id, reply) => self.cancel(id, reply),
-            SchedulerMessage::Event(id, event) => self.hear(id, event),
             SchedulerMessage::Mounts(ids) => self.mounts_changed(ids),
             SchedulerMessage::Configured(config) => self.configured(*config),
             SchedulerMessage::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
