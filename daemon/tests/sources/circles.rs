@@ -10,7 +10,7 @@ use std::path::Path;
 use super::modules::sources;
 
 /// The modules, and their folders.
-const MODULES: &[(&str, &str)] = &[("bus", "src/bus"), ("jobs", "service/src/jobs")];
+const MODULES: &[(&str, &str)] = &[("bus", "src/bus"), ("drives", "service/src/drives"), ("jobs", "service/src/jobs")];
 
 /// A module below `crate`, as its parts.
 type Parts = Vec<String>;

@@ -4,9 +4,9 @@
 use tokio::sync::watch;
 
 use super::DriveId;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::reservation::DriveReservation;
-use super::rows;
+use super::shared_records;
 use super::table::goes;
 use crate::backups::{Identity, PairUuids, SharedSnapshot, SourceProblem};
 use crate::config::BackupRule;
@@ -87,9 +87,9 @@ impl DriveManager {
 
 /// The subvolumes on this machine that the worker takes for the source's own, wherever they are now.
 fn ours(enrolment: &Enrolment, backup: &str) -> Vec<Identity> {
-    let known = rows::known(enrolment, backup).unwrap_or_default();
+    let known = shared_records::known(enrolment, backup).unwrap_or_default();
     let own: Vec<PairUuids> = known.shared.iter().map(SharedSnapshot::mark).collect();
-    let restored = rows::restored(enrolment).into_iter().map(|shared| shared.mark());
+    let restored = shared_records::restored(enrolment).into_iter().map(|shared| shared.mark());
     let restored = restored.filter(|pair| own.iter().any(|own| own.there == pair.there));
     own.iter().copied().chain(restored).map(|pair| pair.here).collect()
 }

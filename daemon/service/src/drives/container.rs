@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::DriveId;
 use super::drive_lock::blocking;
 use super::erasing::LABEL;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::{busy, failed};
 use super::table::DriveTable;
 use crate::device::{BlockDevice, Content, Error as Fault, Secret};
@@ -47,7 +47,7 @@ impl DriveManager {
             luks
         };
         let devices = Arc::clone(&self.0.devices);
-        let was_open = blocking(self, id, move || Ok(devices.is_unlocked(luks))).await?;
+        let was_open = blocking(&self.0.operations, id, move || Ok(devices.is_unlocked(luks))).await?;
         let container = OpenContainer { luks, was_open, has_new_key: false };
         let opened = self.open_and_fill(id, &device, container, secret, options).await;
         if opened.is_err() {
@@ -67,12 +67,12 @@ impl DriveManager {
         let (node, devnum) = (device.node.clone(), device.devnum);
         if was_open {
             let (devices, node, secret) = (Arc::clone(&self.0.devices), node.clone(), Arc::clone(secret));
-            blocking(self, id, move || devices.check_secret(&node, devnum, &secret)).await?;
+            blocking(&self.0.operations, id, move || devices.check_secret(&node, devnum, &secret)).await?;
         } else {
             // udev may not have reported yet that it was locked a moment ago.
             self.reported(|table| inside(table, device, luks).is_none().then_some(())).await?;
             let (devices, node, secret) = (Arc::clone(&self.0.devices), node.clone(), Arc::clone(secret));
-            blocking(self, id, move || devices.unlock(&node, devnum, luks, &secret)).await?;
+            blocking(&self.0.operations, id, move || devices.unlock(&node, devnum, luks, &secret)).await?;
         }
         let inside = self.reported(|table| inside(table, device, luks).cloned()).await?;
         if options.format {
@@ -89,7 +89,7 @@ impl DriveManager {
         let luks = Uuid::new_v4();
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "erasing and encrypting {}", device.name());
         let (devices, secret) = (Arc::clone(&self.0.devices), Arc::clone(secret));
-        let facts = blocking(self, id, move || {
+        let facts = blocking(&self.0.operations, id, move || {
             devices.encrypt(&device, luks, &secret)?;
             let content = Content {
                 kind: "crypto_LUKS".to_owned(),
@@ -129,7 +129,7 @@ impl DriveManager {
         secret: &Arc<Secret>,
     ) -> Result<(), Error> {
         let (devices, secret, keys) = (Arc::clone(&self.0.devices), Arc::clone(secret), self.0.register.keys().clone());
-        blocking(self, id, move || {
+        blocking(&self.0.operations, id, move || {
             if keys.file(luks).exists() {
                 return Err(Fault::refused(
                     "there is a key file for the drive already, of another enrolment; forget that one first \
@@ -153,7 +153,7 @@ impl DriveManager {
         OpenContainer { luks, was_open, has_new_key }: OpenContainer,
     ) {
         let (devices, keys) = (Arc::clone(&self.0.devices), self.0.register.keys().clone());
-        let locked = blocking(self, id, move || {
+        let locked = blocking(&self.0.operations, id, move || {
             if has_new_key {
                 keys.remove(luks);
             }

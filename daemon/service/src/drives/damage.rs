@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::rows;
+use super::shared_records;
 use crate::backups::Identity;
 use crate::enrolment::{Damage, Enrolment};
 use crate::types::Problem;
@@ -76,8 +76,8 @@ pub(super) fn problem(enrolment: &Enrolment) -> Option<Problem> {
 /// The snapshots on the drive that records name.
 fn shared(enrolment: &Enrolment) -> BTreeSet<Uuid> {
     let names = enrolment.shared.keys().chain(enrolment.pins.keys());
-    let known = names.map(|name| rows::known(enrolment, name).unwrap_or_default());
-    let known = known.flat_map(|known| known.all()).chain(rows::restored(enrolment));
+    let known = names.map(|name| shared_records::known(enrolment, name).unwrap_or_default());
+    let known = known.flat_map(|known| known.all()).chain(shared_records::restored(enrolment));
     known.map(|shared| Uuid::from_bytes(shared.mark().there.0)).collect()
 }
 

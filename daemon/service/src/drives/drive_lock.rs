@@ -8,7 +8,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::DriveId;
-use super::handle::DriveManager;
 use super::problem::{busy, failed, for_caller};
 use crate::blocking::{self, BlockingQueues, Unanswered, detached};
 use crate::device::Result;
@@ -85,12 +84,16 @@ where
 ///
 /// # Errors
 /// What went wrong, for a caller.
-pub(super) async fn blocking<T, F>(manager: &DriveManager, id: &DriveId, work: F) -> std::result::Result<T, Error>
+pub(super) async fn blocking<T, F>(
+    operations: &BlockingQueues<DriveId>,
+    id: &DriveId,
+    work: F,
+) -> std::result::Result<T, Error>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
-    match manager.0.operations.of(id.clone()).run_to_end(work).await {
+    match operations.of(id.clone()).run_to_end(work).await {
         Ok(done) => done.map_err(|error| for_caller(id, &error)),
         Err(no_thread @ Unanswered::NoThread) => Err(failed(no_thread.to_string())),
         Err(Unanswered::Busy | Unanswered::Silent) => Err(failed(LOST)),
@@ -112,8 +115,8 @@ where
 }
 
 /// Cleans up after a drive that was unplugged, before all later operations on it. No caller waits for it.
-pub(super) fn clean_up(manager: &DriveManager, id: &DriveId, work: impl FnOnce() + Send + 'static) {
-    let (id, cleaning) = (id.clone(), manager.0.operations.of(id.clone()).spawn(work));
+pub(super) fn clean_up(operations: &BlockingQueues<DriveId>, id: &DriveId, work: impl FnOnce() + Send + 'static) {
+    let (id, cleaning) = (id.clone(), operations.of(id.clone()).spawn(work));
     tokio::spawn(async move {
         if let Ok(Err(error)) = cleaning.await {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "cannot clean up after the drive was unplugged: {error}");

@@ -8,23 +8,20 @@
 //! plugged in for backups on plug, and not for backups by time that wait for their next attempt. A person who plugs the drive in again
 //! does not wait.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
-use super::DriveId;
 use super::entry::DriveEntry;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
+use super::shared_records;
 use super::table::{DriveTable, goes};
-use super::volumes::VolumeEntry;
+use super::volume_entry::VolumeEntry;
+use super::{DriveId, LastAttempt};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
+use crate::hooks::{Event, Kind};
 use crate::policy::Action;
 use crate::schedule::{Attempts, Calendar, Due, is_from_future};
-use crate::types::LastRun;
-
-/// The attempts that did not succeed since the service started. By the enrolment, and the name of the backup.
-pub(super) type AllAttempts = BTreeMap<Uuid, BTreeMap<String, Attempts>>;
+use crate::types::{Attempt, LastRun};
 
 /// What the times of backups ask for now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -200,6 +197,57 @@ impl DriveManager {
         if let Some(enrolled) = id.enrolment() {
             self.lock().note_attempt(enrolled, backup, note);
         }
+    }
+
+    /// A backup should have run on the drive and did not, or not to its end.
+    pub(crate) fn backup_not_done(&self, id: &DriveId, backup: &str, attempt: Attempt) {
+        let Some(enrolled) = id.enrolment() else { return };
+        {
+            let mut table = self.lock();
+            if table.enrolment(id).is_none() {
+                return;
+            }
+            table.not_done.set(enrolled, backup, attempt);
+            table.note_failed_attempt(enrolled, backup);
+            if let Some(entry) = table.entries.get_mut(id) {
+                entry.settled.insert(backup.to_owned());
+            }
+        }
+        self.review();
+        self.write_soon(id);
+    }
+
+    /// Takes over an attempt from the history, where the drive's last good backup and the attempt in its record are older: a service
+    /// that is killed records nothing with the drive.
+    pub(super) fn recall_attempt(&self, id: &DriveId, backup: &str, attempt: LastAttempt) {
+        let mut table = self.lock();
+        let Some(enrolment) = table.enrolment(id) else { return };
+        let (enrolled, time) = (enrolment.id, attempt.time());
+        let last =
+            shared_records::known(enrolment, backup).ok().and_then(|known| u64::try_from(known.newest()?.time).ok());
+        let known = table.not_done.on(enrolled);
+        let is_newer = known.get(backup).is_none_or(|known| known.time < time);
+        if last.is_some_and(|last| last > time / 1_000_000) || !is_newer {
+            return;
+        }
+        match attempt {
+            LastAttempt::NotDone(attempt) => {
+                table.recall_failed_attempt(enrolled, backup, attempt.time);
+                table.not_done.set(enrolled, backup, attempt);
+            }
+            LastAttempt::Cancelled { time } => table.recall_cancelled_attempt(enrolled, backup, time),
+        }
+    }
+
+    /// A backup that was asked for did not become a job: it is a problem, also for the hooks.
+    pub(crate) fn backup_not_begun(&self, id: &DriveId, backup: &str, attempt: Attempt) {
+        let reason = attempt.reason.clone();
+        tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the backup \"{backup}\" does not begin: {reason}");
+        let label = self.label(id).unwrap_or_default();
+        let event = Event::of(Kind::BackupFailed, id.as_str(), &label);
+        let error = Some(attempt.error);
+        self.0.hooks.tell(Event { backup: backup.to_owned(), error, message: reason, ..event });
+        self.backup_not_done(id, backup, attempt);
     }
 }
 

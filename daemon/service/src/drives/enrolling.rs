@@ -2,7 +2,7 @@
 
 use super::drive_lock::{blocking, local};
 use super::erasing::{LABEL, outer, unclaimed, whole_disk};
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::mount::{Proved, mount};
 use super::mounting::{Plan, plan_of};
 use super::problem::{busy, failed, no_such_drive};
@@ -143,7 +143,8 @@ impl DriveManager {
         let no_backup = options.no_backup;
         let plan = plan_of(&self.lock(), enrolment, &facts);
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
-        let (proved, plan) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
+        let (proved, plan) =
+            blocking(&self.0.operations, id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
         let reservation = self.reserve(&new);
         if no_backup {

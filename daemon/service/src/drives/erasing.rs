@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::DriveId;
 use super::drive_lock::blocking;
 use super::entry::DriveEntry;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use crate::device::{BlockDevice, Content};
@@ -26,7 +26,7 @@ impl DriveManager {
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "erasing {node} (its partitions: {})", or_none(&parts));
         let label = label.to_owned();
         let devices = Arc::clone(&self.0.devices);
-        let facts = blocking(self, id, move || {
+        let facts = blocking(&self.0.operations, id, move || {
             let made = devices.format(&device, &label)?;
             let content = Content {
                 kind: "btrfs".to_owned(),

@@ -1,56 +1,26 @@
 //! The drives as other modules use them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::types::{BackupStatus, Condition, DriveState, EnrolOptions, Error, Problem};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
-use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
-use super::entry::DriveEntry;
-use super::overdue::Watched;
-use super::problem::{away, busy, failed, no_such_drive};
-use super::table::DriveTable;
-use super::{Drive, DriveId, LastAttempt, Lease, Need, PlugEvent, review, rows, secret};
+use super::drive_lock::answer;
+use super::manager::DriveManager;
+use super::reported_overdue::ReportedOverdue;
+use super::{Drive, DriveId, LastAttempt, Lease, Need, PlugEvent, review, rows, secret, shared_records};
 use crate::backups::Identity;
-use crate::blocking::{BlockingQueue, BlockingQueues};
+use crate::blocking::BlockingQueue;
 use crate::clock::Clock;
 use crate::config::{BackupRule, Config, RateNow};
 use crate::destination_list::DestinationList;
 use crate::device::Devices;
 use crate::enrolment::{Enrolment, EnrolmentStore};
-use crate::hooks::{Event, Hooks, Kind};
+use crate::hooks::Hooks;
 use crate::supervisor::Supervisor;
+use crate::types::{BackupStatus, Condition, EnrolOptions, Error, Problem};
 use crate::untrusted_fd::QuarantinedFd;
-
-/// Manages the drives. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct DriveManager(pub(super) Arc<Shared>);
-
-/// What all that is done with drives has in common.
-#[derive(Debug)]
-pub(super) struct Shared {
-    table: Mutex<DriveTable>,
-    pub(super) devices: Arc<dyn Devices>,
-    pub(super) clock: Clock,
-    pub(super) register: EnrolmentStore,
-    pub(super) run: std::path::PathBuf,
-    pub(super) state: std::path::PathBuf,
-    /// Changes at each review of the table.
-    pub(super) reviewed: watch::Sender<()>,
-    /// Changes when a drive is shown that was not.
-    pub(super) arrived: watch::Sender<()>,
-    plugs: mpsc::UnboundedSender<PlugEvent>,
-    /// Changes when a source may have appeared.
-    pub(super) sources: watch::Sender<()>,
-    pub(super) hooks: Hooks,
-    pub(super) destinations: DestinationList,
-    pub(super) operations: BlockingQueues<DriveId>,
-    pub(super) reads: BlockingQueues<DriveId>,
-    /// The service ends.
-    pub(super) ending: AtomicBool,
-}
 
 impl DriveManager {
     /// Unmounts and locks what an earlier service left, then begins to follow udev. `attempts` are the last ones of backups that did
@@ -68,10 +38,10 @@ impl DriveManager {
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
         // Before the devices are listed: a container that is locked here must not be seen as unlocked.
         let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
-        let (register, enrolments, watched) = opened.context("cannot read which drives are enrolled")?;
+        let (register, enrolments, reported_overdue) = opened.context("cannot read which drives are enrolled")?;
         let mut events = devices.events().context("cannot listen to udev")?;
         let (manager, plugged) = Self::new(config, (devices, clock), (hooks, destinations), register, enrolments);
-        manager.lock().watched = watched;
+        manager.lock().reported_overdue = reported_overdue;
         // Before anything begins.
         for (drive, backup, attempt) in attempts {
             manager.recall_attempt(&drive, &backup, attempt);
@@ -86,44 +56,9 @@ impl DriveManager {
         Ok((manager, plugged))
     }
 
-    /// Knows of no device yet.
-    pub(super) fn new(
-        config: &Config,
-        (devices, clock): (Arc<dyn Devices>, Clock),
-        (hooks, destinations): (Hooks, DestinationList),
-        register: EnrolmentStore,
-        enrolments: Vec<Enrolment>,
-    ) -> (Self, mpsc::UnboundedReceiver<PlugEvent>) {
-        let (plugs, received) = mpsc::unbounded_channel();
-        let manager = Self(Arc::new(Shared {
-            table: Mutex::new(DriveTable::new(config.clone(), enrolments, clock.clone(), register.machine())),
-            devices,
-            clock,
-            register,
-            run: config.run.clone(),
-            state: config.state.clone(),
-            reviewed: watch::Sender::new(()),
-            arrived: watch::Sender::new(()),
-            plugs,
-            sources: watch::Sender::new(()),
-            hooks,
-            destinations,
-            operations: drive_lock::operations(),
-            reads: drive_lock::reads(),
-            ending: AtomicBool::new(false),
-        }));
-        manager.note_unreadable();
-        (manager, received)
-    }
-
     /// The drives that are shown now, enrolled ones also while they are away; the channel of each closes when it goes.
     pub fn drives(&self) -> Vec<watch::Receiver<Drive>> {
         self.lock().shown.values().map(watch::Sender::subscribe).collect()
-    }
-
-    /// The drive, attached or away, where it is shown.
-    pub fn drive(&self, id: &DriveId) -> Option<Drive> {
-        self.lock().shown.get(id).map(|shown| shown.borrow().clone())
     }
 
     /// Changes whenever [`Self::drives`] has one that it did not have.
@@ -202,17 +137,13 @@ impl DriveManager {
     pub(crate) fn unread_pins(&self, backup: &str) -> Option<String> {
         let table = self.lock();
         let unreadable = table.unreadable_problem().map(|problem| problem.to_string());
-        unreadable.or_else(|| table.enrolments.iter().find_map(|enrolment| rows::known(enrolment, backup).err()))
+        unreadable
+            .or_else(|| table.enrolments.iter().find_map(|enrolment| shared_records::known(enrolment, backup).err()))
     }
 
     /// The problem of enrolments that cannot be read.
     pub(crate) fn unreadable(&self) -> Option<Problem> {
         self.lock().unreadable_problem()
-    }
-
-    /// Takes over which enrolments cannot be read now.
-    pub(super) fn note_unreadable(&self) {
-        self.lock().unreadable = self.0.register.unreadable();
     }
 
     /// This machine, as records on drives have it.
@@ -291,56 +222,6 @@ impl DriveManager {
         clock.reach(instant).await;
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, DriveTable> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the hooks of a drive. Not to be called with the lock held: it is taken here.
-    pub(super) fn tell(&self, kind: Kind, id: &DriveId) {
-        let label = {
-            let table = self.lock();
-            let away = || table.enrolment(id).map(|enrolment| enrolment.label().to_owned());
-            table.shown.get(id).map(|shown| shown.borrow().label.clone()).or_else(away)
-        };
-        self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));
-    }
-
-    /// Waits for the lock of an attached drive.
-    pub(super) async fn lock_drive(&self, id: &DriveId) -> Result<DriveLockGuard, Error> {
-        let lock: Option<DriveLock> = self.lock().entries.get(id).map(|entry| entry.lock.clone());
-        lock.ok_or_else(|| self.not_attached(id))?.acquire().await
-    }
-
-    /// The error for a drive that is not attached.
-    pub(crate) fn not_attached(&self, id: &DriveId) -> Error {
-        let Some(drive) = self.drive(id).filter(|drive| drive.state == DriveState::Away) else {
-            return no_such_drive(id);
-        };
-        match drive.problems.iter().find(|problem| matches!(problem, Problem::EnrolmentUnreadable { .. })) {
-            Some(problem) => failed(problem.to_string()),
-            None => away(&drive.label),
-        }
-    }
-
-    /// Ends the lock, and reviews the table.
-    pub(super) fn done(&self, guard: DriveLockGuard) {
-        drop(guard);
-        self.review();
-    }
-
-    /// Changes what is going on with a drive, where it is still there.
-    pub(super) fn entry<T>(&self, id: &DriveId, change: impl FnOnce(&mut DriveEntry) -> T) -> Option<T> {
-        self.lock().entries.get_mut(id).map(change)
-    }
-
-    /// Refuses a drive that a job holds.
-    pub(super) fn free(&self, id: &DriveId) -> Result<(), Error> {
-        if self.entry(id, |entry| entry.leased).is_some_and(|leased| leased > 0) {
-            return Err(busy("a job uses the drive; wait for it, or cancel it first"));
-        }
-        Ok(())
-    }
-
     /// Whether a person made the drive safe to unplug, and nothing used it since.
     pub(crate) fn is_made_safe(&self, id: &DriveId) -> bool {
         self.entry(id, |entry| entry.is_made_safe && entry.released) == Some(true)
@@ -373,7 +254,7 @@ fn open(
     devices: &dyn Devices,
     state: &std::path::Path,
     run: &std::path::Path,
-) -> crate::device::Result<(EnrolmentStore, Vec<Enrolment>, Watched)> {
+) -> crate::device::Result<(EnrolmentStore, Vec<Enrolment>, ReportedOverdue)> {
     for left in devices.detach_leftovers(run) {
         tracing::info!("{} was left mounted by an earlier run and is unmounted", left.display());
     }
@@ -388,6 +269,6 @@ fn open(
         tracing::error!("{what}");
     }
     let reading = || crate::device::Error::system(format!("reading {}", state.display()));
-    let watched = Watched::open(state).map_err(reading())?;
-    Ok((register, enrolments, watched))
+    let reported_overdue = ReportedOverdue::open(state).map_err(reading())?;
+    Ok((register, enrolments, reported_overdue))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::DriveId;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use crate::clock::{Clock, Reading};
 use crate::device::Secret;
 use crate::types::{EnrolOptions, Error};

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::DriveId;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::failed;
-use super::rows;
+use super::shared_records;
 use super::table::{DriveTable, goes};
-use super::volumes::VolumeEntry;
+use super::volume_entry::VolumeEntry;
 use crate::backups::{GivenUp, Identity, MOST_PINS, PairUuids, SharedSnapshot};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
@@ -32,7 +32,7 @@ impl DriveManager {
     pub(crate) fn pins(&self, backup: &str) -> Vec<PairUuids> {
         let table = self.lock();
         let needing = table.enrolments.iter().filter(|enrolment| !enrolment.given_up.contains_key(backup));
-        let known = needing.filter_map(|enrolment| rows::known(enrolment, backup).ok());
+        let known = needing.filter_map(|enrolment| shared_records::known(enrolment, backup).ok());
         super::once(known.filter_map(|known| known.newest().map(SharedSnapshot::mark)).collect())
     }
 
@@ -41,7 +41,8 @@ impl DriveManager {
         let pinned = self.pins(backup);
         let table = self.lock();
         let given_up = table.enrolments.iter().filter(|enrolment| enrolment.given_up.contains_key(backup));
-        let newest = given_up.filter_map(|enrolment| Some(rows::known(enrolment, backup).ok()?.newest()?.mark().here));
+        let newest =
+            given_up.filter_map(|enrolment| Some(shared_records::known(enrolment, backup).ok()?.newest()?.mark().here));
         newest.filter(|here| !pinned.iter().any(|pin| pin.here == *here)).take(MOST_PINS).collect()
     }
 
@@ -148,7 +149,7 @@ impl DriveManager {
         self.write_down(id, move |enrolment| {
             for backup in backups {
                 // It names the snapshot: without a record nothing could be given up.
-                rows::known(enrolment, &backup).map_err(failed)?;
+                shared_records::known(enrolment, &backup).map_err(failed)?;
                 enrolment.given_up.insert(backup, by_command);
             }
             Ok(())
@@ -166,14 +167,14 @@ pub(super) fn because(enrolment: &Enrolment, backup: &str) -> Option<GivenUp> {
 /// Whether a later backup may build on the newest snapshot of this one on the drive. If it is not configured any more, that is a backup
 /// which has not run on the drive yet: perhaps it is this one with another name.
 pub(super) fn is_needed_on(table: &DriveTable, enrolment: &Enrolment, backup: &str) -> bool {
-    let has_run = |name: &str| rows::known(enrolment, name).is_ok_and(|known| known.newest().is_some());
+    let has_run = |name: &str| shared_records::known(enrolment, name).is_ok_and(|known| known.newest().is_some());
     let is_new = |rule: &BackupRule| goes(&table.config, rule, enrolment) && !has_run(rule.name.as_str());
     let is_needed = || table.config.backup(backup).is_some() || table.config.backups.iter().any(is_new);
     !enrolment.given_up.contains_key(backup) && is_needed()
 }
 
 fn needs_snapshot(enrolment: &Enrolment, backup: &str) -> bool {
-    let known = || rows::known(enrolment, backup).is_ok_and(|known| known.newest().is_some());
+    let known = || shared_records::known(enrolment, backup).is_ok_and(|known| known.newest().is_some());
     !enrolment.given_up.contains_key(backup) && known()
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::drive_lock::{answer, blocking};
 use super::entry::DriveEntry;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::{Unwritable, failed, no_such_drive};
 use super::table::DriveTable;
 use super::{DriveId, DriveReservation, Need};
@@ -179,7 +179,7 @@ impl DriveManager {
         }
         let gone = mount.gone.subscribe();
         let devices = Arc::clone(&self.0.devices);
-        let (root, number) = blocking(self, id, move || {
+        let (root, number) = blocking(&self.0.operations, id, move || {
             let root = mount.mounted.root()?;
             let mount = devices.mount_id(&root);
             Ok((root, mount))
@@ -235,7 +235,7 @@ impl DriveManager {
         let facts = self.unenrolled(&self.lock(), id)?;
         let kind = read_only(&facts)?;
         let (devices, device) = (Arc::clone(&self.0.devices), facts.clone());
-        let root = blocking(self, id, move || devices.mount_read_only(kind, &device)).await?;
+        let root = blocking(&self.0.operations, id, move || devices.mount_read_only(kind, &device)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only to read its stream files");
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::DriveId;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::failed;
 use super::records::value;
-use super::rows;
+use super::shared_records;
 use crate::backups::{Identity, SharedRecord, SharedSnapshot};
 use crate::enrolment::Enrolment;
 use crate::types::Error;
@@ -45,7 +45,7 @@ impl DriveManager {
             };
             for name in names.into_iter().filter(|name| is_meant(name) && !enrolment.given_up.contains_key(*name)) {
                 // A record that cannot be read ends each backup, which says so.
-                let Ok(known) = rows::known(enrolment, name) else { continue };
+                let Ok(known) = shared_records::known(enrolment, name) else { continue };
                 lost.extend(lost_parent(&known, on, deleted, present).map(|(snapshot, is_full)| LostParent {
                     backup: name.clone(),
                     label: enrolment.label().to_owned(),
@@ -67,7 +67,7 @@ impl DriveManager {
         }
         self.write_down(id, move |enrolment| {
             let names: BTreeSet<String> = enrolment.shared.keys().chain(enrolment.pins.keys()).cloned().collect();
-            let mut restored = rows::restored(enrolment);
+            let mut restored = shared_records::restored(enrolment);
             restored.retain(|shared| !gone.contains(&shared.mark().there));
             enrolment.restored = value(&restored)?;
             names.iter().try_for_each(|name| forget(enrolment, name, |shared| gone.contains(&shared.mark().there)))
@@ -109,7 +109,7 @@ fn lost_parent(
 
 /// Removes the shared snapshots that `is_gone`. If none is left, the next backup is a full one, and says why.
 fn forget(enrolment: &mut Enrolment, backup: &str, is_gone: impl Fn(&SharedSnapshot) -> bool) -> Result<(), Error> {
-    let mut known = rows::known(enrolment, backup).map_err(failed)?;
+    let mut known = shared_records::known(enrolment, backup).map_err(failed)?;
     let before = known.all().len();
     known.shared.retain(|shared| !is_gone(shared));
     known.nested.retain(|shared| !is_gone(shared));
@@ -159,11 +159,11 @@ mod tests {
         let known = SharedRecord { sources: vec![id(9)], shared: vec![shared(1), shared(2)], nested: vec![shared(3)] };
         blue.shared.insert("home".to_owned(), serde_json::to_value(&known).expect("written"));
         forget(&mut blue, "home", |shared| shared.mark().there == id(102)).expect("known");
-        let left = rows::known(&blue, "home").expect("read");
+        let left = shared_records::known(&blue, "home").expect("read");
         assert_eq!((left.shared.as_slice(), blue.given_up.len()), (&[shared(1)][..], 0));
         assert_eq!(left.nested, [shared(3)]);
         forget(&mut blue, "home", |shared| [id(1), id(3)].contains(&shared.mark().here)).expect("known");
-        let left = rows::known(&blue, "home").expect("read");
+        let left = shared_records::known(&blue, "home").expect("read");
         assert_eq!((left.all().len(), left.sources), (0, vec![id(9)]), "the source stays recorded");
         assert_eq!(blue.given_up.get("home"), Some(&true));
     }

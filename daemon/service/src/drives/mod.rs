@@ -8,21 +8,42 @@
 //! bus, jobs → handle → the step → table
 //! ```
 //!
-//! * `table` has all that is known, with an `entry` for each drive, behind a lock that is never held while anything is waited for;
-//!   `review` asks the policy about it after every event and every step.
-//! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
-//!   own: callers wait up to a limit, and the lock is held until the thread is back.
-//! * `mounting` (and unlocking), `enrolling` (of an encrypted one with `container`), `erasing`, `release` are what can be done;
-//!   `mount` makes the system calls.
-//! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
-//!   of one that has no btrfs and is only read.
-//! * `origins` counts whose snapshots are on a drive. `records` writes down what backups and restores learned, `kept_shared` what
-//!   sources keep for drives that are away. `attached_log` logs the drives that come; `secret` reads the secret that a caller unlocks a drive with; `awaited` are the backups that begin
-//!   when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups, and
-//!   `smart` what its disks say of themselves;
-//!   `volumes` are the volumes of this machine that backups go to, which the service does not mount;
-//!   `verify_due` are the verifies that begin by themselves, `due` the backups that begin at a plug or by their times, and
-//!   `not_begun` those that a plug did not begin.
+//! ```text
+//! table             all that is known of the drives, behind a lock that is never held while anything is waited for
+//! entry             a drive in the table
+//! review            asks the policy after every event of udev and every step
+//! manager           what all steps with drives have in common
+//! handle            the drives, as jobs and the bus use them
+//! drive_lock        lets one step at a time be done with a drive; callers wait up to a limit, the step's thread as long as the
+//!                   drive
+//! mounting          unlocks and mounts a drive; `mount` makes the system calls
+//! enrolling         enrols a drive, an encrypted one with `container`
+//! erasing           erases drives and disks before they are formatted
+//! release           syncs, unmounts, locks and switches off
+//! reservation       counts who needs a drive; the end of the last one releases it
+//! lease             a reservation of a mounted drive, also of one without btrfs, which is only read
+//! secret            reads the secret that a caller unlocks a drive with
+//! other_mounts      where other programs have mounted a drive
+//! shared_records    the snapshots that a drive shares with this machine, in its enrolment
+//! records           records what backups, restores and verifies report
+//! origins           counts the snapshots on a drive by the machine that made them
+//! kept_shared       which shared snapshots stay beside the sources for drives that are away
+//! lost_parents      what the records lose when a person deletes snapshots
+//! renamed           a renamed backup in the records
+//! replaced          snapshots on a drive that are not those of the record
+//! damage            what verifies found
+//! due               the backups that are due at a plug or by their times, and the attempts that failed
+//! awaited           failed backups that begin when their source appears
+//! not_begun         the due backups of a plug that did not become jobs
+//! not_done          backups whose last attempt did not succeed
+//! overdue           backups without a good run for too long; `reported_overdue` records which were reported
+//! verify_due        verifies that begin by themselves
+//! problem           what is wrong with a drive
+//! rows              the rows of the list of backups
+//! shown             the public properties of a drive, and what its disks report (SMART)
+//! attached_log      logs the drives that are attached
+//! volumes           the volumes (`volume_entry`) that backups go to, which the service does not mount
+//! ```
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
@@ -42,6 +63,7 @@ mod inspect;
 mod kept_shared;
 mod lease;
 mod lost_parents;
+mod manager;
 mod mount;
 mod mounting;
 mod not_begun;
@@ -54,14 +76,16 @@ mod records;
 mod release;
 mod renamed;
 mod replaced;
+mod reported_overdue;
 mod reservation;
 mod review;
 mod rows;
 mod secret;
+mod shared_records;
 mod shown;
-mod smart;
 mod table;
 mod verify_due;
+mod volume_entry;
 mod volumes;
 
 use std::fmt;
@@ -75,10 +99,10 @@ use crate::types::DestinationId;
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
 pub(crate) use due::DueNow;
-pub use handle::DriveManager;
 pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;
 pub(crate) use lost_parents::{DeletedOn, LostParent};
+pub use manager::DriveManager;
 pub(crate) use not_begun::NotBegun;
 pub(crate) use not_done::LastAttempt;
 pub(crate) use reservation::DriveReservation;
@@ -163,6 +187,11 @@ pub(crate) enum PlugEvent {
     Due(Plugged),
     /// It ended, and its backups never began.
     NotBegun(NotBegun),
+}
+
+/// In microseconds since 1970.
+fn micros(seconds: i64) -> Option<u64> {
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000)
 }
 
 /// Sorted, each once.

@@ -3,7 +3,7 @@
 use super::container::UDEV_TIMEOUT;
 use super::drive_lock::blocking;
 use super::entry::{Disks, DriveEntry, Mount, disks};
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::mount::{Proved, mount_and_prove};
 use super::problem::{busy, device_gone, failed, locked, no_such_drive, refused};
 use super::table::DriveTable;
@@ -106,7 +106,7 @@ impl DriveManager {
             members.unwrap_or_default().iter().filter_map(|member| member.luks).collect()
         };
         let devices = Arc::clone(&self.0.devices);
-        let locked = blocking(self, id, move || {
+        let locked = blocking(&self.0.operations, id, move || {
             open.into_iter().filter(|luks| devices.is_unlocked(*luks)).try_for_each(|luks| devices.lock(luks))
         });
         if let Err(error) = locked.await {
@@ -167,7 +167,7 @@ impl DriveManager {
     ) -> Result<Arc<Mount>, Error> {
         let mut plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
-        let (proved, plan) = blocking(self, id, move || {
+        let (proved, plan) = blocking(&self.0.operations, id, move || {
             let Plan { enrolment, sources, .. } = &mut plan;
             let proved = mount_and_prove(&devices, enrolment, sources, (&register, &run), missing.as_ref())?;
             // Only now the label is known to be that of the enrolled drive.
@@ -285,7 +285,9 @@ impl DriveManager {
     async fn is_unlocked(&self, id: &DriveId) -> bool {
         let containers = self.containers(id);
         let devices = Arc::clone(&self.0.devices);
-        blocking(self, id, move || Ok(containers.iter().any(|luks| devices.is_unlocked(*luks)))).await.unwrap_or(true)
+        blocking(&self.0.operations, id, move || Ok(containers.iter().any(|luks| devices.is_unlocked(*luks))))
+            .await
+            .unwrap_or(true)
     }
 
     fn containers(&self, id: &DriveId) -> Vec<uuid::Uuid> {
@@ -309,7 +311,7 @@ impl DriveManager {
                                        passphrase",
             )
         })?;
-        let secret = blocking(self, id, move || Secret::of_file(&file)).await?;
+        let secret = blocking(&self.0.operations, id, move || Secret::of_file(&file)).await?;
         self.open(id, locked, secret).await
     }
 
@@ -328,7 +330,7 @@ impl DriveManager {
 
     async fn open(&self, id: &DriveId, locked: Vec<Locked>, secret: Secret) -> Result<(), Error> {
         let devices = Arc::clone(&self.0.devices);
-        blocking(self, id, move || {
+        blocking(&self.0.operations, id, move || {
             locked.iter().try_for_each(|one| devices.unlock(&one.node, one.devnum, one.luks, &secret))
         })
         .await

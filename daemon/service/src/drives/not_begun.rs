@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::DriveId;
 use super::entry::DriveEntry;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::table::DriveTable;
 use crate::policy::Action;
 use crate::types::{Attempt, Error, ErrorCode};

@@ -7,11 +7,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::handle::DriveManager;
-use super::renamed::move_key;
-use super::{DriveId, rows};
 use crate::enrolment::Enrolment;
-use crate::hooks::{Event, Kind};
 use crate::types::{Attempt, Problem};
 
 /// By the enrolment, and the name of the backup.
@@ -29,7 +25,7 @@ pub(crate) enum LastAttempt {
 }
 
 impl LastAttempt {
-    fn time(&self) -> u64 {
+    pub(super) fn time(&self) -> u64 {
         match self {
             Self::NotDone(attempt) => attempt.time,
             Self::Cancelled { time } => *time,
@@ -81,55 +77,10 @@ impl NotDone {
     }
 }
 
-impl DriveManager {
-    /// A backup should have run on the drive and did not, or not to its end.
-    pub(crate) fn backup_not_done(&self, id: &DriveId, backup: &str, attempt: Attempt) {
-        let Some(enrolled) = id.enrolment() else { return };
-        {
-            let mut table = self.lock();
-            if table.enrolment(id).is_none() {
-                return;
-            }
-            table.not_done.set(enrolled, backup, attempt);
-            table.note_failed_attempt(enrolled, backup);
-            if let Some(entry) = table.entries.get_mut(id) {
-                entry.settled.insert(backup.to_owned());
-            }
-        }
-        self.review();
-        self.write_soon(id);
-    }
-
-    /// Takes over an attempt from the history, where the drive's last good backup and the attempt in its record are older: a service
-    /// that is killed records nothing with the drive.
-    pub(super) fn recall_attempt(&self, id: &DriveId, backup: &str, attempt: LastAttempt) {
-        let mut table = self.lock();
-        let Some(enrolment) = table.enrolment(id) else { return };
-        let (enrolled, time) = (enrolment.id, attempt.time());
-        let last = rows::known(enrolment, backup).ok().and_then(|known| u64::try_from(known.newest()?.time).ok());
-        let known = table.not_done.on(enrolled);
-        let is_newer = known.get(backup).is_none_or(|known| known.time < time);
-        if last.is_some_and(|last| last > time / 1_000_000) || !is_newer {
-            return;
-        }
-        match attempt {
-            LastAttempt::NotDone(attempt) => {
-                table.recall_failed_attempt(enrolled, backup, attempt.time);
-                table.not_done.set(enrolled, backup, attempt);
-            }
-            LastAttempt::Cancelled { time } => table.recall_cancelled_attempt(enrolled, backup, time),
-        }
-    }
-
-    /// A backup that was asked for did not become a job: it is a problem, also for the hooks.
-    pub(crate) fn backup_not_begun(&self, id: &DriveId, backup: &str, attempt: Attempt) {
-        let reason = attempt.reason.clone();
-        tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the backup \"{backup}\" does not begin: {reason}");
-        let label = self.label(id).unwrap_or_default();
-        let event = Event::of(Kind::BackupFailed, id.as_str(), &label);
-        let error = Some(attempt.error);
-        self.0.hooks.tell(Event { backup: backup.to_owned(), error, message: reason, ..event });
-        self.backup_not_done(id, backup, attempt);
+/// What has the key `to` already stays.
+pub(super) fn move_key<V>(map: &mut BTreeMap<String, V>, from: &str, to: &str) {
+    if let Some(value) = map.remove(from) {
+        map.entry(to.to_owned()).or_insert(value);
     }
 }
 

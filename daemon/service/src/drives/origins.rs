@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::DriveId;
 use super::drive_lock::blocking;
 use super::entry::Mount;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use crate::backups::{MadeBy, SnapshotOnDrive, list_snapshots};
 use crate::types::{Maker, SnapshotsOfMachine};
 
@@ -30,7 +30,9 @@ impl DriveManager {
             return;
         }
         let (mount, remembered) = (Arc::clone(mount), self.remembered(id));
-        let listed = blocking(self, id, move || Ok(list_snapshots(mount.mounted.root()?.as_fd(), &remembered).ok()));
+        let listed = blocking(&self.0.operations, id, move || {
+            Ok(list_snapshots(mount.mounted.root()?.as_fd(), &remembered).ok())
+        });
         if let Ok(Some(snapshots)) = listed.await {
             self.note_origins(id, &snapshots);
         }

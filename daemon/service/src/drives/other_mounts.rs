@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::DriveId;
 use super::drive_lock::blocking;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use crate::blocking::local;
@@ -138,7 +138,7 @@ impl DriveManager {
         for mount in mounts.into_iter().rev() {
             let devices = Arc::clone(&self.0.devices);
             tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "unmounting {} to enrol it", mount.at.display());
-            blocking(self, id, move || devices.unmount_other(&mount)).await?;
+            blocking(&self.0.operations, id, move || devices.unmount_other(&mount)).await?;
         }
         self.look_at_mounts().await;
         Ok(())

@@ -4,130 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::handle::DriveManager;
+use super::manager::DriveManager;
+use super::reported_overdue::{Checked, DAY, Report, ReportState, ReportedOverdue, VERSION, after, file};
 use super::table::{DriveTable, goes};
 use super::{DriveId, damage, due};
 use crate::blocking::local;
 use crate::catalogue;
 use crate::config::BackupRule;
-use crate::durable::{self, Loaded};
+use crate::durable;
 use crate::enrolment::Enrolment;
 use crate::hooks::{Event, Kind};
 use crate::schedule::{Expected, OverdueFor, Schedule, counted_from, is_over, overdue_after};
-
-/// Room for some thousand backups.
-const LARGEST: u64 = 1 << 20;
-const VERSION: u32 = 1;
-/// What lasts is reported again after this many seconds.
-const AGAIN: i64 = 7 * 24 * 3600;
-const DAY: i64 = 24 * 3600;
-
-/// The backups that this machine expects to run, by their names, and the destinations, by the ids of their records. Times are seconds
-/// since 1970.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Watched {
-    version: u32,
-    backups: BTreeMap<String, Seen>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    damaged: BTreeMap<String, Seen>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Seen {
-    /// Since when it is configured.
-    since: i64,
-    /// When it was last reported as overdue or damaged; None while it is not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reported: Option<i64>,
-    /// From when it counted then: a later good run ends it. Another configuration, which backs up nothing, does so silently.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<i64>,
-}
-
-/// A configured backup or a destination, at a look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Looked {
-    name: String,
-    /// It is overdue, or damaged.
-    is_wrong: bool,
-    /// Since when there was no good run or verify.
-    from: i64,
-}
-
-/// What is to be reported of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Report {
-    Wrong,
-    Recovered,
-}
-
-impl Default for Watched {
-    fn default() -> Self {
-        Self { version: VERSION, backups: BTreeMap::new(), damaged: BTreeMap::new() }
-    }
-}
-
-impl Watched {
-    /// What the last service wrote. It blocks.
-    ///
-    /// # Errors
-    /// The state directory cannot be read.
-    pub(super) fn open(state: &Path) -> io::Result<Self> {
-        match durable::load(&file(state), LARGEST, parse)? {
-            Loaded::Read(watched) => Ok(watched),
-            Loaded::Missing | Loaded::SetAside => Ok(Self::default()),
-            Loaded::Unreadable { error, aside } => {
-                tracing::error!("cannot read which backups are overdue ({error}); the file is now {}", aside.display());
-                Ok(Self::default())
-            }
-        }
-    }
-
-    fn since(&self, backup: &str, now: i64) -> i64 {
-        self.backups.get(backup).map_or(now, |backup| backup.since)
-    }
-}
-
-/// Takes in which of all are wrong, after what was seen `before`. Answers what is to be reported.
-fn after(before: &BTreeMap<String, Seen>, all: &[Looked], now: i64) -> (BTreeMap<String, Seen>, Vec<(String, Report)>) {
-    let (mut next, mut reports) = (BTreeMap::new(), Vec::new());
-    for Looked { name, is_wrong, from } in all {
-        let new = Seen { since: now, reported: None, from: None };
-        let before = before.get(name).copied().unwrap_or(new);
-        // A clock that was set back does not silence it.
-        let is_again = |last: i64| now.saturating_sub(last) >= AGAIN || last > now.saturating_add(DAY);
-        let (reported, report) = match (is_wrong, before.reported) {
-            (true, None) => (Some(now), Some(Report::Wrong)),
-            (true, Some(last)) if is_again(last) => (Some(now), Some(Report::Wrong)),
-            (true, Some(last)) => (Some(last), None),
-            (false, Some(_)) if before.from.is_none_or(|before| before < *from) => (None, Some(Report::Recovered)),
-            (false, _) => (None, None),
-        };
-        let from = reported.map(|_| if before.reported == reported { before.from.unwrap_or(*from) } else { *from });
-        reports.extend(report.map(|report| (name.clone(), report)));
-        next.insert(name.clone(), Seen { since: before.since.min(now), reported, from });
-    }
-    (next, reports)
-}
-
-fn file(state: &Path) -> PathBuf {
-    state.join("overdue.json")
-}
-
-fn parse(bytes: &[u8]) -> io::Result<Watched> {
-    let watched: Watched = serde_json::from_slice(bytes)?;
-    if watched.version == VERSION {
-        Ok(watched)
-    } else {
-        Err(io::Error::other("another version of butterdock wrote it"))
-    }
-}
 
 impl DriveTable {
     /// Whether a backup is overdue, and since when there was no good run.
@@ -139,7 +27,7 @@ impl DriveTable {
             .map(|enrolment| self.expected(rule, enrolment, now))
             .collect();
         let from = counted_from(rule.overdue_for, &all);
-        let from = from.unwrap_or_else(|| self.watched.since(rule.name.as_str(), now));
+        let from = from.unwrap_or_else(|| self.reported_overdue.since(rule.name.as_str(), now));
         (rule.enabled && is_over(limit(rule), from, now), from)
     }
 
@@ -164,17 +52,17 @@ impl DriveTable {
     }
 
     /// Which backups are overdue, and the events for what changed.
-    fn look_at_backups(&self, now: i64) -> (BTreeMap<String, Seen>, Vec<Event>) {
-        let looked: Vec<Looked> = self
+    fn look_at_backups(&self, now: i64) -> (BTreeMap<String, ReportState>, Vec<Event>) {
+        let looked: Vec<Checked> = self
             .config
             .backups
             .iter()
             .map(|rule| {
                 let (is_wrong, from) = self.overdue(rule, now);
-                Looked { name: rule.name.as_str().to_owned(), is_wrong, from }
+                Checked { name: rule.name.as_str().to_owned(), is_wrong, from }
             })
             .collect();
-        let (next, reports) = after(&self.watched.backups, &looked, now);
+        let (next, reports) = after(&self.reported_overdue.backups, &looked, now);
         let event = |(name, report): (String, Report)| {
             let (rule, of) = (self.config.backup(&name)?, looked.iter().find(|looked| looked.name == name)?);
             let kind = match report {
@@ -188,15 +76,15 @@ impl DriveTable {
     }
 
     /// The same of the destinations on which a verify found damage.
-    fn look_at_damage(&self, now: i64) -> (BTreeMap<String, Seen>, Vec<Event>) {
+    fn look_at_damage(&self, now: i64) -> (BTreeMap<String, ReportState>, Vec<Event>) {
         let seconds = |micros: u64| i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
-        let looked = |enrolment: &Enrolment| Looked {
+        let looked = |enrolment: &Enrolment| Checked {
             name: enrolment.id.to_string(),
             is_wrong: enrolment.damage.is_some(),
             from: seconds(enrolment.damage.as_ref().map_or(enrolment.verified, |damage| damage.found)),
         };
-        let looked: Vec<Looked> = self.enrolments.iter().map(looked).collect();
-        let (next, reports) = after(&self.watched.damaged, &looked, now);
+        let looked: Vec<Checked> = self.enrolments.iter().map(looked).collect();
+        let (next, reports) = after(&self.reported_overdue.damaged, &looked, now);
         let event = |(name, report): (String, Report)| {
             let enrolment = self.enrolments.iter().find(|enrolment| enrolment.id.to_string() == name)?;
             let (kind, message) = match (report, damage::problem(enrolment)) {
@@ -215,7 +103,7 @@ impl DriveTable {
 
     fn expected(&self, rule: &BackupRule, enrolment: &Enrolment, now: i64) -> Expected {
         let enrolled = i64::try_from(enrolment.enrolled / 1_000_000).unwrap_or(i64::MAX);
-        let since = self.watched.since(rule.name.as_str(), now).max(enrolled).min(now);
+        let since = self.reported_overdue.since(rule.name.as_str(), now).max(enrolled).min(now);
         Expected::new(due::last_good(rule, enrolment), since, now)
     }
 }
@@ -234,8 +122,8 @@ impl DriveManager {
             let (backups, mut events) = table.look_at_backups(now);
             let (damaged, of_destinations) = table.look_at_damage(now);
             events.extend(of_destinations);
-            let next = Watched { version: VERSION, backups, damaged };
-            if next == table.watched {
+            let next = ReportedOverdue { version: VERSION, backups, damaged };
+            if next == table.reported_overdue {
                 return;
             }
             (next, events)
@@ -246,7 +134,7 @@ impl DriveManager {
         if let Err(error) = written.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
             tracing::warn!("cannot record which backups are overdue ({error}); check the disk of the state directory");
         }
-        self.lock().watched = next;
+        self.lock().reported_overdue = next;
         events.into_iter().for_each(|event| self.report(event));
         self.look_at_times();
     }
@@ -295,37 +183,4 @@ fn sentence(rule: &BackupRule, report: Report, seconds: i64) -> String {
         format!("attach one of its destinations ({drives}); butterdock backups says what else is wrong")
     };
     format!("the backup \"{name}\" is overdue: there was no good run for {long}; {next}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crossing_is_reported_once_then_weekly_and_its_end_once() {
-        let mut watched = Watched::default();
-        let mut reports_of = |is_wrong, from, now| {
-            let (backups, reports) =
-                after(&watched.backups, &[Looked { name: "home".to_owned(), is_wrong, from }], now);
-            // The next service reads what this one wrote.
-            let next = Watched { backups, ..Watched::default() };
-            watched = parse(&serde_json::to_vec(&next).expect("written")).expect("read");
-            reports.into_iter().map(|(_, report)| report).collect::<Vec<_>>()
-        };
-        // A good run ends it.
-        let mut reports = |is_wrong, now| reports_of(is_wrong, if is_wrong { 0 } else { now }, now);
-        assert_eq!(reports(false, 100), []);
-        assert_eq!(reports(true, 200), [Report::Wrong]);
-        assert_eq!(reports(true, 201), []);
-        assert_eq!(reports(true, 199 + AGAIN), []);
-        assert_eq!(reports(true, 200 + AGAIN), [Report::Wrong]);
-        assert_eq!(reports(true, 201 + AGAIN), []);
-        assert_eq!(reports(false, 300 + AGAIN), [Report::Recovered]);
-        assert_eq!(reports(false, 301 + AGAIN), []);
-        assert_eq!(reports(true, 400 + AGAIN), [Report::Wrong]);
-        assert_eq!(reports(true, 500), [Report::Wrong], "the clock was set back by a week");
-        assert_eq!(reports_of(false, 0, 501), [], "it is disabled, or may take longer: nothing was backed up");
-        assert_eq!(watched.since("home", 0), 100);
-        assert!(after(&watched.backups, &[], 600).0.is_empty(), "it is not configured any more");
-    }
 }

@@ -12,9 +12,9 @@ use crate::types::{Error, LastRun};
 
 use super::damage::{self, VerifyResult};
 use super::drive_lock::{answer, local};
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::{failed, no_such_drive};
-use super::{DriveId, kept_shared, replaced, rows};
+use super::{DriveId, kept_shared, micros, replaced, shared_records};
 use crate::backups::{Backups, Identity, RecordUpdate, SharedRecord, SharedSnapshot, for_order, remember};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
@@ -94,7 +94,7 @@ impl DriveManager {
         as_recorded: bool,
     ) -> Result<(), Error> {
         let now = self.0.clock.micros();
-        let time = rows::micros(learned.shared.time).unwrap_or_default().min(now);
+        let time = micros(learned.shared.time).unwrap_or_default().min(now);
         if let Some(enrolled) = id.enrolment() {
             self.lock().not_done.clear(enrolled, &backup);
             self.entry(id, |entry| {
@@ -103,8 +103,8 @@ impl DriveManager {
             });
         }
         self.write_down(id, move |enrolment| {
-            let mut known = rows::known(enrolment, &backup).map_err(failed)?;
-            let mut restored = rows::restored(enrolment);
+            let mut known = shared_records::known(enrolment, &backup).map_err(failed)?;
+            let mut restored = shared_records::restored(enrolment);
             restored.retain(|shared| !learned.lost.contains(&shared.mark().there));
             known.learn(learned);
             enrolment.restored = value(&restored)?;
@@ -133,7 +133,7 @@ impl DriveManager {
     async fn restored_now(&self, id: &DriveId, shared: Vec<SharedSnapshot>) -> Result<(), Error> {
         let seconds = i64::try_from(self.0.clock.micros() / 1_000_000).unwrap_or(i64::MAX);
         self.write_down(id, move |enrolment| {
-            let mut restored = rows::restored(enrolment);
+            let mut restored = shared_records::restored(enrolment);
             for one in shared {
                 remember(&mut restored, SharedSnapshot { time: seconds, ..one });
             }
@@ -225,7 +225,7 @@ impl DriveManager {
         let table = self.lock();
         let Some(enrolment) = table.enrolment(id) else { return Ok((SharedRecord::default(), false)) };
         let older = !enrolment.shared.contains_key(backup) && enrolment.pins.contains_key(backup);
-        rows::known(enrolment, backup).map(|known| (known, older))
+        shared_records::known(enrolment, backup).map(|known| (known, older))
     }
 
     /// All that this machine shares with a drive, what belongs to the backup first.
@@ -234,11 +234,11 @@ impl DriveManager {
         let Some(enrolment) = table.enrolment(id) else { return Vec::new() };
         let others = enrolment.shared.keys().chain(enrolment.pins.keys()).filter(|other| *other != backup);
         // What cannot be read of another backup is that backup's problem, and no parent here.
-        let known = |name: &str| rows::known(enrolment, name).unwrap_or_default();
+        let known = |name: &str| shared_records::known(enrolment, name).unwrap_or_default();
         let own = known(backup).all();
         let (mut others, nested): (Vec<_>, Vec<_>) =
             others.map(|name| known(name)).map(|known| (known.shared, known.nested)).unzip();
-        others.push(rows::restored(enrolment));
+        others.push(shared_records::restored(enrolment));
         for_order(std::iter::once(&own).chain(&others).chain(&nested).map(Vec::as_slice))
     }
 
@@ -262,7 +262,8 @@ impl DriveManager {
             return Backups { machine, known: Vec::new(), marks: Vec::new(), configured, former };
         };
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
-        let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
+        let known =
+            names.into_iter().filter_map(|name| Some((name.clone(), shared_records::known(enrolment, name).ok()?)));
         let known: Vec<(String, SharedRecord)> = known.collect();
         let needed = known.iter().filter(|(name, _)| kept_shared::is_needed_on(&table, enrolment, name));
         let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();

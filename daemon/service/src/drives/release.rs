@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::DriveId;
 use super::drive_lock::blocking;
 use super::entry::Mount;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::{Unwritable, device_gone, for_caller, no_such_drive};
 use super::reservation::{self, AfterUse, ReleaseInput};
 use crate::catalogue;
@@ -251,7 +251,8 @@ impl DriveManager {
         }
         let Some(mut enrolment) = self.lock().enrolment(id).cloned() else { return };
         let (mount, store, enrolled) = (Arc::clone(mount), self.0.register.clone(), enrolment.id);
-        let visited = blocking(self, id, move || token::visit(mount.mounted.root()?, &mut enrolment, &store));
+        let visited =
+            blocking(&self.0.operations, id, move || token::visit(mount.mounted.root()?, &mut enrolment, &store));
         // An error is in the journal, and the drive stays full.
         if let Ok(None) = visited.await {
             self.note_written(enrolled);
@@ -312,7 +313,7 @@ impl DriveManager {
 /// Returns whether it was still writable when unmounted.
 async fn written_and_unmounted(manager: &DriveManager, id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
     let (same, devices) = (Arc::clone(mount), Arc::clone(&manager.0.devices));
-    let written = blocking(manager, id, move || {
+    let written = blocking(&manager.0.operations, id, move || {
         let is_writable = same.mounted.write_out()?;
         Ok((is_writable, same.mounted.root().map(|root| devices.readings(&root)).ok()))
     });
@@ -340,7 +341,7 @@ where
     let begun = Instant::now();
     loop {
         let attempt = attempt();
-        let refused = blocking(manager, id, move || match attempt() {
+        let refused = blocking(&manager.0.operations, id, move || match attempt() {
             Err(refused @ (crate::device::Error::Refused(_) | crate::device::Error::InUse(_))) => Ok(Err(refused)),
             done => done.map(Ok),
         });
@@ -357,7 +358,7 @@ async fn lock_and_switch_off(manager: &DriveManager, id: &DriveId, plan: Release
     let ReleasePlan { mount: _, luks, disks, nodes } = plan;
     let devices = &manager.0.devices;
     let same = Arc::clone(devices);
-    blocking(manager, id, move || {
+    blocking(&manager.0.operations, id, move || {
         luks.into_iter().filter(|luks| same.is_unlocked(*luks)).try_for_each(|luks| same.lock(luks))
     })
     .await?;
@@ -371,5 +372,5 @@ async fn lock_and_switch_off(manager: &DriveManager, id: &DriveId, plan: Release
         .await?;
     }
     let devices = Arc::clone(devices);
-    blocking(manager, id, move || disks.iter().map(|disk| devices.power_off(disk)).collect()).await
+    blocking(&manager.0.operations, id, move || disks.iter().map(|disk| devices.power_off(disk)).collect()).await
 }

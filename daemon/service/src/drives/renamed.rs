@@ -1,12 +1,11 @@
 //! A backup that was renamed, in the records of the drives.
 
-use std::collections::BTreeMap;
-
 use super::DriveId;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
+use super::not_done::move_key;
 use super::problem::failed;
 use super::records::value;
-use super::rows;
+use super::shared_records;
 use crate::backups::MOST_SOURCES;
 use crate::enrolment::Enrolment;
 use crate::types::{Error, ErrorCode};
@@ -48,8 +47,10 @@ impl DriveManager {
 
 fn rename(enrolment: &mut Enrolment, from: &str, to: &str) -> Result<(), Error> {
     if enrolment.shared.contains_key(from) || enrolment.pins.contains_key(from) {
-        let (before, now) =
-            (rows::known(enrolment, from).map_err(failed)?, rows::known(enrolment, to).map_err(failed)?);
+        let (before, now) = (
+            shared_records::known(enrolment, from).map_err(failed)?,
+            shared_records::known(enrolment, to).map_err(failed)?,
+        );
         // A job that ran during the rename may have written either name.
         let mut known = now.clone();
         if now.shared.is_empty() {
@@ -76,13 +77,6 @@ fn rename(enrolment: &mut Enrolment, from: &str, to: &str) -> Result<(), Error> 
     move_key(&mut enrolment.last_runs, from, to);
     move_key(&mut enrolment.given_up, from, to);
     Ok(())
-}
-
-/// What has the key `to` already stays.
-pub(super) fn move_key<V>(map: &mut BTreeMap<String, V>, from: &str, to: &str) {
-    if let Some(value) = map.remove(from) {
-        map.entry(to.to_owned()).or_insert(value);
-    }
 }
 
 #[cfg(test)]

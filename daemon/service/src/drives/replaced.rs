@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::rows;
+use super::shared_records;
 use crate::backups::Identity;
 use crate::enrolment::Enrolment;
 use crate::types::Problem;
@@ -17,7 +17,7 @@ use crate::types::Problem;
 pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
     let names: BTreeSet<String> = enrolment.shared.keys().chain(enrolment.pins.keys()).cloned().collect();
     let sent = |name: &String| {
-        let known = rows::known(enrolment, name).unwrap_or_default();
+        let known = shared_records::known(enrolment, name).unwrap_or_default();
         known.all().iter().any(|shared| there.contains(&shared.mark().there))
     };
     let mut of: BTreeSet<String> = names.into_iter().filter(sent).collect();

@@ -11,7 +11,7 @@ use crate::types::{Condition, Error};
 
 use super::DriveId;
 use super::drive_lock::answer;
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 
 /// A reference that keeps a mounted drive mounted.
 #[derive(Debug)]

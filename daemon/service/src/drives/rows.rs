@@ -4,11 +4,13 @@ use crate::types::{BackupStatus, DestinationKind, Problem, Warning};
 
 use super::DriveId;
 use super::due;
-use super::handle::DriveManager;
 use super::kept_shared;
+use super::manager::DriveManager;
+use super::micros;
+use super::shared_records;
 use super::shown;
 use super::table::{DriveTable, goes};
-use crate::backups::{FullReason, LeftOut, RecordV1, SharedRecord, SharedSnapshot};
+use crate::backups::{FullReason, LeftOut};
 use crate::config::{BackupRule, Nested, WorkerRule};
 use crate::enrolment::Enrolment;
 
@@ -19,9 +21,7 @@ impl DriveManager {
         let rule = table.config.backup(name)?.clone();
         Some((rule, table.config.worker))
     }
-}
 
-impl DriveManager {
     /// Whether an enrolled drive, or a destination of the configuration, is called so.
     pub(crate) fn is_known(&self, name: &str) -> bool {
         let table = self.lock();
@@ -51,31 +51,6 @@ pub(super) fn rows(table: &DriveTable) -> Vec<(&BackupRule, Vec<BackupStatus>)> 
     table.config.backups.iter().map(|rule| (rule, rows(rule))).collect()
 }
 
-/// What is remembered of a backup on the drive.
-///
-/// # Errors
-/// The record cannot be read. Pruning without it could delete snapshots that the drive needs.
-pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<SharedRecord, String> {
-    let read = match (enrolment.shared.get(backup), enrolment.pins.get(backup)) {
-        (Some(value), _) => serde_json::from_value(value.clone()),
-        (None, Some(pin)) => serde_json::from_value::<RecordV1>(pin.clone()).map(SharedRecord::from),
-        (None, None) => Ok(SharedRecord::default()),
-    };
-    read.map_err(|error| {
-        let (id, label) = (enrolment.id, enrolment.label());
-        format!(
-            "cannot read which snapshots the drive \"{label}\" needs for the next backup \"{backup}\" ({error}); \
-             nothing is backed up to it, and no snapshot beside the source is deleted meanwhile. If a newer butterdock \
-             wrote the record, update butterdock; otherwise run butterdock forget {id} and enrol the drive again"
-        )
-    })
-}
-
-/// What was restored from the drive. What cannot be read costs a transfer of everything, and nothing else.
-pub(super) fn restored(enrolment: &Enrolment) -> Vec<SharedSnapshot> {
-    serde_json::from_value(enrolment.restored.clone()).unwrap_or_default()
-}
-
 fn named(rule: &BackupRule) -> BackupStatus {
     BackupStatus { name: rule.name.as_str().to_owned(), schedule: rule.schedule.entries(), ..BackupStatus::default() }
 }
@@ -84,7 +59,7 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
     let id = DriveId::from(enrolment.id);
     let shown = table.shown.get(&id).map(|shown| shown.borrow().clone());
     let attached = kept_shared::is_attached(table, enrolment);
-    let known = known(enrolment, rule.name.as_str());
+    let known = shared_records::known(enrolment, rule.name.as_str());
     let of_volume = || table.volume(&id).map(|volume| volume.problems(enrolment)).unwrap_or_default();
     let mut problems = shown.map_or_else(of_volume, |drive| drive.is.problems);
     problems.extend(shown::of_backups(table, enrolment, [rule.name.as_str()]));
@@ -124,30 +99,5 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
             .into_iter()
             .collect(),
         ..named(rule)
-    }
-}
-
-/// In microseconds since 1970.
-pub(super) fn micros(seconds: i64) -> Option<u64> {
-    u64::try_from(seconds).ok()?.checked_mul(1_000_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[test]
-    fn an_unreadable_pin_record_is_an_error() {
-        let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
-        assert_eq!(known(&blue, "home"), Ok(SharedRecord::default()), "one that was never backed up to needs nothing");
-        blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));
-        let text = known(&blue, "home").expect_err("unreadable");
-        assert!(text.contains("\"Blue\"") && text.contains("nothing is backed up to it"), "{text}");
-        assert!(text.contains(&format!("butterdock forget {}", blue.id)), "{text}");
-        assert_eq!(known(&blue, "etc"), Ok(SharedRecord::default()), "other backups are not concerned");
-        blue.shared.insert("home".to_owned(), serde_json::json!({ "sources": 5 }));
-        assert!(known(&blue, "home").is_err());
     }
 }

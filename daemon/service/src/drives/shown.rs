@@ -1,13 +1,16 @@
-//! The public properties of a drive, and of the destination that an enrolled one is.
+//! The public properties of a drive, and of the destination that an enrolled one is. Another program asks the disks for SMART; the
+//! service only matches the answers to the drives.
 
 use crate::types::{
     DestinationKind, DestinationProperties, DriveHealth, DriveProblem, DriveProperties, DriveState, ErrorCode, Problem,
+    SmartReading,
 };
 
 use super::DriveId;
 use super::entry::DriveEntry;
+use super::manager::DriveManager;
 use super::table::{DriveTable, goes};
-use super::{damage, replaced, rows, smart};
+use super::{damage, micros, replaced};
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus, Finding, Readings};
 use crate::enrolment::{Enrolment, Member};
@@ -27,6 +30,16 @@ impl std::ops::Deref for Drive {
 
     fn deref(&self) -> &DriveProperties {
         &self.is
+    }
+}
+
+impl DriveManager {
+    /// From now on these are the disks of which something is known.
+    pub fn set_smart(&self, known: &[SmartReading]) {
+        let before = std::mem::replace(&mut self.lock().smart, known.to_vec());
+        if before != known {
+            self.review();
+        }
     }
 }
 
@@ -67,7 +80,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     let unreadable = table
         .unreadable_problem()
         .filter(|_| enrolment.is_none() && devices.iter().any(|device| table.is_claimed(device)));
-    let smart_failing = smart::is_failing(table, &outer_devices);
+    let smart_failing = is_failing(table, &outer_devices);
     let smart = smart_failing.filter(|is_failing| *is_failing).map(|_| Problem::SmartFailing);
     let label = label(content.map(|content| content.label.as_str()), enrolment);
     let is = DriveProperties {
@@ -197,8 +210,8 @@ pub(super) fn destination(table: &DriveTable, drive: &Drive) -> Option<Destinati
         size: drive.size,
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
         last_verify: enrolment.and_then(damage::verified).unwrap_or_default(),
-        next_verify: enrolment.and_then(|one| table.next_verify(one)).and_then(rows::micros).unwrap_or_default(),
-        next_run: enrolment.and_then(|one| table.next_run(one)).and_then(rows::micros).unwrap_or_default(),
+        next_verify: enrolment.and_then(|one| table.next_verify(one)).and_then(micros).unwrap_or_default(),
+        next_run: enrolment.and_then(|one| table.next_run(one)).and_then(micros).unwrap_or_default(),
         overdue: enrolment.is_some_and(|one| table.is_any_overdue(one)),
         backups,
         origins: enrolment.and_then(|one| table.origins.get(&one.id)).cloned().unwrap_or_default(),
@@ -306,4 +319,16 @@ fn word(bus: Bus) -> &'static str {
         Bus::Loop => "loop",
         Bus::Mapper | Bus::Other => "",
     }
+}
+
+/// Whether one of the disks with these devices says that it is failing; none if nothing is known of them.
+fn is_failing(table: &DriveTable, devices: &[&BlockDevice]) -> Option<bool> {
+    let known = devices.iter().filter_map(|device| reading(table, device));
+    known.map(|reading| reading.is_failing).reduce(|one, other| one || other)
+}
+
+/// By the name of the disk and its serial number: the kernel gives a name to another disk later.
+fn reading<'t>(table: &'t DriveTable, device: &BlockDevice) -> Option<&'t SmartReading> {
+    let disk = device.disk().file_name()?;
+    table.smart.iter().find(|reading| disk == reading.disk.as_str() && reading.serial == device.serial)
 }

@@ -8,11 +8,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::attached_log::Journal;
-use super::due::AllAttempts;
 use super::entry::{Disks, DriveEntry, disks, drive_use};
 use super::not_done::NotDone;
-use super::overdue::Watched;
-use super::volumes::{VolumeLeases, Volumes};
+use super::reported_overdue::ReportedOverdue;
+use super::volume_entry::{VolumeLeases, Volumes};
 use super::{Drive, DriveId};
 use crate::clock::Clock;
 use crate::config::{BackupRule, Config, DestinationPlace, DestinationRule, MaxRate, OnFinish, RateNow};
@@ -21,6 +20,9 @@ use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 use crate::schedule::Attempts;
 use crate::types::{Condition, LastRun, Problem, SmartReading, SnapshotsOfMachine};
+
+/// The attempts that did not succeed since the service started. By the enrolment, and the name of the backup.
+type AllAttempts = BTreeMap<Uuid, BTreeMap<String, Attempts>>;
 
 /// The table of drives. Only the order of the enrolments matters.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub(super) struct DriveTable {
     /// Whether the clock counts although good runs are dated in the future: those were made with a wrong one.
     pub(super) believes_clock: bool,
     /// What was reported of backups that are overdue.
-    pub(super) watched: Watched,
+    pub(super) reported_overdue: ReportedOverdue,
     pub(super) clock: Clock,
     /// The id of this machine.
     pub(super) machine: Uuid,
@@ -111,7 +113,7 @@ impl DriveTable {
             attempts: AllAttempts::new(),
             verify_attempts: BTreeMap::new(),
             believes_clock: false,
-            watched: Watched::default(),
+            reported_overdue: ReportedOverdue::default(),
             clock,
             machine,
         };

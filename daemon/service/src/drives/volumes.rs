@@ -1,6 +1,5 @@
 //! Volumes of this machine that backups go to. Other programs mount them; the service opens their directory for each use.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -8,55 +7,19 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::problem::failed;
 use super::table::{DriveTable, goes};
-use super::{DriveId, DriveReservation, Lease, damage, rows, shown};
+use super::volume_entry::VolumeEntry;
+use super::{DriveId, DriveReservation, Lease, damage, micros, shown};
 use crate::blocking::local;
 use crate::config::{Config, DestinationPlace, VolumeName, VolumeRule};
-use crate::enrolment::Enrolment;
-use crate::types::{
-    DestinationId, DestinationKind, DestinationProperties, DestinationState, Error, ErrorCode, Problem,
-};
+use crate::types::{DestinationId, DestinationKind, DestinationProperties, DestinationState, Error, ErrorCode};
 use crate::volumes::Volume;
 
 /// Timeout for looking at a volume, and for opening it.
 const LOOKING: Duration = Duration::from_secs(3);
 const OPENING: Duration = Duration::from_secs(20);
-
-/// The configured ones, by their filesystems.
-pub(super) type Volumes = BTreeMap<Uuid, VolumeEntry>;
-
-/// A configured volume.
-#[derive(Debug)]
-pub(super) struct VolumeEntry {
-    pub(super) volume: Arc<Volume>,
-    /// Why its record cannot be kept; empty where it is.
-    pub(super) problem: String,
-}
-
-/// How many jobs, and callers who look at it, hold a volume, by its filesystem: also one that is configured otherwise since, or not
-/// any more.
-pub(super) type VolumeLeases = BTreeMap<Uuid, usize>;
-
-impl VolumeEntry {
-    /// Its configured name.
-    pub(super) fn name(&self) -> &VolumeName {
-        &self.volume.rule.name
-    }
-
-    /// What is wrong with it.
-    pub(super) fn problems(&self, record: &Enrolment) -> Vec<Problem> {
-        let sentence = Some(self.problem.clone()).filter(|sentence| !sentence.is_empty());
-        let unwritable = sentence.map(|sentence| Problem::RecordUnwritable { sentence });
-        unwritable.into_iter().chain(damage::problem(record)).collect()
-    }
-
-    /// Whether it is mounted, as it was seen last.
-    pub(super) fn is_there(&self) -> bool {
-        self.volume.seen().mounted()
-    }
-}
 
 impl DriveTable {
     /// A volume that is configured as before stays what it is. Jobs on others continue.
@@ -102,8 +65,8 @@ impl DriveTable {
                 size: seen.size,
                 last_backup: record.map_or(0, |record| record.last_backup),
                 last_verify: record.and_then(damage::verified).unwrap_or_default(),
-                next_verify: record.and_then(|one| self.next_verify(one)).and_then(rows::micros).unwrap_or_default(),
-                next_run: record.and_then(|one| self.next_run(one)).and_then(rows::micros).unwrap_or_default(),
+                next_verify: record.and_then(|one| self.next_verify(one)).and_then(micros).unwrap_or_default(),
+                next_run: record.and_then(|one| self.next_run(one)).and_then(micros).unwrap_or_default(),
                 overdue: record.is_some_and(|one| self.is_any_overdue(one)),
                 backups,
                 origins: self.origins.get(id).cloned().unwrap_or_default(),

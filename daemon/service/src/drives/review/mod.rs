@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::attached_log::Entry;
 use super::drive_lock::clean_up;
 use super::entry::{Disks, DriveEntry, Mount};
-use super::handle::DriveManager;
+use super::manager::DriveManager;
 use super::not_begun::{self, NotBegun};
 use super::problem::unplugged;
 use super::table::DriveTable;
@@ -74,12 +74,12 @@ impl DriveManager {
             mount.gone.send_replace(true);
             self.write_soon(&id);
             let devices = Arc::clone(&self.0.devices);
-            clean_up(self, &id.clone(), move || clear(&*devices, &id, &mount));
+            clean_up(&self.0.operations, &id.clone(), move || clear(&*devices, &id, &mount));
         }
         for luks in next.stale {
             let devices = Arc::clone(&self.0.devices);
             let owner = self.lock().enrolment_of(luks).unwrap_or(luks);
-            clean_up(self, &DriveId::from(owner), move || close(&*devices, luks));
+            clean_up(&self.0.operations, &DriveId::from(owner), move || close(&*devices, luks));
         }
         for id in next.steps {
             let manager = self.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::DriveId;
-use super::super::handle::DriveManager;
+use super::super::manager::DriveManager;
 use super::super::other_mounts::UNSEEN_CHECK;
 use super::super::problem::{failed, for_caller, no_such_drive};
 use crate::device::{BlockDevice, DeviceEvents, Event};
