@@ -69,8 +69,15 @@ impl DriveMemory {
         now.monotonic.saturating_sub(since) < RELEASE
     }
 
-    /// Remembers the state of the drive and its jobs. `began` is false for the first look of the agent.
-    fn remember(&mut self, drive: &DriveProperties, jobs: &[(&str, &JobProperties)], began: bool) {
+    /// Remembers the state of the drive and its jobs. `finished` has the jobs that had ended at the last look; none at the first
+    /// look of the agent.
+    fn remember(
+        &mut self,
+        drive: &DriveProperties,
+        jobs: &[(&str, &JobProperties)],
+        finished: Option<&BTreeSet<String>>,
+    ) {
+        let began = finished.is_some();
         let attached = drive.state != DriveState::Away;
         let safe = drive.state == DriveState::Safe;
         if attached && !self.attached {
@@ -81,15 +88,22 @@ impl DriveMemory {
             // The next person waits who asks for something.
             self.waits = false;
         }
-        if self.safe && !safe {
+        // A job may begin and end between two looks.
+        let is_new = |path: &str| finished.is_some_and(|finished| !finished.contains(path));
+        let ended: Vec<_> = jobs.iter().filter(|(path, job)| job.state.result().is_some() && is_new(path)).collect();
+        if self.safe && (!safe || !ended.is_empty()) {
             self.ended.clear();
         }
         (self.attached, self.safe) = (attached, safe);
-        for (path, job) in jobs {
-            if job.state.result().is_none() {
-                self.unfinished.insert((*path).to_owned());
+        for (path, job) in jobs.iter().filter(|(_, job)| job.state.result().is_none()) {
+            self.unfinished.insert((*path).to_owned());
+            self.waits |= attached && is_awaited(job);
+        }
+        for (path, job) in ended {
+            if !self.unfinished.remove(*path) {
                 self.waits |= attached && is_awaited(job);
-            } else if self.unfinished.remove(*path) && job.kind == JobKind::Backup {
+            }
+            if job.kind == JobKind::Backup {
                 self.ended.push(EndedBackup { name: job.backup_name.clone(), state: job.state.clone() });
             }
         }
@@ -124,7 +138,7 @@ impl Story {
         let jobs = objects.jobs_of_drive(path);
         let title = self.wording.title(drive);
         let memory = self.drives.entry(path.to_owned()).or_default();
-        memory.remember(drive, &jobs, self.began);
+        memory.remember(drive, &jobs, self.finished.as_ref());
         if !drive.label.is_empty() || memory.title.is_empty() {
             memory.title = title;
         }

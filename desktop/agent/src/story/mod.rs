@@ -52,8 +52,9 @@ pub(crate) struct Story {
     drives: BTreeMap<String, DriveMemory>,
     /// What each message that is shown says; of a message that a person has closed, too, so that it does not come again.
     shown: BTreeMap<Key, Topic>,
-    /// Whether the objects were there once: a drive that appears after that was plugged in.
-    began: bool,
+    /// The jobs that had ended at the last look, by path. Before the first look there are none: a drive that appears after that was
+    /// plugged in.
+    finished: Option<BTreeSet<String>>,
 }
 
 /// What a message says, as far as it matters whether it has to be shown again.
@@ -79,7 +80,7 @@ impl Story {
     /// Nothing was shown yet, but for what the settings remember.
     pub(crate) fn new(words: Words, settings: Settings) -> Self {
         let wording = Wording::new(words);
-        Self { wording, settings, drives: BTreeMap::new(), shown: BTreeMap::new(), began: false }
+        Self { wording, settings, drives: BTreeMap::new(), shown: BTreeMap::new(), finished: None }
     }
 
     /// What has to be remembered.
@@ -97,7 +98,8 @@ impl Story {
         self.look_at_destinations(objects, &mut out);
         self.look_at_backups(objects, now, &mut out);
         self.forget_problems(objects);
-        self.began = true;
+        let finished = objects.jobs.iter().filter(|(_, job)| job.state.result().is_some());
+        self.finished = Some(finished.map(|(path, _)| path.clone()).collect());
         out
     }
 

@@ -39,6 +39,31 @@ fn a_plug_is_shown_from_its_start_until_the_drive_is_gone() {
 }
 
 #[test]
+fn a_backup_that_ends_between_two_looks_is_named() {
+    let mut session = Session::begin(DriveState::Away);
+    session.job("old").state = JobState::Succeeded;
+    session.look();
+    session.state(DriveState::Present);
+    session.job("home").state = JobState::Succeeded;
+    assert_eq!(session.state(DriveState::Safe), ["Blue can be unplugged | Backed up: home."]);
+    session.state(DriveState::Away);
+    assert_eq!(
+        session.state(DriveState::Safe),
+        ["Blue can be unplugged | Everything that was reported as done is on it."],
+        "what an earlier visit of the drive had is no news"
+    );
+}
+
+#[test]
+fn a_quick_backup_that_a_person_began_is_shown() {
+    let mut session = Session::begin(DriveState::Safe);
+    session.look();
+    session.job("home").state = JobState::Succeeded;
+    session.job("home").trigger = Trigger::User;
+    assert_eq!(session.look(), ["Blue can be unplugged | Backed up: home."]);
+}
+
+#[test]
 fn a_full_bar_never_comes_before_safe() {
     let mut session = Session::begin(DriveState::Busy);
     session.job("home").progress = 1.0;
