@@ -25,11 +25,12 @@ pub(crate) fn mount_in_use(at: &Path) -> Sentence {
     names.truncate(MOST);
     let names = names.join(", ");
     let at = at.display();
+    let drive = Part::Hidden(&at, "the drive");
     let directory = Part::Hidden(&at, "its directory");
     let unseen = [Part::Text("a process that the service cannot see (fuser -vm "), directory, Part::Text(" shows it)")];
     let by = if names.is_empty() { Sentence::of(&unseen) } else { Sentence::of(&[Part::Name(&names)]) };
     let end = "; end these programs, then try again";
-    Sentence::of(&[directory, Part::Text(" is used by "), Part::Sentence(&by), Part::Text(more), Part::Text(end)])
+    Sentence::of(&[drive, Part::Text(" is used by "), Part::Sentence(&by), Part::Text(more), Part::Text(end)])
         .coded(DriveProblemCode::InUse, DriveProblemParams::default())
 }
 

@@ -62,12 +62,7 @@ fn a_failed_release_after_an_enrolment_is_a_problem_and_retried() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
         let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), Config::default()).await;
-        fixture.devices.refuse(
-            &drive,
-            crate::device::simulated::Step::Unmount,
-            "its directory is used by sh (7)",
-            1000,
-        );
+        fixture.devices.refuse(&drive, crate::device::simulated::Step::Unmount, "the drive is used by sh (7)", 1000);
         let id = plug_and_enrol(&fixture, &drive, EnrolOptions::default()).await;
         assert!(fixture.problem(&id).contains("sh (7)"), "{:?}", fixture.shown(&drive));
         fixture.devices.unblock();

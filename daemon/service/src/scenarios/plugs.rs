@@ -305,7 +305,7 @@ fn a_lease_that_outlasts_a_plug_leaves_nothing_of_it() {
             let drive = SimulatedDrive::new("blue", 1, false);
             let (fixture, id) = enrolled(&drive).await;
             if is_removed {
-                fixture.devices.refuse(&drive, Step::Unmount, "its directory is used by sh (7)", 1000);
+                fixture.devices.refuse(&drive, Step::Unmount, "the drive is used by sh (7)", 1000);
                 back_up(&fixture, &drive, &id).await;
                 fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
             } else {

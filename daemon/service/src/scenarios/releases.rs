@@ -11,7 +11,7 @@ fn a_failed_release_is_retried_at_the_next_event() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
         let (fixture, id) = enrolled(&drive).await;
-        fixture.devices.refuse(&drive, Step::Unmount, "its directory is used by sh (7)", 1000);
+        fixture.devices.refuse(&drive, Step::Unmount, "the drive is used by sh (7)", 1000);
         back_up(&fixture, &drive, &id).await;
         assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
         assert!(fixture.problem(&id).contains("used by sh (7)"), "{}", fixture.problem(&id));

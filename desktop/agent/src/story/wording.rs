@@ -305,7 +305,7 @@ impl Wording {
             Failure::Service(Error::Named(ErrorName::NotAuthorized, _)) => {
                 self.words.say("You may not do this. Ask an administrator.", &[])
             }
-            Failure::Service(other) => plain(&other.to_string(), SENTENCE_MAX),
+            Failure::Service(other) => capitalised(&sentence(&plain(&other.to_string(), SENTENCE_MAX))),
             Failure::NoDialog(_) => {
                 let what = self.words.say("No dialog can ask for the passphrase.", &[]);
                 let next = self.words.say("Install pinentry, or run “butterdock unlock” in a terminal.", &[]);
@@ -321,6 +321,12 @@ impl Wording {
 fn sentence(text: &str) -> String {
     let end = if text.ends_with(char::is_alphanumeric) { "." } else { "" };
     format!("{text}{end}")
+}
+
+/// A sentence of the service at the beginning of a text.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Never 100: a bar that is full says that the drive can be unplugged.

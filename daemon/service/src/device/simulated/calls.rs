@@ -207,7 +207,7 @@ impl Devices for SimulatedDevices {
             let drive = drive.as_ref().ok_or_else(|| system(Step::UnmountOther, Errno::EINVAL))?;
             let (_, attached) = state.of_mut(drive).ok_or_else(|| system(Step::UnmountOther, Errno::EINVAL))?;
             if attached.users > 0 {
-                return Err(Error::InUse("its directory is used by sh (7)".into()));
+                return Err(Error::InUse("the drive is used by sh (7)".into()));
             }
             attached.is_mounted_elsewhere = false;
             Ok(())
@@ -226,7 +226,7 @@ impl Devices for SimulatedDevices {
             let first = state.mounted_at(at).ok_or_else(|| system(Step::Unmount, Errno::EINVAL))?;
             let attached = state.attached.get_mut(&first).ok_or_else(|| system(Step::Unmount, Errno::EINVAL))?;
             if attached.users > 0 {
-                return Err(Error::refused("its directory is used by sh (7)"));
+                return Err(Error::refused("the drive is used by sh (7)"));
             }
             attached.mounted = None;
             if !attached.is_gone && !attached.is_read_only {

@@ -136,5 +136,5 @@ fn an_action_that_fails_says_why() {
         "That did not work | You may not do this. Ask an administrator."
     );
     let other = Error::new(ErrorName::Failed, "the kernel\nsays no");
-    assert_eq!(line(&session.story.failed(&action, &other.into())), "That did not work | the kernel says no");
+    assert_eq!(line(&session.story.failed(&action, &other.into())), "That did not work | The kernel says no.");
 }
