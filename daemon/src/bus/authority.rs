@@ -91,6 +91,9 @@ impl Authority {
             Answer::Challenge => Err(refused(
                 "this needs a password, and your program did not allow polkit to ask for it; run it as root",
             )),
+            Answer::NoAgent => Err(refused(
+                "this needs a password, and no polkit agent runs in your session that could ask for it; start one, or run it as root",
+            )),
             Answer::Left => Err(left()),
         }
     }
@@ -114,7 +117,7 @@ impl Authority {
             is_absent = answer == Answer::Absent;
             let permission = match answer {
                 Answer::Yes => Permission::Yes,
-                Answer::Challenge => Permission::Challenge,
+                Answer::Challenge | Answer::NoAgent => Permission::Challenge,
                 Answer::No | Answer::Absent => Permission::No,
                 Answer::Left => return Err(left()),
             };

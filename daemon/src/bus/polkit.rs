@@ -22,6 +22,8 @@ pub(super) enum Answer {
     No,
     /// polkit would have to ask a person, and the call does not allow that.
     Challenge,
+    /// polkit would have to ask a person, and no authentication agent of the caller's session can do that.
+    NoAgent,
     /// There is no polkit on this bus.
     Absent,
     /// The caller left the bus before there was an answer.
@@ -68,7 +70,8 @@ pub(super) async fn check(
         answer.map(|asked| asked.map_err(|_panic| zbus::Error::Failure("the call to polkit was lost".to_owned())));
     match answer.map(Result::flatten) {
         Ok(Ok(result)) if result.is_authorized => Ok(Answer::Yes),
-        Ok(Ok(result)) if result.is_challenge && !interactive => Ok(Answer::Challenge),
+        // An agent that asked in vain is no challenge any more.
+        Ok(Ok(result)) if result.is_challenge => Ok(if interactive { Answer::NoAgent } else { Answer::Challenge }),
         Ok(Ok(_)) => Ok(Answer::No),
         Ok(Err(error)) if is_absent(&error) => Ok(Answer::Absent),
         Ok(Err(error)) => Err(error),
