@@ -81,9 +81,14 @@ impl Desktop {
 
     /// Waits until the agent has read the objects of the service, and shown them, this many times.
     pub(crate) fn until_followed(&mut self, times: usize) -> Result<()> {
+        self.until_said(FOLLOWS, times)
+    }
+
+    /// Waits until the agent has written this text into its log this many times.
+    pub(crate) fn until_said(&mut self, text: &str, times: usize) -> Result<()> {
         let agent = self.agent.as_mut().context("it runs")?;
-        let mut wait = Wait::new("the agent follows the service");
-        while agent.err_so_far().matches(FOLLOWS).count() < times {
+        let mut wait = Wait::new(&format!("the agent says {text:?}"));
+        while agent.err_so_far().matches(text).count() < times {
             ensure!(!agent.has_ended()?, "the agent ended: {}", agent.err_so_far());
             wait.pause(&agent.err_so_far())?;
         }

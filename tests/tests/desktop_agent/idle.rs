@@ -11,7 +11,9 @@ use crate::desktop::{Desktop, hurry, slow_machine};
 use crate::notification_server::NotificationServer;
 
 /// How long it has to sleep; a promise about time needs time.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(60);
+/// After the last signal of the last job it may be shorter.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// How often a process began to wait.
 fn waits(pid: u32) -> Result<u64> {
@@ -33,11 +35,15 @@ fn an_idle_agent_never_wakes_up() -> Result<()> {
     let threads = fs::read_dir(format!("/proc/{agent}/task"))?.count();
     ensure!(threads == 1, "{threads} threads");
     // Signals of the last job may still come.
-    wait_until(&format!("it sleeps for {IDLE:?}"), || {
+    wait_until(&format!("it sleeps for {QUIET:?}"), || {
         let before = waits(agent)?;
-        sleep(IDLE);
+        sleep(QUIET);
         Ok(waits(agent)? == before)
     })?;
+    let before = waits(agent)?;
+    sleep(IDLE);
+    let woken = waits(agent)? - before;
+    ensure!(woken == 0, "it woke up {woken} times within {IDLE:?}");
     let memory = memory(agent)?;
     eprintln!("resident: {} KiB, at most {} KiB", memory.resident, memory.peak);
     // A debug build is larger.

@@ -1,6 +1,10 @@
 //! The agent of a desktop session with the real service, a drive on a loop device, and notification servers of the test, on private
 //! buses.
 
+#[cfg(feature = "screen")]
+mod automount;
+#[cfg(feature = "screen")]
+mod automounter;
 mod desktop;
 #[cfg(feature = "screen")]
 mod fake_service;
@@ -15,3 +19,4 @@ mod pictures;
 mod restarts;
 #[cfg(feature = "screen")]
 mod screen;
+mod without_polkit_agent;

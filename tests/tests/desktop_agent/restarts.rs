@@ -9,6 +9,8 @@ use crate::notification_server::NotificationServer;
 
 const GNOME: &[&str] = &["actions", "body", "body-markup", "persistence"];
 
+const NO_SERVER: &str = "no notification server shows messages";
+
 const RUNNING: &str = "Backing up to Blue";
 const SAFE: &str = "Blue can be unplugged";
 
@@ -62,10 +64,11 @@ fn messages_wait_for_a_notification_server() -> Result<()> {
     hurry(&scenario)?;
     let done = |drive: &butterdock_tests::ShownDrive| drive.last_backup > 0;
     scenario.fixture.one("the backup is done", done)?;
+    desktop.until_said(NO_SERVER, 1)?;
     let server = NotificationServer::start(&desktop, "gnome-shell", GNOME)?;
     server.until_title(SAFE)?;
     let ended = desktop.end()?;
-    ensure!(ended.err().matches("no notification server").count() <= 1, "{}", ended.err());
+    ensure!(ended.err().matches(NO_SERVER).count() == 1, "{}", ended.err());
     Ok(())
 }
 
