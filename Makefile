@@ -124,12 +124,12 @@ web-test: web-check ## Test the page with the service, polkit, Cockpit and Chrom
 
 .PHONY: desktop-test
 
-desktop-test: ## The agent with programs of desktops: udisks, notification servers, pinentry; pictures in target/desktop-pictures; needs root
+desktop-test: ## The agent with programs of desktops: udisks, notification servers, pinentry; pictures in target/desktop-pictures; FULL=1 also mako; needs root
 	@tests/demo/needs desktop-test
 	$(AS_CALLER) $(CARGO) build -p butterdock-agent -p butterdockd
 	$(AS_CALLER) $(CARGO) test -p butterdock-tests --features screen --test desktop_agent --no-run
 	BUTTERDOCK_PICTURES=$(abspath $(TARGET))/desktop-pictures tests/leftovers \
-		$(CARGO) test -p butterdock-tests --features screen --test desktop_agent -- automount:: pictures:: --test-threads=$(THREADS)
+		$(CARGO) test -p butterdock-tests --features screen --test desktop_agent -- automount:: pictures:: $(if $(FULL),mako::) --test-threads=$(THREADS)
 
 layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own checks; downloads the tools from PyPI
 	yocto/check

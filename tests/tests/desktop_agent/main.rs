@@ -12,6 +12,8 @@ mod idle;
 mod job_view_server;
 mod job_views;
 mod locked_drive;
+#[cfg(feature = "screen")]
+mod mako;
 mod messages;
 mod notification_server;
 #[cfg(feature = "screen")]

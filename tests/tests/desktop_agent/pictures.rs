@@ -158,7 +158,7 @@ fn backup_failed(reason: &str) -> Variant<'static> {
 }
 
 /// Shows each message and keeps its picture.
-fn all_messages(server: Server, language: &str, suffix: &str) -> Result<()> {
+pub(crate) fn all_messages(server: Server, language: &str, suffix: &str) -> Result<()> {
     let scene = |make: &dyn Fn(&Scene) -> Result<()>, name: &str| -> Result<()> {
         let scene = Scene::new(server, language)?;
         make(&scene)?;
