@@ -95,7 +95,9 @@ pub(crate) fn is_ignored(system: &Client, device: &str) -> Result<()> {
     system.until("udisks hides the device", |system| {
         let asked = ("org.freedesktop.UDisks2.Block", "HintIgnore");
         let get = ("org.freedesktop.DBus.Properties", "Get");
-        let hint: OwnedVariant = system.ask((UDISKS, &block), get, &asked)?.body().deserialize()?;
+        // udisks may not have seen the device yet.
+        let Ok(answer) = system.ask((UDISKS, &block), get, &asked) else { return Ok(false) };
+        let hint: OwnedVariant = answer.body().deserialize()?;
         Ok(hint.downcast_ref::<bool>()?)
     })
 }

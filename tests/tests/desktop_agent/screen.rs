@@ -147,7 +147,8 @@ impl Screen {
             let whole = path(&self.home.join("screen.png"))?;
             self.command("grim", &[&whole])?;
             let mut trim = Command::new("convert");
-            run(trim.args([&whole, "-trim", "+repage", &path(file)?]), TIMEOUT)?.success().map(drop)
+            // Without the time: two pictures of the same are the same.
+            run(trim.args([&whole, "-trim", "+repage", "-strip", &path(file)?]), TIMEOUT)?.success().map(drop)
         } else {
             self.command("import", &["-window", "root", "-trim", "+repage", &path(file)?]).map(drop)
         }
