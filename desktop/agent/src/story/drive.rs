@@ -35,6 +35,8 @@ pub(super) struct DriveMemory {
     ended: Vec<EndedBackup>,
     /// The last progress, and when it was shown.
     progress: Option<(Activity, Duration)>,
+    /// Since when it is locked.
+    pub(super) locked_since: Option<Duration>,
     /// Since when it is mounted without a job, after a backup.
     mounted_since: Option<Duration>,
 }
@@ -149,11 +151,16 @@ impl Story {
         if is_awaited && self.show_running(&key, path, &backups, drive, now, out) {
             return;
         }
-        if backups.is_empty() || drive.state == DriveState::Away {
-            let subject = Subject::drive(path, drive, objects);
-            if self.show_problems(&key, &subject, out) {
-                return;
-            }
+        let subject = Subject::drive(path, drive, objects);
+        if subject.asks_to_unlock() && self.show_problems(&key, &subject, out) {
+            return;
+        }
+        if self.show_locked(&key, path, drive, now, out) {
+            return;
+        }
+        let is_quiet = backups.is_empty() || drive.state == DriveState::Away;
+        if is_quiet && self.show_problems(&key, &subject, out) {
+            return;
         }
         let is_used = objects.destinations.get(path).is_none_or(|destination| !destination.backups.is_empty());
         self.show_end(&key, path, drive, is_used, out);

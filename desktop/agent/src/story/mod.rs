@@ -7,10 +7,12 @@
 //!   and in the end that the drive can be unplugged. Only the state `safe` means that. A backup by the schedule shows nothing.
 //! - **A problem is shown once**, with what to do and at most one button, and is remembered across sessions. While backups of the
 //!   drive are running, the story waits for what comes of it.
+//! - **A locked drive** has a button that asks for its passphrase, at each plug, unless the service unlocks it by a key.
 //! - **A new drive is asked about** when it is plugged in and has btrfs or nothing, until it is enrolled or a person has answered.
 //! - **Overdue is shown once a day** at most. The service decides what is overdue: a drive that is merely away is not.
 
 mod drive;
+mod locked;
 mod message;
 mod overdue;
 mod problem;
@@ -70,6 +72,8 @@ enum Topic {
     Stopped,
     /// These problems, by their identities; and whether it also says that the drive can be unplugged.
     Problems(BTreeSet<String>, bool),
+    /// The drive is locked.
+    Locked,
     /// The backup is overdue.
     Overdue,
     /// Whether the drive is to be used.

@@ -70,7 +70,7 @@ fn a_damaged_drive_is_shown_once_across_sessions() {
 
 #[test]
 fn a_message_about_a_problem_ends_with_it() {
-    let mut session = Session::begin(DriveState::Locked);
+    let mut session = Session::begin(DriveState::Mounted);
     session.problems(&[problem("drive-full", ProblemParams::default())]);
     assert_eq!(session.look().len(), 1);
     session.problems(&[]);

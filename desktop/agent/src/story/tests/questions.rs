@@ -45,6 +45,32 @@ fn a_locked_drive_has_a_button_that_asks_for_its_passphrase() {
 }
 
 #[test]
+fn a_drive_that_the_service_does_not_unlock_by_a_key_asks_for_its_passphrase() {
+    let mut session = Session::begin(DriveState::Away);
+    session.look();
+    assert_eq!(session.state(DriveState::Locked), ["later"], "the service may have a key");
+    session.now.monotonic += Duration::from_secs(5);
+    let locked = "The drive is locked | Blue: Unlock it with its passphrase to use it. [Unlock…]";
+    session.problems(&[problem("backup-failed", failed(ErrorName::Failed, 7))]);
+    assert_eq!(session.look(), [locked]);
+    assert!(session.look().is_empty());
+    session.problems(&[]);
+    assert_eq!(session.state(DriveState::Unlocked), ["close"]);
+    assert_eq!(session.state(DriveState::Locked), ["later"]);
+    session.set_state(DriveState::Busy);
+    session.now.monotonic += Duration::from_secs(5);
+    assert!(session.look().is_empty(), "its key has unlocked it");
+}
+
+#[test]
+fn a_drive_that_is_not_enrolled_is_not_unlocked() {
+    let mut session = Session::begin(DriveState::Away);
+    session.look();
+    session.objects.drives.get_mut(&blue()).expect("there").enrolled = false;
+    assert!(session.state(DriveState::Locked).is_empty());
+}
+
+#[test]
 fn without_a_dialog_the_command_is_named() {
     let session = Session::begin(DriveState::Locked);
     let action = Action::Unlock { drive: blue() };
