@@ -1,7 +1,9 @@
 //! The loop: what the buses say goes into the story, what the story says goes to the servers of the session.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use butterdock_dbus::DriveState;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use zbus::Connection;
 use zbus::names::OwnedUniqueName;
@@ -12,6 +14,7 @@ use crate::jobview::JobViews;
 use crate::notify::Notifier;
 use crate::objects::Objects;
 use crate::output::{complain, inform};
+use crate::pinentry::Closer;
 use crate::session;
 use crate::settings::SettingsFile;
 use crate::story::{Action, Now, Output, Story};
@@ -81,6 +84,7 @@ pub(crate) async fn run() -> zbus::Result<()> {
         notifier: Notifier::new(session),
         jobviews,
         performing: Vec::new(),
+        dialogs: BTreeMap::new(),
         began: Instant::now(),
     };
     agent.run(received).await
@@ -100,6 +104,8 @@ struct Agent {
     jobviews: JobViews,
     /// The actions that have not ended: a button that is pressed twice asks once.
     performing: Vec<Action>,
+    /// The dialogs that ask for the passphrases of drives, by the path of the drive.
+    dialogs: BTreeMap<String, Closer>,
     began: Instant,
 }
 
@@ -191,6 +197,9 @@ impl Agent {
     /// An action has ended; a failure is shown.
     async fn performed(&mut self, action: &Action, result: Result<(), Failure>) {
         self.performing.retain(|performing| performing != action);
+        if let Action::Unlock { drive } = action {
+            self.dialogs.remove(drive);
+        }
         if let Err(failure) = result {
             complain(&format!("a button failed: {failure}"));
             let output = self.story.failed(action, &failure);
@@ -208,9 +217,10 @@ impl Agent {
         let inputs = self.inputs.clone();
         if let Action::Unlock { drive } = &action {
             let (drive, (dialog, wrong)) = (drive.clone(), self.story.unlock(drive));
-            let session = self.session.clone();
+            let (session, closer) = (self.session.clone(), Closer::default());
+            self.dialogs.insert(drive.clone(), closer.clone());
             tokio::spawn(async move {
-                let result = unlock(&bus, &session, &drive, dialog, &wrong).await;
+                let result = unlock(&bus, &session, &drive, dialog, &wrong, &closer).await;
                 inputs.send(Input::Performed(action, result)).ok();
             });
             return;
@@ -224,6 +234,12 @@ impl Agent {
     async fn look(&mut self, is_changed: bool) {
         if !is_changed {
             return;
+        }
+        for (drive, closer) in &self.dialogs {
+            // Another person has unlocked it, or it was unplugged.
+            if self.objects.drives.get(drive).is_none_or(|drive| drive.state != DriveState::Locked) {
+                closer.close();
+            }
         }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);

@@ -10,7 +10,7 @@ use zbus::fdo::DBusProxy;
 use zbus::names::BusName;
 use zbus::proxy::CacheProperties;
 
-use crate::pinentry::{Dialog, ask};
+use crate::pinentry::{Closer, Dialog, ask};
 
 /// Why an action did not work.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub(crate) enum Failure {
 /// The name of the Secret Service on the session bus.
 const SECRETS: &str = "org.freedesktop.secrets";
 
-/// Asks until the passphrase is right or the person cancels. `wrong` says that it was wrong.
+/// Asks until the passphrase is right, the person cancels, or the dialog is closed. `wrong` says that it was wrong.
 ///
 /// The passphrase reaches the service through a pipe; it is part of no message, argument or log.
 ///
@@ -38,6 +38,7 @@ pub(crate) async fn unlock(
     drive: &str,
     mut dialog: Dialog,
     wrong: &str,
+    closer: &Closer,
 ) -> Result<(), Failure> {
     // A pinentry offers to remember it also where nothing does.
     if !has_secrets(session).await.unwrap_or(false) {
@@ -46,9 +47,9 @@ pub(crate) async fn unlock(
     let builder = DriveProxy::builder(bus).path(drive).cache_properties(CacheProperties::No);
     let proxy = builder.build().await.map_err(Error::from)?;
     loop {
-        let asked = dialog.clone();
+        let (asked, closer) = (dialog.clone(), closer.clone());
         // The dialog waits for a person: in a thread of its own.
-        let answer = tokio::task::spawn_blocking(move || ask(&asked)).await;
+        let answer = tokio::task::spawn_blocking(move || ask(&asked, &closer)).await;
         let answer = answer.map_err(|ended| Failure::NoDialog(io::Error::other(ended)))?;
         let Some(secret) = answer.map_err(Failure::NoDialog)? else { return Ok(()) };
         match proxy.unlock(OwnedFd::from(secret).into(), HashMap::new()).await {

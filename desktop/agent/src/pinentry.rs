@@ -9,7 +9,8 @@
 
 use std::io::{self, PipeReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
@@ -39,12 +40,48 @@ pub(crate) struct Remember {
     pub(crate) label: String,
 }
 
-/// Asks for a passphrase, and returns the end of a pipe that has it; `None` if the person cancels. Blocks.
+/// Ends a dialog that is not needed any more, from another thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Closer(Arc<Mutex<Closing>>);
+
+#[derive(Debug, Default)]
+struct Closing {
+    is_closed: bool,
+    /// The pinentry that runs.
+    process: Option<Child>,
+}
+
+impl Closer {
+    /// Ends the dialog, and lets no other begin.
+    pub(crate) fn close(&self) {
+        let mut closing = self.lock();
+        closing.is_closed = true;
+        if let Some(process) = &mut closing.process {
+            // One that has ended is no error.
+            process.kill().ok();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Closing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks for a passphrase, and returns the end of a pipe that has it; `None` if the person cancels, or the dialog is closed. Blocks.
 ///
 /// # Errors
 /// No pinentry is in `PATH`, or it fails.
-pub(crate) fn ask(dialog: &Dialog) -> io::Result<Option<PipeReader>> {
-    let mut pinentry = Pinentry::start(PathBuf::from("pinentry"))?;
+pub(crate) fn ask(dialog: &Dialog, closer: &Closer) -> io::Result<Option<PipeReader>> {
+    let asked = ask_with(PathBuf::from("pinentry"), dialog, closer);
+    if closer.is_closed() { Ok(None) } else { asked }
+}
+
+fn ask_with(program: PathBuf, dialog: &Dialog, closer: &Closer) -> io::Result<Option<PipeReader>> {
+    let mut pinentry = Pinentry::start(program, closer)?;
     let Some(secret) = pinentry.passphrase(dialog)? else { return Ok(None) };
     let (reader, mut writer) = io::pipe()?;
     // Shorter than what any pipe holds.
@@ -54,13 +91,23 @@ pub(crate) fn ask(dialog: &Dialog) -> io::Result<Option<PipeReader>> {
 
 #[derive(Debug)]
 struct Pinentry {
-    process: Child,
+    input: Option<ChildStdin>,
+    output: Option<ChildStdout>,
+    closer: Closer,
 }
 
 impl Pinentry {
-    fn start(program: PathBuf) -> io::Result<Self> {
-        let process = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut pinentry = Self { process };
+    fn start(program: PathBuf, closer: &Closer) -> io::Result<Self> {
+        let mut pinentry = {
+            let mut closing = closer.lock();
+            if closing.is_closed {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let mut process = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let (input, output) = (process.stdin.take(), process.stdout.take());
+            closing.process = Some(process);
+            Self { input, output, closer: closer.clone() }
+        };
         pinentry.reply()?;
         Ok(pinentry)
     }
@@ -102,7 +149,7 @@ impl Pinentry {
     }
 
     fn send(&mut self, line: &str) -> io::Result<()> {
-        let input = self.process.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let input = self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         writeln!(input, "{line}")
     }
 
@@ -122,7 +169,7 @@ impl Pinentry {
     }
 
     fn line(&mut self) -> io::Result<Zeroizing<Vec<u8>>> {
-        let output = self.process.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let output = self.output.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut line = Zeroizing::new(Vec::with_capacity(LINE_MAX));
         let mut byte = Zeroizing::new([0_u8]);
         loop {
@@ -141,12 +188,13 @@ impl Drop for Pinentry {
     fn drop(&mut self) {
         // Its input ends, and so does it; one that does not is killed.
         self.send("BYE").ok();
-        drop(self.process.stdin.take());
-        drop(self.process.stdout.take());
-        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
-            self.process.kill().ok();
+        drop(self.input.take());
+        drop(self.output.take());
+        let Some(mut process) = self.closer.lock().process.take() else { return };
+        if process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            process.kill().ok();
         }
-        self.process.wait().ok();
+        process.wait().ok();
     }
 }
 
@@ -216,7 +264,7 @@ mod tests {
         fs::write(&new, script).expect("written");
         assert!(Command::new("cp").arg(&new).arg(&program).status().expect("cp").success());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
-        let mut pinentry = Pinentry::start(program)?;
+        let mut pinentry = Pinentry::start(program, &Closer::default())?;
         Ok(pinentry.passphrase(&dialog())?.map(|secret| secret.to_vec()))
     }
 
@@ -236,8 +284,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_missing_or_ends_is_an_error() {
-        assert!(Pinentry::start(PathBuf::from("/nonexistent/pinentry")).is_err());
-        assert!(Pinentry::start(PathBuf::from("/bin/true")).is_err());
+        assert!(Pinentry::start(PathBuf::from("/nonexistent/pinentry"), &Closer::default()).is_err());
+        assert!(Pinentry::start(PathBuf::from("/bin/true"), &Closer::default()).is_err());
     }
 
     #[test]

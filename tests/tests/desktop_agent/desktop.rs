@@ -100,6 +100,22 @@ impl Desktop {
         Ok(self.agent.as_ref().context("it runs")?.id())
     }
 
+    /// The processes of dialogs.
+    pub(crate) fn dialogs(&self) -> Result<String> {
+        // A child belongs to the thread that started it, and that may have ended meanwhile.
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.agent()?))?;
+        Ok(tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect())
+    }
+
+    /// Waits until the agent has no pinentry.
+    pub(crate) fn until_no_dialog(&self) -> Result<()> {
+        let mut wait = Wait::new("the dialog has ended");
+        while !self.dialogs()?.is_empty() {
+            wait.pause("it has not")?;
+        }
+        Ok(())
+    }
+
     /// Ends the session bus, and with it the agent: how it ended.
     pub(crate) fn end(mut self) -> Result<Finished> {
         let agent = self.agent.take().context("it runs")?;

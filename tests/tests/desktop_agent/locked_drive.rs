@@ -10,11 +10,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
+use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use butterdock_dbus::path::drive_path;
 use butterdock_dbus::{Error, ErrorName, Problem, ProblemParams};
 use butterdock_tests::{Bus, Client, Sandbox, Wait, wait_until};
-use zbus::{OwnedFd, OwnedVariant, interface};
+use zbus::{OwnedFd, OwnedVariant, Variant, interface};
 
 use crate::desktop::Desktop;
 use crate::notification_server::NotificationServer;
@@ -65,7 +66,7 @@ struct Locked {
     desktop: Desktop,
     server: NotificationServer,
     secrets: Arc<Mutex<Vec<String>>>,
-    _service: Client,
+    service: Client,
     _system: Bus,
     sandbox: Sandbox,
 }
@@ -81,7 +82,7 @@ impl Locked {
         })?;
         let desktop = Desktop::on(&sandbox, &system)?;
         let server = NotificationServer::start(&desktop, "gnome-shell", &["actions", "body"])?;
-        Ok(Self { desktop, server, secrets, _service: service, _system: system, sandbox })
+        Ok(Self { desktop, server, secrets, service, _system: system, sandbox })
     }
 
     /// Starts the agent with a pinentry that gives these answers, one at each start; without any there is no pinentry.
@@ -103,14 +104,14 @@ impl Locked {
     }
 }
 
-/// A program that speaks as pinentry does, and writes what it is told into `log`.
+/// A program that speaks as pinentry does, and writes what it is told into `log`. It waits for ever where the answer is empty.
 fn write_pinentry(folder: &Path, answers: &[&str]) -> Result<()> {
     for (number, answer) in (1..).zip(answers) {
         fs::write(folder.join(format!("answer-{number}")), answer)?;
     }
     let script = format!(
         "#!/bin/sh\nPATH=/bin\ncd {}\nnumber=$(($(cat number 2>/dev/null || echo 0) + 1))\necho $number >number\necho 'OK ready'\n\
-         while read -r line; do\n  echo \"$line\" >>log\n  case $line in\n    GETPIN) cat answer-$number ;;\n    BYE) exit ;;\n    \
+         while read -r line; do\n  echo \"$line\" >>log\n  case $line in\n    GETPIN) cat answer-$number; [ -s answer-$number ] || read -r line ;;\n    BYE) exit ;;\n    \
          *) echo OK ;;\n  esac\ndone\n",
         folder.display()
     );
@@ -163,6 +164,30 @@ fn a_cancelled_dialog_is_the_end_of_it() -> Result<()> {
     ensure!(locked.secrets()[0] == RIGHT && locked.server.shown().len() == 1, "{:#?}", locked.server.shown());
     let log = fs::read_to_string(&log)?;
     ensure!(!log.contains("SETERROR"), "a cancelled dialog is no wrong passphrase: {log}");
+    Ok(())
+}
+
+#[test]
+fn a_dialog_ends_when_the_drive_is_unlocked_elsewhere() -> Result<()> {
+    let mut locked = Locked::new()?;
+    locked.start(&[""])?;
+    let shown = locked.server.until_title("The drive is locked")?;
+    locked.server.press(shown.id)?;
+    wait_until("the dialog is there", || Ok(!locked.desktop.dialogs()?.is_empty()))?;
+    let service = &locked.service;
+    let state = HashMap::from([("State", Variant::from("unlocked"))]);
+    let (properties, changed) = ("org.freedesktop.DBus.Properties", (DRIVE, state, Vec::<&str>::new()));
+    let connection = service.connection();
+    service.block_on(connection.emit_signal(
+        None::<&str>,
+        drive_path("b1"),
+        properties,
+        "PropertiesChanged",
+        &changed,
+    ))?;
+    locked.desktop.until_no_dialog()?;
+    ensure!(locked.server.titles() == ["The drive is locked"], "{:?}", locked.server.titles());
+    ensure!(locked.secrets().is_empty(), "{:?}", locked.secrets());
     Ok(())
 }
 

@@ -92,7 +92,7 @@ impl Scene {
     fn until_dialog(&self, name: &str) -> Result<()> {
         let mut wait = Wait::new("pinentry runs");
         let pid = loop {
-            match self.dialogs()?.split_whitespace().next() {
+            match self.desktop.dialogs()?.split_whitespace().next() {
                 Some(pid) => break pid.to_owned(),
                 None => wait.pause("it does not")?,
             }
@@ -101,22 +101,6 @@ impl Scene {
         let window = found.lines().last().context("a window")?;
         self.screen.command("xdotool", &["mousemove", "--window", window, "20", "20"])?;
         self.screen.keep_picture(name).map(drop)
-    }
-
-    /// The processes of dialogs.
-    fn dialogs(&self) -> Result<String> {
-        // A child belongs to the thread that started it, and that may have ended meanwhile.
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.desktop.agent()?))?;
-        Ok(tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect())
-    }
-
-    /// Waits until the agent has no pinentry.
-    fn until_no_dialog(&self) -> Result<()> {
-        let mut wait = Wait::new("the dialog has ended");
-        while !self.dialogs()?.is_empty() {
-            wait.pause("it has not")?;
-        }
-        Ok(())
     }
 
     /// A backup to the drive runs.
@@ -274,7 +258,7 @@ fn pinentry_asks_again_and_remembers_the_right_passphrase() -> Result<()> {
     scene.until_called(&calls)?;
     scene.until_dialog("unlock-again")?;
     scene.screen.command("xdotool", &["key", "Escape"])?;
-    scene.until_no_dialog()?;
+    scene.desktop.until_no_dialog()?;
     scene.dialog("unlock-later")?;
     scene.screen.command("xdotool", &["type", PASSPHRASE])?;
     scene.screen.command("xdotool", &["key", "alt+r", "Return"])?;
