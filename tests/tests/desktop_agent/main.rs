@@ -21,4 +21,5 @@ mod pictures;
 mod restarts;
 #[cfg(feature = "screen")]
 mod screen;
+mod two_sessions;
 mod without_polkit_agent;
