@@ -152,6 +152,11 @@ impl Control {
         InputWait(&self.inner)
     }
 
+    /// The time since some moment.
+    pub(crate) fn now(&self) -> Duration {
+        self.inner.throttle.now()
+    }
+
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.inner.throttle
     }

@@ -86,6 +86,8 @@ pub enum Cause {
     NoVerity(#[source] Fault),
     #[error("{count} errors, the first: {first}")]
     Several { count: u64, first: Box<Error> },
+    #[error("the stream differs from the one whose transfer was interrupted")]
+    CheckpointDiffers,
     #[error("cancelled")]
     Cancelled,
 }
@@ -194,9 +196,12 @@ impl Error {
             Cause::NoVerity(_) | Cause::WithoutData => ErrorKind::UnsupportedStream,
             Cause::Several { first, .. } => first.kind(),
             Cause::Cancelled => ErrorKind::Cancelled,
-            Cause::Read(_) | Cause::NotBtrfs | Cause::Staging(_) | Cause::Record(_) | Cause::OneName => {
-                ErrorKind::Failed
-            }
+            Cause::Read(_)
+            | Cause::NotBtrfs
+            | Cause::Staging(_)
+            | Cause::Record(_)
+            | Cause::OneName
+            | Cause::CheckpointDiffers => ErrorKind::Failed,
         }
     }
 
@@ -262,6 +267,7 @@ impl Error {
             }
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),
+            Cause::CheckpointDiffers => "its checkpoint is deleted; send again, and the transfer starts over",
             Cause::Cancelled => "start it again at any time",
         }
     }

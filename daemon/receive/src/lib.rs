@@ -12,7 +12,8 @@
 //! 5. `apply` performs the steps on a `volume`: names on the calling thread, data and attributes of files on the writer
 //!    threads. `payload` checks and decodes the payloads of encoded writes. `real` is the volume: a subvolume below a
 //!    descriptor.
-//! 6. `destination` makes the subvolume durable, checks it and publishes it under its name.
+//! 6. `checkpoint` makes a long transfer resumable: a snapshot of what is received so far, and a journal.
+//! 7. `destination` makes the subvolume durable, checks it and publishes it under its name.
 //!
 //! Every name in a stream is hostile: `name` says which paths are allowed, and `real` how they are resolved. The engine
 //! blocks its caller; it uses no async runtime and no bus. The tests compare `real` with a model of a volume in memory.
@@ -22,10 +23,12 @@
 
 mod apply;
 mod blocks;
+mod checkpoint;
 mod control;
 mod destination;
 mod engine;
 mod error;
+mod hex;
 mod name;
 mod observer;
 mod options;
@@ -39,6 +42,7 @@ mod tests;
 mod throttle;
 mod volume;
 
+pub use checkpoint::{CheckpointKey, Checkpoints, discard_checkpoints};
 pub use control::{Control, Counts, Progress};
 pub use destination::{
     Hold, HoldLock, Holds, LONGEST_BACKUP, LONGEST_NESTED, LONGEST_REASON, NestedOrigin, NestedSubvolume, Origin,

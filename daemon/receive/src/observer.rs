@@ -127,6 +127,16 @@ pub trait Observer: Sync {
         let _ = phase;
     }
 
+    /// The run resumes: the first `bytes` of the input were received by an earlier run.
+    fn resumed(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// A checkpoint was made: after an interruption, the next run resumes from `bytes` of the input.
+    fn checkpoint(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// A subvolume is published and durable.
     fn published(&self, subvolume: &Published) {
         let _ = subvolume;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use butterdock_stream::Limits;
 
+use crate::checkpoint::Checkpoints;
 use crate::destination::{NestedSubvolume, Origin, SubvolumeState};
 
 /// The subvolumes that may be the parent of an increment, or be cloned from.
@@ -75,6 +76,8 @@ pub struct Options {
     /// Refuse a parent whose number (`stransid` or `ctransid`) differs from the one in the stream, even if its uuid is the same
     /// and it was not changed since it was received or made.
     pub strict_parent: bool,
+    /// Make checkpoints, and resume from one (default: neither).
+    pub checkpoints: Option<Checkpoints>,
 }
 
 impl Default for Options {
@@ -96,6 +99,7 @@ impl Default for Options {
             nested: Vec::new(),
             candidates: Candidates::Recorded { unrecorded_if_roots: true },
             strict_parent: false,
+            checkpoints: None,
         }
     }
 }

@@ -44,6 +44,11 @@ impl Throttle {
         Self { rate: AtomicU64::new(0), paid_until: Mutex::default(), time: Box::new(time) }
     }
 
+    /// The time of its clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.time.now()
+    }
+
     /// Sets the limit, in bytes per second; 0 is none.
     pub(crate) fn set(&self, rate: u64) {
         self.rate.store(rate, Ordering::Relaxed);

@@ -157,7 +157,8 @@ impl Decoder {
             let whole = bytes.get(..payload.len().saturating_add(FRAME)).unwrap_or_default();
             return Err(damaged(place, whole, ErrorKind::Crc { stored: frame.crc, computed }));
         }
-        self.start = self.start.saturating_add(FRAME).saturating_add(payload.len());
+        let bytes = bytes.get(..payload.len().saturating_add(FRAME)).unwrap_or_default();
+        self.start = self.start.saturating_add(bytes.len());
         self.at = self.at.saturating_add(FRAME as u64).saturating_add(u64::from(frame.len));
         self.commands = place.command;
         let mut attributes = Attributes::default();
@@ -168,7 +169,7 @@ impl Decoder {
             self.phase = Phase::Header;
         }
         let command = assemble(frame.command, &attributes);
-        Ok(Event::Command(Framed { place, version, command, block: &self.block }))
+        Ok(Event::Command(Framed { place, version, command, bytes, block: &self.block }))
     }
 
     fn place(&self) -> Position {
@@ -262,6 +263,8 @@ pub struct Framed<'a> {
     pub version: Version,
     /// The command.
     pub command: Command<'a>,
+    /// Its bytes in the input, with its frame.
+    pub bytes: &'a [u8],
     pub(crate) block: &'a Block,
 }
 

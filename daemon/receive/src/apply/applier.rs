@@ -10,6 +10,7 @@ use super::performer::Performer;
 use super::writer_threads::WriterThreads;
 use super::written::Written;
 use super::{RunContext, Task};
+use crate::checkpoint::RootAccess;
 use crate::error::{Cause, Error, doing};
 use crate::name::StreamPath;
 use crate::plan::{Action, Change, Verity, Work};
@@ -34,6 +35,14 @@ pub(crate) struct Finished {
     pub(crate) access: Vec<(Position, Change)>,
     /// The flags of the root, to be set after them.
     pub(crate) root_flags: Option<u32>,
+}
+
+/// The changes of the root that are made at the end: they would give other users access while the subvolume is hidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeferredRoot {
+    pub(crate) access: Vec<RootAccess>,
+    /// Its immutable and append-only flags.
+    pub(crate) flags: Option<u32>,
 }
 
 impl<'r, V: Volume> Applier<'r, V> {
@@ -95,6 +104,40 @@ impl<'r, V: Volume> Applier<'r, V> {
     /// Waits for the writer threads, and takes the log of what they wrote encoded.
     pub(crate) fn take_written(&mut self) -> Written {
         self.writer_threads.take_written()
+    }
+
+    /// Waits for the writer threads, and makes the deferred changes early, as far as they can be made: then the volume has everything
+    /// up to here. Returns the log of encoded writes, and the changes of the root that stay deferred.
+    ///
+    /// # Errors
+    /// A deferred change cannot be made.
+    pub(crate) fn quiesce(&mut self) -> Result<(Written, DeferredRoot), Error> {
+        let written = self.writer_threads.take_written();
+        self.spill()?;
+        let access = self.access.iter().filter_map(|(_, change)| RootAccess::of(change)).collect();
+        Ok((written, DeferredRoot { access, flags: self.names.deferred.root_flags() }))
+    }
+
+    /// Continues after [`Self::quiesce`] in a copy of the volume; `place` is the first command after it.
+    pub(crate) fn restore(&mut self, DeferredRoot { access, flags }: DeferredRoot, place: Position) {
+        self.access = access.into_iter().map(|change| change.change(place)).collect();
+        self.names.deferred.restore(flags);
+    }
+
+    /// The volume.
+    pub(crate) fn volume(&self) -> &V {
+        &self.names.volume
+    }
+
+    #[cfg(test)]
+    pub(crate) fn volume_mut(&mut self) -> &mut V {
+        &mut self.names.volume
+    }
+
+    /// Ends without the deferred changes.
+    #[cfg(test)]
+    pub(crate) fn into_volume(self) -> V {
+        self.names.volume
     }
 
     /// Waits for the writer threads and makes the deferred changes.

@@ -56,6 +56,13 @@ impl Ineffective {
         self.add(TRANSLATION.iter().filter(|(_, flag)| flags & flag != 0).fold(0, |bits, (bit, _)| bits | bit));
     }
 
+    /// Adds what an earlier run of the same transfer could not set.
+    pub(crate) fn restore(&self, Unapplied { inodes, flags, compressions }: Unapplied) {
+        self.bits.fetch_or(flags, Ordering::Relaxed);
+        self.times.fetch_add(inodes, Ordering::Relaxed);
+        self.compressions.fetch_add(compressions, Ordering::Relaxed);
+    }
+
     /// What could not be set; none if everything was.
     pub(crate) fn report(&self) -> Option<Unapplied> {
         let [flags, inodes, compressions] =

@@ -118,6 +118,19 @@ impl Deferred {
         Ok(())
     }
 
+    /// The flags that the root gets at the end, if any are in the table.
+    pub(crate) fn root_flags(&self) -> Option<u32> {
+        self.last.get(&ROOT_NUMBER).and_then(|last| last.flags)
+    }
+
+    /// The table after an earlier run has [spilled](Self::spill) it, with the root's flags.
+    pub(crate) fn restore(&mut self, root_flags: Option<u32>) {
+        self.spilled = true;
+        if let Some(flags) = root_flags {
+            self.entry(ROOT_NUMBER, &StreamPath::root()).flags = Some(flags);
+        }
+    }
+
     /// Sets all times and flags without the root's flags, which it returns: they are set after the root's access.
     pub(crate) fn finish<V: Volume>(&mut self, volume: &mut V) -> Result<Option<u32>, (StreamPath, Fault)> {
         self.set_all(volume)

@@ -28,7 +28,7 @@ use crate::name::StreamPath;
 use crate::plan::Change;
 use crate::volume::InodeState;
 
-pub(crate) use applier::{Applier, Finished};
+pub(crate) use applier::{Applier, DeferredRoot, Finished};
 pub(crate) use attributes::{Ineffective, REFUSING, set_root_access};
 pub(crate) use performer::Cloned;
 pub(crate) use run_errors::RunErrors;

@@ -35,6 +35,7 @@ use super::record::{Record, SubvolumeState};
 use super::staging::remove_acls;
 use super::{Destination, HIDDEN, NestedSubvolume, nested};
 use crate::apply::{Finished, REFUSING, set_root_access};
+use crate::checkpoint::PartialSubvolume;
 use crate::error::{Cause, Error, doing};
 use crate::observer::{Observer, Phase};
 use crate::options::Publication;
@@ -112,6 +113,23 @@ impl<'d> HiddenSubvolume<'d> {
                 .map_err(doing("list the subvolumes in the parent"))?,
         }
         hidden.parent_number_differs = parent.is_some_and(|parent| parent.number_differs);
+        Ok(hidden)
+    }
+
+    /// Creates it as a snapshot of the checkpoint that is open as `checkpoint`.
+    pub(crate) fn resume(
+        destination: &'d Destination,
+        partial: &PartialSubvolume,
+        checkpoint: &OwnedFd,
+    ) -> Result<Self, Error> {
+        let (private_dir, name) = (private_dir(destination)?, hidden_name()?);
+        subvolume::snapshot(&private_dir, &name, checkpoint, false).map_err(doing("snapshot the checkpoint"))?;
+        let mut hidden = Self::move_out(destination, &private_dir, &name).inspect_err(|_| {
+            best_effort(subvolume::destroy(&private_dir, &name));
+        })?;
+        drop(private_dir);
+        (hidden.state, hidden.refusing) = (partial.state(), partial.inherited_flags);
+        hidden.parent_number_differs = partial.parent_number_differs;
         Ok(hidden)
     }
 

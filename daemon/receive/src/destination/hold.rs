@@ -9,10 +9,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use butterdock_btrfs::roots;
 use serde::{Deserialize, Serialize};
 
-use super::hex;
 use super::record::{content_of, damaged, name_of, remove_named, write_named};
 use super::staging::Staging;
 use crate::error::{Cause, Error, doing};
+use crate::hex;
 
 /// The longest reason, in bytes.
 pub const LONGEST_REASON: usize = 255;

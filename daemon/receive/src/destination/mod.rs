@@ -8,7 +8,6 @@
 mod access;
 mod candidate;
 mod health;
-mod hex;
 mod hidden;
 mod hold;
 mod nested;
@@ -24,6 +23,7 @@ use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::lock_directory::{LockDirectory, is_at};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 
+use crate::checkpoint;
 use crate::error::{Cause, Error};
 use crate::options::Publication;
 
@@ -109,6 +109,8 @@ impl Destination {
         if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
             sweep(staging.as_fd(), Owner::Root)?;
         }
+        // A checkpoint that cannot be deleted stays hidden and does not stop the run.
+        best_effort(checkpoint::sweep(self.as_fd()));
         // The next sweep removes the records that stay; no subvolume belongs to them.
         best_effort(Record::remove_orphans(self.as_fd(), RECORDS));
         Ok(())

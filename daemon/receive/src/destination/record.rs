@@ -19,9 +19,9 @@ use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, names, roots, system};
 use serde::{Deserialize, Serialize};
 
-use super::hex;
 use super::staging::Staging;
 use crate::error::{Cause, Error, doing};
+use crate::hex;
 
 /// The longest name of a backup in a record, in bytes.
 pub const LONGEST_BACKUP: usize = 255;

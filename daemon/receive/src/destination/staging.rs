@@ -1,13 +1,13 @@
 //! The staging directory: `.butterdock-staging` in a destination, which only root can enter.
 //!
-//! It has the records of received subvolumes, the holds of snapshots ([`Hold`](super::Hold)), and subvolumes while they are
-//! received. It stays for the next run.
+//! It has the records of received subvolumes, the holds of snapshots ([`Hold`](super::Hold)), the journals of
+//! [checkpoints](crate::checkpoint), and subvolumes while they are received. It stays for the next run.
 //!
 //! The owner of the destination may rename it, or create another file with its name, so each opening checks it. That root
 //! wrote its content does not prove that butterdock did: a stream may have a directory of this name, owned by root and with
 //! mode 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named by the
 //! uuid of the subvolume that has the staging directory. The kernel chooses that uuid when the subvolume is created, so
-//! neither a stream nor a copy can have it. The same applies to the holds.
+//! neither a stream nor a copy can have it. The same applies to the holds and the journals.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,6 +22,7 @@ pub const STAGING: &CStr = c".butterdock-staging";
 
 const RECORDS: &CStr = c"records";
 const HOLDS: &CStr = c"holds";
+const CHECKPOINTS: &CStr = c"checkpoints";
 const PRIVATE: u32 = 0o700;
 /// The permissions of the group and of others.
 const OTHERS: u32 = 0o077;
@@ -76,6 +77,16 @@ impl Staging {
     /// The same for the directory of the holds, if it exists.
     pub(super) fn holds(&self) -> Result<Option<OwnedFd>, Error> {
         self.existing(HOLDS)
+    }
+
+    /// The same for the directory of the journals of checkpoints, which is created.
+    pub(crate) fn make_checkpoints(&self) -> Result<OwnedFd, Error> {
+        self.make(CHECKPOINTS)
+    }
+
+    /// The same for the directory of the journals, if it exists.
+    pub(crate) fn checkpoints(&self) -> Result<Option<OwnedFd>, Error> {
+        self.existing(CHECKPOINTS)
     }
 
     fn make(&self, name: &CStr) -> Result<OwnedFd, Error> {

@@ -67,6 +67,11 @@ impl<S: CloneSources> RealVolume<S> {
         Ok(Self { directories, identity, recent: Vec::new(), sources })
     }
 
+    /// Its clone sources.
+    pub(crate) fn sources(&self) -> &S {
+        &self.sources
+    }
+
     /// Ends the use of the volume; returns its clone sources, which are checked at the end.
     pub(crate) fn into_sources(self) -> S {
         self.sources

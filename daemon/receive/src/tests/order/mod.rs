@@ -2,9 +2,10 @@
 //!
 //! A stateful generator makes sequences of commands, nearly all valid. Each sequence is applied twice in memory: command by
 //! command, and with the planner's folds and several writer threads. The results must be equal, or both must fail at the
-//! same command. Some sequences are also applied to a real subvolume, which shows that the model is correct.
+//! same command. Half of the planned ones are interrupted twice, and resume from a checkpoint. Some sequences are also applied to a real subvolume, which shows that the model is correct.
 //! `PROPTEST_CASES` sets the number of sequences.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use butterdock_stream::{Position, Shared};
@@ -15,7 +16,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sequence::{Sequence, Turn, sequence};
 
 use crate::apply::ApplyOptions;
-use crate::apply::tests::apply_steps;
+use crate::apply::tests::apply_parts;
 use crate::error::Error;
 use crate::plan::{NewInode, Planner, Step};
 use crate::tests::memory::{MemoryVolume, View};
@@ -38,7 +39,8 @@ fn turns() -> impl Strategy<Value = (Vec<Turn>, u16)> {
 }
 
 fn planned() -> impl Strategy<Value = Order> {
-    (1..=4_usize, any::<bool>()).prop_map(|(writer_threads, decoded)| Order::Planned { writer_threads, decoded })
+    (1..=4_usize, any::<bool>(), prop::option::of(any::<[u16; 2]>()))
+        .prop_map(|(writer_threads, decoded, checkpoints)| Order::Planned { writer_threads, decoded, checkpoints })
 }
 
 fn config(cases: u32) -> Config {
@@ -71,13 +73,18 @@ fn privileged_real_subvolumes_agree_with_the_model() {
     TestRunner::new(Config { max_shrink_iters: 500, ..config(REAL_CASES) })
         .run(&(turns(), planned()), |((turns, cut), planned)| {
             let sequence = sequence(&turns, cut);
-            let model = run(MemoryVolume::new(OURS), &sequence, Order::Plain, |same| same)
+            let model = run(MemoryVolume::new(OURS), &sequence, Order::Plain, |same| same, |same| same)
                 .map(|volume| volume.view().without_zeros());
             for order in [Order::Plain, planned] {
-                let path = place.subvolume();
-                let volume = || real::open(&path);
-                match (&model, run(volume(), &sequence, order, |_| volume()).map(|_| real::view(&path).without_zeros()))
-                {
+                let path = RefCell::new(place.subvolume());
+                let volume = || real::open(&path.borrow());
+                let copy = |_| {
+                    let copied = place.copy(&path.borrow());
+                    path.replace(copied);
+                    volume()
+                };
+                let result = run(volume(), &sequence, order, |_| volume(), copy);
+                match (&model, result.map(|_| real::view(&path.borrow()).without_zeros())) {
                     (Ok(model), Ok(mut real)) => compare(model.clone(), &mut real, &sequence, order)?,
                     (Err((model, _)), Err((real, error))) => {
                         prop_assert_eq!(*model, real, "{:?} {} {:?}", order, error, sequence);
@@ -118,8 +125,9 @@ fn compare(mut model: View, real: &mut View, sequence: &Sequence, order: Order) 
 /// Checks that both orders agree, and that exactly the commands fail that the generator made as invalid. Returns whether all
 /// were valid.
 fn agree(sequence: &Sequence, planned: Order) -> Result<bool, TestCaseError> {
-    let plain = run(MemoryVolume::new(OURS), sequence, Order::Plain, |same| same).map(|volume| volume.view());
-    let planned = run(MemoryVolume::new(OURS), sequence, planned, |same| same).map(|volume| volume.view());
+    let plain =
+        run(MemoryVolume::new(OURS), sequence, Order::Plain, |same| same, |same| same).map(|volume| volume.view());
+    let planned = run(MemoryVolume::new(OURS), sequence, planned, |same| same, |same| same).map(|volume| volume.view());
     match (plain, planned, sequence.invalid.first()) {
         (Ok(plain), Ok(planned), None) => {
             prop_assert_eq!(plain, planned, "{:?}", sequence);
@@ -143,8 +151,9 @@ fn agree(sequence: &Sequence, planned: Order) -> Result<bool, TestCaseError> {
 pub(crate) enum Order {
     /// Command by command, each planned alone.
     Plain,
-    /// All commands planned together, with this many writer threads, and payloads written as they are or decoded.
-    Planned { writer_threads: usize, decoded: bool },
+    /// All commands planned together, with this many writer threads, and payloads written as they are or decoded; with a checkpoint at
+    /// these commands of each stream, modulo their number.
+    Planned { writer_threads: usize, decoded: bool, checkpoints: Option<[u16; 2]> },
 }
 
 /// Applies a sequence, the increment after the whole subvolume; returns the number of the command that failed.
@@ -155,17 +164,25 @@ pub(crate) fn run<V: Volume>(
     sequence: &Sequence,
     order: Order,
     reopen: impl Fn(V) -> V,
+    copy: impl Fn(V) -> V,
 ) -> Result<V, (Option<u64>, Box<Error>)> {
     let (whole, increment) = sequence.commands.split_at(sequence.cut);
     for (first, commands) in [(0, whole), (sequence.cut, increment)] {
-        let steps = plan(commands, first, order);
-        let (options, writer_threads) = match order {
-            Order::Plain => (ApplyOptions { plain: true, ..ApplyOptions::default() }, 1),
-            Order::Planned { writer_threads, decoded } => {
-                (ApplyOptions { force_decompress: decoded, ..ApplyOptions::default() }, writer_threads)
+        let (options, writer_threads, checkpoints) = match order {
+            Order::Plain => (ApplyOptions { plain: true, ..ApplyOptions::default() }, 1, None),
+            Order::Planned { writer_threads, decoded, checkpoints } => {
+                (ApplyOptions { force_decompress: decoded, ..ApplyOptions::default() }, writer_threads, checkpoints)
             }
         };
-        volume = apply_steps(reopen(volume), steps, options, writer_threads)
+        let (mut parts, mut done) = (Vec::new(), 0);
+        let mut cuts =
+            checkpoints.map(|cuts| cuts.map(|cut| usize::from(cut) % (commands.len() + 1))).unwrap_or_default();
+        cuts.sort_unstable();
+        for cut in cuts.into_iter().filter(|_| checkpoints.is_some()).chain([commands.len()]) {
+            parts.push(plan(&commands[done..cut], first + done, order));
+            done = cut;
+        }
+        volume = apply_parts(reopen(volume), parts, options, writer_threads, &copy)
             .map_err(|error| (error.place.map(|place| place.command), Box::new(error)))?;
     }
     Ok(volume)

@@ -52,6 +52,20 @@ impl Loop {
         self.mount().join(name.to_str().unwrap())
     }
 
+    /// The path of a copy of the subvolume, made as a checkpoint and its resumption do.
+    pub(crate) fn copy(&self, of: &Path) -> PathBuf {
+        let copy = self.mount().join(format!("s{}c", self.made.get()));
+        let (checkpoint, top) = (self.mount().join("checkpoint"), File::open(self.mount()).unwrap());
+        subvolume::snapshot(&top, c"checkpoint", File::open(of).unwrap(), true).unwrap();
+        if *of == copy {
+            call(Command::new("btrfs").args(["-q", "subvolume", "delete"]).arg(of));
+        }
+        let name = std::ffi::CString::new(copy.file_name().unwrap().as_encoded_bytes()).unwrap();
+        subvolume::snapshot(&top, &name, File::open(&checkpoint).unwrap(), false).unwrap();
+        call(Command::new("btrfs").args(["-q", "subvolume", "delete"]).arg(&checkpoint));
+        copy
+    }
+
     fn mount(&self) -> PathBuf {
         self.folder.path().join("mount")
     }

@@ -1,179 +1,66 @@
-//! One run: from the first byte of the input to the last subvolume published.
+//! What is done for each subvolume of a run: begin, apply, finish.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::thread::{Scope, available_parallelism, scope};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread::{Scope, available_parallelism};
 
-use butterdock_btrfs::{best_effort, filesystem, space};
-use butterdock_stream::{FRAME, Identity, Position};
+use butterdock_btrfs::filesystem;
+use butterdock_stream::{FRAME, Position};
 
-use crate::apply::{Applier, ApplyOptions, Cloned, Ineffective, RunContext, RunErrors};
+use crate::apply::{Applier, RunContext, Written};
 use crate::blocks::Blocks;
-use crate::control::{Control, Counts};
+use crate::checkpoint::Checkpointer;
 use crate::destination::{
     Destination, Health, HiddenSubvolume, Parents, PublishedState, check_extents, publish, subvolume_name,
 };
-use crate::error::{Cause, Error, Failure};
+use crate::error::{Cause, Error};
 use crate::observer::{Kind, Observer, Phase, Published};
-use crate::options::{Options, Publication};
+use crate::options::Options;
 use crate::plan::{Action, Begin, Step};
-use crate::reader::{Batch, BatchEnd, Reader};
+use crate::reader::{Batch, BatchEnd};
 use crate::real::RealVolume;
 
-/// Batches of steps that may wait between the reader and the applier.
-const BATCHES: usize = 8;
-
-/// A run that succeeded: everything is durable.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// The subvolumes, in the order of the input.
-    pub subvolumes: Vec<Published>,
-    /// How much was done.
-    pub counts: Counts,
-}
-
-/// Receives the streams in `input`, one after another, into the directory `destination` of a btrfs filesystem. Returns when
-/// everything is durable, or when it has failed and is cleaned up.
-///
-/// It needs root (`CAP_SYS_ADMIN`, and the capabilities to set any owner and attribute). The process's umask should be 0;
-/// with another one each creation needs one more call.
-///
-/// # Errors
-/// The first error in the order of the stream. The subvolumes that were published before it stay and are listed. The one that
-/// failed has no name. The exception is [`Cause::Unconfirmed`]: that subvolume has its name, and is not listed, because the
-/// filesystem did not confirm that it would survive a power cut.
-#[expect(clippy::result_large_err, reason = "a run has up to one failure")]
-pub fn receive(
-    input: BorrowedFd<'_>,
-    destination: BorrowedFd<'_>,
-    options: &Options,
-    control: &Control,
-    observer: &dyn Observer,
-) -> Result<Outcome, Failure> {
-    control.begin();
-    let errors = RunErrors::new(options.max_errors, control.clone()).examining(destination);
-    let apply_options = ApplyOptions {
-        verify: options.verify,
-        force_decompress: options.force_decompress,
-        no_verity: options.no_verity,
-        plain: false,
-    };
-    let context = RunContext {
-        options: apply_options,
-        control: control.clone(),
-        errors,
-        ineffective: Ineffective::default(),
-        cloned: Cloned::default(),
-    };
-    let (mut published, mut left_hidden) = (Vec::new(), false);
-    let ends = (&mut published, &mut left_hidden);
-    let whole = run(input, destination, options, &context, observer, ends).unwrap_or_else(|error| {
-        context.errors.report_fatal(error);
-        false
-    });
-    if let Some(unapplied) = context.ineffective.report() {
-        observer.unapplied(&unapplied);
-    }
-    let counts = control.progress().counts;
-    match context.errors.into_error(whole) {
-        None => Ok(Outcome { subvolumes: published, counts }),
-        Some(error) => Err(Failure { error, published, left_hidden, counts }),
-    }
-}
-
-/// Deletes the hidden subvolumes that crashed runs left in `directory` and in its staging directory: those with a name of this
-/// crate's form, owned by root, whose lock is free. [`receive`] does the same at its beginning.
-///
-/// # Errors
-/// `directory` is not on btrfs, or cannot be listed or locked.
-pub fn sweep(directory: BorrowedFd<'_>) -> Result<(), Error> {
-    Destination::new(directory, Publication::Rename)?.sweep()
-}
-
-/// Whether the filesystem under `directory` has the subvolume `identity` of a sender, with exactly this number, and `options`
-/// allow to use it as a parent.
-///
-/// # Errors
-/// The filesystem cannot be searched.
-pub fn is_received(directory: BorrowedFd<'_>, identity: &Identity, options: &Options) -> Result<bool, Error> {
-    let fd = directory.try_clone_to_owned().map_err(|error| Error::new(Cause::Read(error)))?;
-    Parents::new(fd, options).has(identity)
-}
-
-/// Returns whether the input ended and everything in it was published. In the last argument it returns which subvolumes were
-/// published, and whether a hidden one is left.
-fn run(
-    input: BorrowedFd<'_>,
-    destination: BorrowedFd<'_>,
-    options: &Options,
-    context: &RunContext,
-    observer: &dyn Observer,
-    (published, left_hidden): (&mut Vec<Published>, &mut bool),
-) -> Result<bool, Error> {
-    // A snapshot would not have them.
-    let publication = if options.nested.is_empty() { options.publication } else { Publication::Rename };
-    let destination = Destination::new(destination, publication)?;
-    destination.sweep()?;
-    let health = Health::read(&destination)?;
-    let blocks = Blocks::default();
-    let (to, batches) = sync_channel(BATCHES);
-    let reader = Reader::new(
-        input,
-        options.one_stream,
-        options.limits,
-        to,
-        &blocks,
-        &context.control,
-        &context.errors,
-        observer,
-    );
-    let whole = scope(|threads| {
-        threads.spawn(move || reader.run());
-        let run =
-            Run { threads, destination: &destination, health: &health, options, context, observer, blocks: &blocks };
-        run.follow(batches, published)
-    });
-    *left_hidden = destination.has_left_hidden();
-    if destination.publication() == Publication::Snapshot && !published.is_empty() {
-        // Now that the originals are closed. Else their deletion begins at the next periodic commit, up to 30 seconds later, and
-        // FIEMAP reports all extents as shared until then.
-        best_effort(space::wake_cleaner(&destination));
-    }
-    Ok(whole)
-}
-
 /// What is the same for all subvolumes of a run.
-struct Run<'scope, 'env> {
-    threads: &'scope Scope<'scope, 'env>,
-    destination: &'env Destination,
-    health: &'env Health,
-    options: &'env Options,
-    context: &'env RunContext,
-    observer: &'env dyn Observer,
-    blocks: &'env Blocks,
+pub(super) struct Run<'scope, 'env, 'd> {
+    pub(super) threads: &'scope Scope<'scope, 'env>,
+    pub(super) destination: &'env Destination,
+    pub(super) health: &'env Health,
+    pub(super) options: &'env Options,
+    pub(super) context: &'env RunContext,
+    pub(super) observer: &'env dyn Observer,
+    pub(super) blocks: &'env Blocks,
+    pub(super) checkpointer: Option<&'env Checkpointer<'d>>,
+    /// How many subvolumes of the input an earlier run published.
+    pub(super) before: Cell<u64>,
 }
 
 /// A subvolume that is being received. The applier is the first field: it and its writer threads are dropped before the
 /// subvolume.
-struct Receiving<'env> {
-    applier: Applier<'env, RealVolume<Parents>>,
-    hidden: HiddenSubvolume<'env>,
-    begin: Begin,
-    name: CString,
+pub(super) struct Receiving<'env> {
+    pub(super) applier: Applier<'env, RealVolume<Parents>>,
+    pub(super) hidden: HiddenSubvolume<'env>,
+    pub(super) begin: Begin,
+    pub(super) name: CString,
 }
 
-impl<'scope, 'env: 'scope> Run<'scope, 'env> {
+impl<'scope, 'env: 'scope> Run<'scope, 'env, '_> {
     /// Performs the steps of the reader's batches, until the input ends or there were enough errors. Returns whether
     /// everything was done; after that, a cancellation has no effect.
-    fn follow(&self, batches: Receiver<Batch>, published: &mut Vec<Published>) -> bool {
+    pub(super) fn follow(&self, batches: Receiver<Batch>, published: &mut Vec<Published>) -> bool {
         let mut current = None;
         let mut whole = false;
         while let Some(batch) = self.next_batch(&batches, &mut current) {
             match self.apply(batch, &mut current, published) {
                 Ok(ended) => whole = ended,
-                Err(error) => self.context.errors.report_fatal(error),
+                Err(error) => {
+                    if let (Cause::CheckpointDiffers, Some(checkpointer)) = (&error.cause, self.checkpointer) {
+                        checkpointer.discard();
+                    }
+                    self.context.errors.report_fatal(error);
+                }
             }
             // Between two subvolumes the input may have ended: the reader was woken, and reports that or ends.
             if self.context.errors.stopped() && current.is_some() {
@@ -205,8 +92,26 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if let Some(receiving) = current {
             self.check_early(receiving)?;
         }
+        if let Some(checkpointer) = self.checkpointer {
+            checkpointer.ask_if_due(self.context.control.now(), self.context.control.progress().bytes);
+        }
         match batch.end {
             BatchEnd::More => Ok(false),
+            BatchEnd::Boundary(prefix) => {
+                self.checkpoint(prefix, current.as_mut(), published.len())?;
+                Ok(false)
+            }
+            BatchEnd::NextSubvolume(prefix) => {
+                if let Some(before) = current.take() {
+                    self.finish(before, prefix.offset, published)?;
+                }
+                self.checkpoint(prefix, None, published.len())?;
+                Ok(false)
+            }
+            BatchEnd::Resumed(place) => {
+                *current = self.resume(place)?;
+                Ok(false)
+            }
             BatchEnd::Ended => Ok(current.is_none()),
             BatchEnd::BadInput(error) => Err(error),
             BatchEnd::BadCommand(error) => {
@@ -245,7 +150,8 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
                     self.finish(before, place.at, published)?;
                 }
                 let name = begin.name.clone();
-                *current = Some(self.begin(begin, published.is_empty()).map_err(|error| error.at(place).on(&name))?);
+                let first = published.is_empty() && self.before.get() == 0;
+                *current = Some(self.begin(begin, first).map_err(|error| error.at(place).on(&name))?);
                 Ok(())
             }
             (Action::End, _) => match current.take() {
@@ -262,6 +168,14 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
     }
 
     fn begin(&self, begin: Begin, first: bool) -> Result<Receiving<'env>, Error> {
+        let name = self.name_of(&begin, first)?;
+        let mut parents = Parents::new(self.destination.duplicate()?, self.options);
+        let hidden = HiddenSubvolume::create(self.destination, &begin, &mut parents)?;
+        self.receive_into(hidden, begin, name, parents)
+    }
+
+    /// The name that the subvolume gets at the end; it must be free.
+    pub(super) fn name_of(&self, begin: &Begin, first: bool) -> Result<CString, Error> {
         let name = match &self.options.name {
             Some(_) if !first => return Err(Error::new(Cause::OneName)),
             Some(name) => subvolume_name(name)?,
@@ -270,8 +184,16 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if self.destination.has(&name)? {
             return Err(Error::new(Cause::Exists(name.into_bytes())));
         }
-        let mut parents = Parents::new(self.destination.duplicate()?, self.options);
-        let mut hidden = HiddenSubvolume::create(self.destination, &begin, &mut parents)?;
+        Ok(name)
+    }
+
+    pub(super) fn receive_into(
+        &self,
+        mut hidden: HiddenSubvolume<'env>,
+        begin: Begin,
+        name: CString,
+        parents: Parents,
+    ) -> Result<Receiving<'env>, Error> {
         (hidden.record.asked_by, hidden.record.origin) = (self.options.asked_by, self.options.origin.clone());
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         self.observer.began(name.to_bytes(), kind);
@@ -329,10 +251,14 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             return Ok(());
         }
         let written = receiving.applier.take_written();
-        let root = receiving.hidden.root();
-        filesystem::sync(root).map_err(|fault| Error::call("write the filesystem out", fault))?;
-        check_extents(root, written)
+        check_written(receiving.hidden.root(), written)
     }
+}
+
+/// Syncs, and checks that all encoded writes so far exist.
+pub(super) fn check_written(root: BorrowedFd<'_>, written: Written) -> Result<(), Error> {
+    filesystem::sync(root).map_err(|fault| Error::call("write the filesystem out", fault))?;
+    check_extents(root, written)
 }
 
 fn out_of_order(what: &'static str, place: Position) -> Error {
