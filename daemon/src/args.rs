@@ -111,6 +111,22 @@ pub(crate) struct Receive {
     /// Ignore fs-verity in the stream
     #[arg(long)]
     pub(crate) no_verity: bool,
+
+    /// Start over instead of resuming an interrupted transfer from its checkpoint
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+
+    /// Delete the checkpoints of interrupted transfers in DIR and receive nothing
+    #[arg(long, conflicts_with_all = ["file", "dump", "no_resume"])]
+    pub(crate) discard: bool,
+
+    /// The least time between two checkpoints, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) checkpoint_every: u32,
+
+    /// The least number of bytes of the stream between two checkpoints; 0 makes none
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    pub(crate) checkpoint_bytes: u64,
 }
 
 /// When to show a progress bar.

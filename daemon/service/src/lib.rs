@@ -32,6 +32,7 @@ mod backup_list;
 mod backups;
 mod blocking;
 pub mod catalogue;
+mod checkpoint_key;
 pub mod clock;
 pub mod config;
 mod configured;
@@ -74,6 +75,7 @@ mod worker;
 
 pub use backups::{LONGEST_REASON as REASON_MAX, MOST_DELETED as DELETED_MAX};
 pub use butterdock_worker::files::{Conflict, FileKind, FileRow};
+pub use checkpoint_key::checkpoint_key;
 pub use explain::explain;
 pub use files::{FileList, FileVersion, RestoreFilesRequest};
 pub use notify::{NotifyFailure, NotifyProblem, NotifyStatus};

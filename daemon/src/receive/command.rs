@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use butterdock_receive::{Control, ErrorKind, Options, Publication};
+use anyhow::{Context as _, Result, anyhow};
+use butterdock_receive::{Checkpoints, Control, ErrorKind, Options, Publication, discard_checkpoints};
 
 use super::console::Console;
 use super::ends::{Input, open_destination};
@@ -17,20 +17,32 @@ use super::json::Json;
 use super::signals::Signals;
 use super::{End, Show, Watch};
 use crate::args::Receive;
-use crate::output::NOT_ALLOWED;
+use crate::output::{self, NOT_ALLOWED};
 
 /// The interval of progress output.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Receives, with output of the progress and the end.
 pub(crate) fn run(wanted: Receive) -> ExitCode {
+    if wanted.discard {
+        return match discard(&wanted) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(refusal) => {
+                output::error(&refusal.message);
+                ExitCode::from(refusal.exit)
+            }
+        };
+    }
     let input = Input::open(wanted.file.as_deref());
     let total = input.as_ref().ok().and_then(|input| input.total);
     let show: Box<dyn Show> =
         if wanted.json { Box::new(Json::new(total)) } else { Box::new(Console::new(&wanted, total)) };
     let end = match prepare(&wanted, input) {
-        Ok(ends) => receive(&ends, &options(wanted, &ends), show.as_ref())
-            .unwrap_or_else(|error| End::refused(1, format!("{error:#}"))),
+        Ok(ends) => {
+            let checkpoints = checkpoints(&wanted, show.as_ref());
+            let options = Options { checkpoints, ..options(wanted, &ends) };
+            receive(&ends, &options, show.as_ref()).unwrap_or_else(|error| End::refused(1, format!("{error:#}")))
+        }
         Err(refusal) => End::refused(refusal.exit, refusal.message),
     };
     show.ended(&end);
@@ -55,14 +67,53 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
+/// Deletes the checkpoints in the destination.
+fn discard(wanted: &Receive) -> Result<(), Refusal> {
+    must_be_root()?;
+    let path = wanted.destination.as_deref().context("no destination directory given")?;
+    let count = discard_checkpoints(open_destination(path)?.as_fd()).map_err(|error| anyhow!("{error}"))?;
+    if wanted.json {
+        output::print(&format!("{{\"type\":\"discarded\",\"checkpoints\":{count}}}\n"));
+    } else if !wanted.quiet {
+        output::print(&format!("{count} interrupted transfers were discarded\n"));
+    }
+    Ok(())
+}
+
+fn must_be_root() -> Result<(), Refusal> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let text = "receiving creates subvolumes and files with other owners, which only root can do: run it with sudo";
+    Err(Refusal { exit: NOT_ALLOWED, message: text.to_owned() })
+}
+
 /// Opens both ends.
 fn prepare(wanted: &Receive, input: Result<Input>) -> Result<Ends, Refusal> {
-    if !nix::unistd::geteuid().is_root() {
-        let text = "receiving creates subvolumes and files with other owners, which only root can do: run it with sudo";
-        return Err(Refusal { exit: NOT_ALLOWED, message: text.to_owned() });
-    }
+    must_be_root()?;
     let path = wanted.destination.as_deref().context("no destination directory given")?;
     Ok(Ends { input: input?.file, destination: open_destination(path)? })
+}
+
+/// Without the key of this machine an interrupted transfer starts over.
+fn checkpoints(wanted: &Receive, show: &dyn Show) -> Option<Checkpoints> {
+    if wanted.checkpoint_bytes == 0 {
+        return None;
+    }
+    match butterdock_service::checkpoint_key() {
+        Ok(key) => Some(Checkpoints {
+            key,
+            every: Duration::from_secs(wanted.checkpoint_every.into()),
+            bytes: wanted.checkpoint_bytes,
+            resume: !wanted.no_resume,
+        }),
+        Err(error) => {
+            show.warning(&format!(
+                "this transfer cannot be resumed after an interruption: no key for checkpoints ({error})"
+            ));
+            None
+        }
+    }
 }
 
 fn options(wanted: Receive, ends: &Ends) -> Options {
@@ -103,7 +154,8 @@ fn receive(ends: &Ends, options: &Options, show: &dyn Show) -> Result<End> {
             Ok(outcome) => End::succeeded(outcome, start.elapsed()),
             Err(failure) => {
                 let exit = exit_status(failure.error.kind(), &signals);
-                End::failed(exit, failure, start.elapsed())
+                let resumes_at = watch.resumes_at(&failure.error);
+                End::failed(exit, failure, start.elapsed(), resumes_at)
             }
         }
     }))

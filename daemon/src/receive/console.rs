@@ -83,6 +83,16 @@ impl Show for Console {
         }
     }
 
+    fn resumed(&self, bytes: u64) {
+        if self.warns_at_once {
+            self.beside_bar(|| {
+                output::complain_bytes(format!("Resuming after {bytes} bytes of the stream\n").as_bytes())
+            });
+        }
+    }
+
+    fn checkpoint(&self, _: u64) {}
+
     fn warning(&self, text: &str) {
         if self.warns_at_once {
             self.beside_bar(|| output::warning(text));

@@ -56,6 +56,14 @@ impl Show for Json {
         print(&Progress::new(bytes, self.total, rate, now.1));
     }
 
+    fn resumed(&self, bytes: u64) {
+        print(&Resumability::Resumed { bytes });
+    }
+
+    fn checkpoint(&self, bytes: u64) {
+        print(&Resumability::Checkpoint { bytes });
+    }
+
     fn warning(&self, text: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.warnings.len() < KEPT_WARNINGS {
@@ -89,6 +97,14 @@ pub(super) struct Progress {
     state: &'static str,
 }
 
+/// The objects `resumed` and `checkpoint`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Resumability {
+    Resumed { bytes: u64 },
+    Checkpoint { bytes: u64 },
+}
+
 /// The object `result`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "result")]
@@ -106,6 +122,7 @@ pub(super) struct Results<'a> {
     files: u64,
     seconds: f64,
     warnings: &'a [String],
+    resumes_at: Option<u64>,
     error: Option<Problem>,
 }
 
@@ -150,6 +167,7 @@ impl<'a> Results<'a> {
             files: counts.files,
             seconds: end.seconds.as_secs_f64(),
             warnings,
+            resumes_at: end.resumes_at,
             error: end.message.as_deref().map(|message| Problem::new(message, end.error.as_ref())),
         }
     }

@@ -16,10 +16,11 @@ mod ends;
 mod json;
 mod signals;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use butterdock_receive::{Counts, Error, Failure, Kind, Observer, Outcome, Phase, Published};
+use butterdock_receive::{Cause, Counts, Error, Failure, Kind, Observer, Outcome, Phase, Published};
 use butterdock_stream::{Command, Position};
 
 pub(crate) use command::run;
@@ -35,6 +36,10 @@ trait Show: Sync {
     fn detail(&self) -> u8;
     /// Called four times per second.
     fn tick(&self, bytes: u64, phase: Phase);
+    /// The run resumes after so many bytes of the stream.
+    fn resumed(&self, bytes: u64);
+    /// After an interruption, the next run resumes after so many bytes of the stream.
+    fn checkpoint(&self, bytes: u64);
     /// A warning for a person.
     fn warning(&self, text: &str);
     /// The run has ended.
@@ -50,24 +55,31 @@ struct End {
     subvolumes: Vec<Published>,
     counts: Counts,
     seconds: Duration,
+    /// After a failure, the same command resumes after so many bytes of the stream.
+    resumes_at: Option<u64>,
 }
 
 impl End {
     /// The run ended before the engine started.
     fn refused(exit: u8, message: String) -> Self {
         let seconds = Duration::ZERO;
-        Self { exit, message: Some(message), error: None, subvolumes: Vec::new(), counts: Counts::default(), seconds }
+        let (subvolumes, counts) = (Vec::new(), Counts::default());
+        Self { exit, message: Some(message), error: None, subvolumes, counts, seconds, resumes_at: None }
     }
 
     fn succeeded(outcome: Outcome, seconds: Duration) -> Self {
         let Outcome { subvolumes, counts, .. } = outcome;
-        Self { exit: 0, message: None, error: None, subvolumes, counts, seconds }
+        Self { exit: 0, message: None, error: None, subvolumes, counts, seconds, resumes_at: None }
     }
 
-    fn failed(exit: u8, failure: Failure, seconds: Duration) -> Self {
-        let message = Some(failure.to_string());
+    fn failed(exit: u8, failure: Failure, seconds: Duration, resumes_at: Option<u64>) -> Self {
+        let mut message = failure.to_string();
+        if resumes_at.is_some() {
+            message.push_str("; the same command resumes from the last checkpoint, --discard deletes it");
+        }
+        let message = Some(message);
         let Failure { error, published, counts, .. } = failure;
-        Self { exit, message, error: Some(error), subvolumes: published, counts, seconds }
+        Self { exit, message, error: Some(error), subvolumes: published, counts, seconds, resumes_at }
     }
 }
 
@@ -75,11 +87,19 @@ impl End {
 struct Watch<'a> {
     show: &'a dyn Show,
     phase: Mutex<Phase>,
+    /// The bytes of the last checkpoint; 0 without one.
+    checkpoint: AtomicU64,
 }
 
 impl<'a> Watch<'a> {
     fn new(show: &'a dyn Show) -> Self {
-        Self { show, phase: Mutex::new(Phase::Receiving) }
+        Self { show, phase: Mutex::new(Phase::Receiving), checkpoint: AtomicU64::new(0) }
+    }
+
+    /// From where the next run resumes, if this one failed with `error`.
+    fn resumes_at(&self, error: &Error) -> Option<u64> {
+        let checkpoint = self.checkpoint.load(Ordering::Relaxed);
+        (checkpoint > 0 && !matches!(error.cause, Cause::CheckpointDiffers | Cause::Exists(_))).then_some(checkpoint)
     }
 
     /// The current step of the engine.
@@ -103,6 +123,16 @@ impl Observer for Watch<'_> {
 
     fn phase(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn resumed(&self, bytes: u64) {
+        self.checkpoint.store(bytes, Ordering::Relaxed);
+        self.show.resumed(bytes);
+    }
+
+    fn checkpoint(&self, bytes: u64) {
+        self.checkpoint.store(bytes, Ordering::Relaxed);
+        self.show.checkpoint(bytes);
     }
 
     fn warning(&self, text: &str) {
