@@ -36,6 +36,11 @@ endif
 
 # The packages of the programs.
 PROGRAMS := -p butterdockd -p butterdock -p butterdock-net -p butterdock-agent
+# The window needs GTK to build. It is built together with the programs, so that both use the same builds of crates.
+WINDOW := -p butterdock-window
+
+# All packages that need no GTK.
+NO_WINDOW := --workspace --exclude butterdock-window
 
 .PHONY: help build install deb package-test check test bench demo clean
 
@@ -43,15 +48,15 @@ help: ## Show this help
 	@echo 'make COMMAND, one of:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build the programs into target/release (optimised), man page and completions into target/release/share
-	$(AS_CALLER) $(CARGO) build --release $(PROGRAMS)
+build: ## Build the programs into target/release (optimised), man page and completions into target/release/share; the window where libadwaita is
+	$(AS_CALLER) $(CARGO) build --release $(PROGRAMS) $(if $(shell pkg-config --exists 'libadwaita-1 >= 1.2' && echo found),$(WINDOW))
 
 install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release PACKAGE=; does not build
 	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" PACKAGE="$(PACKAGE)" daemon/data/install "$(DESTDIR)"
 
 deb: ## Make the Debian packages butterdock, butterdock-desktop and butterdock-cockpit in target/debian
 	@tests/demo/needs deb
-	$(AS_CALLER) $(CARGO) build --profile $(PROFILE) $(PROGRAMS)
+	$(AS_CALLER) $(CARGO) build --profile $(PROFILE) $(PROGRAMS) $(WINDOW)
 	$(AS_CALLER) daemon/data/debian/build "$(TARGET)/$(PROFILE)"
 
 package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root, the first run a mirror
@@ -60,15 +65,15 @@ package-test: deb ## Install the package in a small Debian with systemd, back up
 
 check: ## Format, lints, and the tests that need no root and no volume; under two minutes
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features butterdock-tests/screen -- -D warnings
-	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -p butterdock-net -p butterdock-net-protocol -p butterdock-agent -- --skip privileged_
+	$(CARGO) clippy $(NO_WINDOW) --all-targets --features butterdock-tests/screen -- -D warnings
+	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -p butterdock-net -p butterdock-net-protocol -p butterdock-agent -p butterdock-desktop -p butterdock-window-model -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 
 test: ## Every test; needs root, because most tests mount loop volumes; FULL=1 for all rounds of randomised tests
 	@tests/demo/needs test
-	$(AS_CALLER) $(CARGO) build --workspace --bins
-	$(AS_CALLER) $(CARGO) test --workspace --no-run
-	tests/leftovers $(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
+	$(AS_CALLER) $(CARGO) build $(NO_WINDOW) --bins
+	$(AS_CALLER) $(CARGO) test $(NO_WINDOW) --no-run
+	tests/leftovers $(CARGO) test $(NO_WINDOW) --no-fail-fast -- --test-threads=$(THREADS)
 
 # WEB=1 make demo: the page in place of the command line.
 WEB ?=
@@ -124,12 +129,16 @@ web-test: web-check ## Test the page with the service, polkit, Cockpit and Chrom
 
 .PHONY: desktop-test
 
-desktop-test: ## The agent with programs of desktops: udisks, notification servers, pinentry; pictures in target/desktop-pictures; FULL=1 also mako; needs root
+desktop-test: ## The agent with programs of desktops, and the window; pictures in target/desktop-pictures; FULL=1 also mako; needs root
 	@tests/demo/needs desktop-test
-	$(AS_CALLER) $(CARGO) build -p butterdock-agent -p butterdockd
-	$(AS_CALLER) $(CARGO) test -p butterdock-tests --features screen --test desktop_agent --no-run
-	BUTTERDOCK_PICTURES=$(abspath $(TARGET))/desktop-pictures tests/leftovers \
-		$(CARGO) test -p butterdock-tests --features screen --test desktop_agent -- automount:: pictures:: $(if $(FULL),mako::) --test-threads=$(THREADS)
+	desktop-file-validate desktop/data/*.desktop
+	appstreamcli validate --no-net desktop/data/org.butterdock.Window.metainfo.xml
+	$(AS_CALLER) $(CARGO) clippy $(WINDOW) --all-targets -- -D warnings
+	$(AS_CALLER) $(CARGO) build --bin butterdockd --bin butterdock-agent
+	$(AS_CALLER) $(CARGO) build --release $(PROGRAMS) $(WINDOW)
+	$(AS_CALLER) $(CARGO) test -p butterdock-tests --features screen --test desktop --no-run
+	BUTTERDOCK_PICTURES=$(abspath $(TARGET))/desktop-pictures BUTTERDOCK_WINDOW=$(abspath $(TARGET))/release/butterdock-window \
+		tests/leftovers $(CARGO) test -p butterdock-tests --features screen --test desktop -- automount:: pictures:: window $(if $(FULL),mako::) --test-threads=$(THREADS)
 
 layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own checks; downloads the tools from PyPI
 	yocto/check

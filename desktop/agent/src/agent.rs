@@ -12,14 +12,15 @@ use crate::actions::perform;
 use crate::ask::{Failure, unlock};
 use crate::jobview::JobViews;
 use crate::notify::Notifier;
-use crate::objects::Objects;
-use crate::output::{complain, inform};
 use crate::pinentry::Closer;
 use crate::session;
 use crate::settings::SettingsFile;
 use crate::story::{Action, Now, Output, Story};
-use crate::watch::{self, Event};
-use crate::words::Words;
+use crate::window;
+use butterdock_desktop::objects::Objects;
+use butterdock_desktop::output::{complain, inform};
+use butterdock_desktop::watch::{self, Event};
+use butterdock_desktop::words::Words;
 
 /// How long changes are gathered: the end of a job, the state of its drive and its problems are signals of their own.
 const GATHER: Duration = Duration::from_millis(150);
@@ -148,26 +149,11 @@ impl Agent {
 
     /// Applies an event of the service; whether objects changed.
     fn apply(&mut self, event: Event) -> bool {
-        let wrong = match event {
-            Event::Connected(bus) => {
-                self.service = Some(bus);
-                return false;
-            }
-            Event::Objects(objects) => {
-                self.objects = *objects;
-                Vec::new()
-            }
-            Event::Added(path, interfaces) => {
-                let added = interfaces.iter().map(|(interface, values)| self.objects.added(&path, interface, values));
-                added.flatten().collect()
-            }
-            Event::Changed(path, interface, values) => self.objects.changed(&path, &interface, &values),
-            Event::Removed(path, interfaces) => {
-                self.objects.removed(&path, interfaces.iter().map(String::as_str));
-                Vec::new()
-            }
-            Event::Lost => return false,
-        };
+        if let Event::Connected(bus) = event {
+            self.service = Some(bus);
+            return false;
+        }
+        let wrong = event.apply(&mut self.objects);
         wrong.iter().for_each(|wrong| complain(&wrong.to_string()));
         true
     }
@@ -225,7 +211,15 @@ impl Agent {
             });
             return;
         }
+        let session = self.session.clone();
         tokio::spawn(async move {
+            // The window shows which drive it is; without one, the drive is enrolled as it is.
+            if let Action::Enrol { drive } = &action
+                && window::shows_enrolment(&session, drive).await
+            {
+                inputs.send(Input::Performed(action, Ok(()))).ok();
+                return;
+            }
             let result = perform(&bus, &action).await.map_err(Failure::from);
             inputs.send(Input::Performed(action, result)).ok();
         });

@@ -10,8 +10,8 @@ use zbus::names::{BusName, OwnedUniqueName};
 use zbus::{Connection, OwnedObjectPath, Variant};
 
 use crate::notify::DESKTOP_ENTRY;
-use crate::output::complain;
 use crate::story::{Action, Activity, Key};
+use butterdock_desktop::output::complain;
 
 /// The name of the server.
 pub(crate) const NAME: &str = "org.kde.JobViewServer";

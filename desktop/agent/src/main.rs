@@ -1,34 +1,29 @@
 //! butterdock-agent: shows in a desktop session what happens to backup drives, and when they can be unplugged.
 //!
 //! ```text
-//! watch     the service's objects over the system bus: events in
 //! story     events in, messages out: decides what is shown, when, and with which button. No bus, no clock
-//! words     the words of the messages, in the language of the session
 //! notify    messages to the notification server    jobview   progress to Plasma's job view
 //! actions   what a button does: calls of the service     ask, pinentry  the passphrase of a locked drive
-//! settings  what the agent remembers for its user
+//! settings  what the agent remembers for its user    window  the window, which enrols drives
 //! agent     the loop that connects them
 //! ```
 //!
-//! There is one agent in each session: a second one ends at once. It has one thread, and sleeps until a bus says something.
+//! `butterdock-desktop` follows the service and has the words. There is one agent in each session: a second one ends at once. It has one thread, and sleeps until a bus says something.
 
 mod actions;
 mod agent;
 mod ask;
 mod jobview;
 mod notify;
-mod objects;
-mod output;
 mod pinentry;
 mod session;
 mod settings;
 mod story;
-mod watch;
-mod words;
+mod window;
 
 use std::process::ExitCode;
 
-use output::{complain, print};
+use butterdock_desktop::output::{complain, print};
 
 const USAGE: &str = "usage: butterdock-agent [--help | --version]
 Shows notifications about backup drives in this desktop session. See butterdock-agent(1).";

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use zbus::names::OwnedUniqueName;
 use zbus::{Connection, Variant};
 
-use crate::output::complain;
 use crate::story::{Action, Activity, Button, Key, Message, Tone};
+use butterdock_desktop::output::complain;
 
 /// The name of the server, and of its interface.
 pub(crate) const NAME: &str = "org.freedesktop.Notifications";

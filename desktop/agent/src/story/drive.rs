@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use butterdock_dbus::{DriveProperties, DriveState, JobKind, JobProperties, JobState, Trigger};
 
-use crate::objects::Objects;
+use butterdock_desktop::objects::Objects;
 
 use super::problem::Subject;
 use super::{Activity, Key, Now, Output, Story, Topic};

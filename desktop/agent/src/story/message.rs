@@ -73,7 +73,7 @@ pub(crate) enum Action {
     SafelyRemove { drive: String },
     /// Asks for the passphrase of a drive.
     Unlock { drive: String },
-    /// Enrols a drive as it is, and unmounts it first.
+    /// Opens the window's enrolment of a drive; without a window enrols it as it is, and unmounts it first.
     Enrol { drive: String },
     /// Does not ask about the drive until it is plugged in again.
     NotNow { drive: String },

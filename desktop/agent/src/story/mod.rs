@@ -19,17 +19,16 @@ mod problem;
 mod question;
 #[cfg(test)]
 mod tests;
-mod text;
 mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::ask::Failure;
-use crate::objects::Objects;
 use crate::pinentry::Dialog;
 use crate::settings::Settings;
-use crate::words::Words;
+use butterdock_desktop::objects::Objects;
+use butterdock_desktop::words::Words;
 
 use drive::DriveMemory;
 use wording::Wording;

@@ -2,7 +2,7 @@
 
 use butterdock_dbus::BackupProperties;
 
-use crate::objects::Objects;
+use butterdock_desktop::objects::Objects;
 
 use super::problem::Subject;
 use super::{Key, Now, Output, Story, Topic};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use butterdock_dbus::{DriveProperties, DriveState, Problem, path};
 
-use crate::objects::Objects;
-use crate::words::{Severity, words_of};
+use butterdock_desktop::objects::Objects;
+use butterdock_desktop::words::{Severity, words_of};
 
 use super::{Action, Key, Output, Story, Topic};
 

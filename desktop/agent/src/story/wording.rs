@@ -1,18 +1,17 @@
 //! The messages in words.
 
 use butterdock_dbus::path::drive_id;
-use butterdock_dbus::{
-    BackupProperties, DriveProperties, DriveState, Error, ErrorName, JobProperties, JobState, Problem, ProblemParams,
-};
+use butterdock_dbus::{BackupProperties, DriveProperties, DriveState, JobProperties, JobState, Problem};
+use butterdock_desktop::objects::Objects;
+use butterdock_desktop::text::{NAME_MAX, SENTENCE_MAX, plain};
+use butterdock_desktop::wording::{JUST_BELOW, backup_progress, drive_title, error_text, percent, problem_text};
+use butterdock_desktop::words::{Severity, Words};
 
 use crate::ask::Failure;
-use crate::objects::Objects;
 use crate::pinentry::{Dialog, Remember};
-use crate::words::{Severity, Words, error_words, words_of};
 
 use super::drive::EndedBackup;
 use super::problem::{Subject, action, severity};
-use super::text::{NAME_MAX, SENTENCE_MAX, plain};
 use super::{Action, Activity, Button, Key, Message, Tone};
 
 /// Microseconds
@@ -32,9 +31,7 @@ impl Wording {
 
     /// The name of a drive.
     pub(super) fn title(&self, drive: &DriveProperties) -> String {
-        let names = [&drive.label, &drive.model, &drive.device].into_iter().chain(drive.names.iter().skip(1));
-        let name = names.map(|name| plain(name, NAME_MAX)).find(|name| !name.is_empty());
-        name.unwrap_or_else(|| self.words.say("The backup drive", &[]))
+        drive_title(&self.words, drive)
     }
 
     /// A backup that runs.
@@ -47,7 +44,7 @@ impl Wording {
         Activity {
             key,
             title: self.words.say("Backing up to {drive}", &[("drive", drive)]),
-            body: self.progress(&backup, job, percent, wall),
+            body: backup_progress(&self.words, job, wall),
             backup,
             percent,
             bytes: job.bytes_received,
@@ -55,40 +52,6 @@ impl Wording {
             rate: job.rate,
             stop,
         }
-    }
-
-    /// How far a backup is.
-    fn progress(&self, backup: &str, job: &JobProperties, percent: Option<u32>, wall: u64) -> String {
-        let total = self.words.size(job.bytes_total);
-        let percent_text = percent.unwrap_or_default().to_string();
-        let values = [("backup", backup), ("total", &*total), ("percent", &*percent_text)];
-        let text = match &job.state {
-            JobState::Flushing => self.words.say("{backup}: writing the last data. Do not unplug the drive.", &values),
-            JobState::Queued => self.words.say("{backup} is next. Do not unplug the drive.", &values),
-            JobState::Running | JobState::Succeeded | JobState::Failed | JobState::Cancelled => match percent {
-                _ if job.bytes_total == 0 => self.words.say("{backup} is running. Do not unplug the drive.", &values),
-                Some(done) if done > 0 => self.words.say("{backup}: {percent} % of about {total}", &values),
-                Some(_) | None => self.words.say("{backup}: about {total}. Do not unplug the drive.", &values),
-            },
-        };
-        match self.time_left(job, wall) {
-            Some(left) if job.state == JobState::Running && percent.is_some_and(|done| done > 0) => {
-                format!("{text}, {left}")
-            }
-            Some(_) | None => text,
-        }
-    }
-
-    fn time_left(&self, job: &JobProperties, wall: u64) -> Option<String> {
-        let seconds = job.expected_end_time.checked_sub(wall)? / SECOND;
-        let minutes = seconds.div_ceil(60);
-        let number = if minutes < 90 { minutes } else { minutes.div_ceil(60) }.to_string();
-        let values = [("n", &*number)];
-        Some(match minutes {
-            0 | 1 => self.words.say("less than a minute left", &[]),
-            2..90 => self.words.say("about {n} minutes left", &values),
-            _ => self.words.say("about {n} hours left", &values),
-        })
     }
 
     /// All backups have ended; the drive is being released.
@@ -172,25 +135,13 @@ impl Wording {
 
     /// The title and the remedy of a problem.
     fn problem_words(&self, problem: &Problem, subject: &Subject<'_>) -> (String, String) {
-        let Some(row) = words_of(&problem.code) else {
-            let title = self.words.say("A backup drive needs attention", &[]);
-            return (title, sentence(&plain(&problem.english, SENTENCE_MAX)));
-        };
-        let values = values(&problem.params);
-        let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let was_pulled = problem.code == "backup-interrupted" && subject.drive.is_some() && !subject.is_there;
         if was_pulled {
             let title = self.words.say("Unplugged too early", &[]);
             return (title, self.words.say("Plug it in again. The next backup sends what is missing.", &[]));
         }
-        let title = plain(&self.words.say(row.title, &values), SENTENCE_MAX);
-        if !row.remedy.is_empty() {
-            return (title, self.words.say(row.remedy, &values));
-        }
-        let known = problem.params.error.as_deref().and_then(error_words);
-        let reason = known.map(|words| self.words.say(words, &[]));
-        let reason = reason.or_else(|| problem.params.reason.clone()).unwrap_or_else(|| problem.english.clone());
-        (title, sentence(&plain(&reason, SENTENCE_MAX)))
+        let text = problem_text(&self.words, problem);
+        (text.title, text.remedy)
     }
 
     fn button(&self, action: Action) -> Button {
@@ -256,17 +207,11 @@ impl Wording {
             self.words.say("{drive}: {size}, serial number {serial}.", &values)
         };
         let path = path.to_owned();
-        let mut buttons = Vec::new();
+        let mut buttons = vec![self.button(Action::Enrol { drive: path.clone() })];
         let next = if drive.filesystem_type == "btrfs" {
-            buttons.push(self.button(Action::Enrol { drive: path.clone() }));
             self.words.say("Its files stay. An administrator has to agree.", &[])
         } else {
-            let device = plain(&drive.device, NAME_MAX);
-            let what = self.words.say("It has no filesystem.", &[]);
-            let next = self
-                .words
-                .say("To erase it and use it: sudo butterdock enrol {device} --format", &[("device", &device)]);
-            format!("{what} {next}")
+            self.words.say("It has no filesystem and is erased first. An administrator has to agree.", &[])
         };
         buttons.push(self.button(Action::NotNow { drive: path.clone() }));
         if can_forget {
@@ -302,10 +247,7 @@ impl Wording {
     pub(super) fn failed(&self, key: Key, failure: &Failure) -> Message {
         let sentence = match failure {
             // The service's sentence says more than this agent knows, for example which program has files open.
-            Failure::Service(Error::Named(ErrorName::NotAuthorized, _)) => {
-                self.words.say("You may not do this. Ask an administrator.", &[])
-            }
-            Failure::Service(other) => capitalised(&sentence(&plain(&other.to_string(), SENTENCE_MAX))),
+            Failure::Service(error) => error_text(&self.words, error),
             Failure::NoDialog(_) => {
                 let what = self.words.say("No dialog can ask for the passphrase.", &[]);
                 let next = self.words.say("Install pinentry, or run “butterdock unlock” in a terminal.", &[]);
@@ -315,42 +257,4 @@ impl Wording {
         let title = self.words.say("That did not work", &[]);
         Message { key, title, body: sentence, buttons: Vec::new(), tone: Tone::Warning, stays: false }
     }
-}
-
-/// A sentence of the service with a full stop: others follow.
-fn sentence(text: &str) -> String {
-    let end = if text.ends_with(char::is_alphanumeric) { "." } else { "" };
-    format!("{text}{end}")
-}
-
-/// A sentence of the service at the beginning of a text.
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// Never 100: a bar that is full says that the drive can be unplugged.
-const JUST_BELOW: u32 = 99;
-
-fn percent(progress: f64) -> u32 {
-    let percents = (0..=JUST_BELOW).rev();
-    percents.into_iter().find(|percent| f64::from(*percent) <= progress * 100.0).unwrap_or_default()
-}
-
-/// The parameters that words of problems name.
-fn values(params: &ProblemParams) -> Vec<(&'static str, String)> {
-    let number = |value: Option<u64>| value.map(|value| value.to_string());
-    let list = |value: &Option<Vec<String>>| value.as_ref().map(|list| list.join(", "));
-    let all = [
-        ("backup", params.backup.clone()),
-        ("backups", list(&params.backups)),
-        ("channel", params.channel.clone()),
-        ("count", number(params.count)),
-        ("devices", list(&params.devices)),
-        ("drives", list(&params.drives)),
-        ("formats", list(&params.formats)),
-        ("missing", number(params.missing)),
-        ("reason", params.reason.clone()),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name, plain(&value?, SENTENCE_MAX)))).collect()
 }

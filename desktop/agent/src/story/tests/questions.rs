@@ -115,8 +115,8 @@ fn an_empty_drive_is_not_erased_by_a_button() {
     let mut session = Session::begin(DriveState::Away);
     session.look();
     session.objects.drives.insert("/s".to_owned(), stick(""));
-    let question = "Back up to this drive? | Stick: 2.0 TB, serial number S1. It has no filesystem. To erase it and use it: sudo butterdock \
-                    enrol sdb --format [Not now] [Never for this drive]";
+    let question = "Back up to this drive? | Stick: 2.0 TB, serial number S1. It has no filesystem and is erased first. An \
+                    administrator has to agree. [Use for backups] [Not now] [Never for this drive]";
     assert_eq!(session.look(), [question]);
 }
 

@@ -20,13 +20,15 @@ const NOBODY: u32 = 65534;
 /// Where Debian has the servers of Xfce.
 const XFCE: &str = "/usr/lib/x86_64-linux-gnu/xfce4";
 
-/// A notification server that people use.
+/// A notification server that people use, or what screen readers use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Server {
     Dunst,
     Xfce,
     /// On Wayland.
     Mako,
+    /// The bus of AT-SPI: no notifications.
+    Accessibility,
 }
 
 /// A screen with a notification server. The fields are in the order in which they have to end.
@@ -52,7 +54,8 @@ impl Screen {
         // Pictures of a dialog stay the same.
         fs::write(home.join(".gtkrc-2.0"), "gtk-cursor-blink = 0\n")?;
         let (display, name) = match server {
-            Server::Dunst | Server::Xfce => start_xvfb()?,
+            Server::Dunst | Server::Xfce => start_xvfb("640x480x24")?,
+            Server::Accessibility => start_xvfb("720x720x24")?,
             Server::Mako => start_sway(sandbox, &home)?,
         };
         let mut screen =
@@ -66,6 +69,7 @@ impl Screen {
                 vec![(vec![xfce("xfconf/xfconfd")], settings), (vec![xfce("notifyd/xfce4-notifyd")], notifications)]
             }
             Server::Mako => vec![(vec!["mako".to_owned(), icons], notifications)],
+            Server::Accessibility => vec![(vec!["/usr/libexec/at-spi-bus-launcher".to_owned()], "org.a11y.Bus")],
         };
         if server != Server::Mako {
             screen.command("xsetroot", &["-solid", "#7a8a99"])?;
@@ -124,6 +128,7 @@ impl Screen {
             Server::Dunst => "dunst",
             Server::Xfce => "xfce",
             Server::Mako => "mako",
+            Server::Accessibility => "gtk",
         };
         let file = folder.join(format!("{name}-{server}.png"));
         let mut wait = Wait::new(&format!("{name} is shown"));
@@ -157,19 +162,20 @@ impl Screen {
     /// The environment of programs on the screen.
     pub(crate) fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         let (used, unused) = match self.server {
-            Server::Dunst | Server::Xfce => ("DISPLAY", "WAYLAND_DISPLAY"),
+            Server::Dunst | Server::Xfce | Server::Accessibility => ("DISPLAY", "WAYLAND_DISPLAY"),
             Server::Mako => ("WAYLAND_DISPLAY", "DISPLAY"),
         };
         command.env(used, &self.name).env_remove(unused);
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.session).env("HOME", &self.home);
         command.env("XDG_DATA_DIRS", format!("{}:/usr/share", self.data.display()));
-        command.env("XDG_RUNTIME_DIR", &self.home).stdin(Stdio::null())
+        command.env("XDG_RUNTIME_DIR", &self.home).env("XDG_CONFIG_HOME", self.home.join("config"));
+        command.stdin(Stdio::null())
     }
 }
 
-fn start_xvfb() -> Result<(Running, String)> {
+fn start_xvfb(size: &str) -> Result<(Running, String)> {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "Xvfb", "-displayfd", "2", "-screen", "0", "640x480x24", "-nolisten", "tcp"]);
+    command.args(["--pdeathsig", "KILL", "Xvfb", "-displayfd", "2", "-screen", "0", size, "-nolisten", "tcp"]);
     let mut display = start(command.stdin(Stdio::null()))?;
     let mut wait = Wait::new("the screen has a number");
     loop {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use butterdock_dbus::WrongProperty;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_stream::StreamExt as _;
@@ -26,7 +27,7 @@ const PAUSES: [Duration; 4] =
 
 /// What happened to the service or to one of its objects.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub enum Event {
     /// The bus is there; calls go over this connection.
     Connected(Connection),
     /// The service is there, with these objects.
@@ -41,8 +42,26 @@ pub(crate) enum Event {
     Lost,
 }
 
+impl Event {
+    /// Applies it to the objects. Returns what in it is not of the contract.
+    pub fn apply(self, objects: &mut Objects) -> Vec<WrongProperty> {
+        match self {
+            Self::Objects(read) => *objects = *read,
+            Self::Added(path, interfaces) => {
+                let added = interfaces.iter().flat_map(|(interface, values)| objects.added(&path, interface, values));
+                return added.collect();
+            }
+            Self::Changed(path, interface, values) => return objects.changed(&path, &interface, &values),
+            Self::Removed(path, interfaces) => objects.removed(&path, interfaces.iter().map(String::as_str)),
+            Self::Lost => *objects = Objects::default(),
+            Self::Connected(_) => {}
+        }
+        Vec::new()
+    }
+}
+
 /// Follows the service for as long as there is a receiver.
-pub(crate) async fn follow<T: From<Event>>(events: UnboundedSender<T>) {
+pub async fn follow<T: From<Event>>(events: UnboundedSender<T>) {
     let mut attempt = 0_usize;
     let mut complained = false;
     while !events.is_closed() {

@@ -43,6 +43,18 @@ impl Desktop {
         Ok(Self { agent: None, client, bus, system: system.address(), state: sandbox.join("session-state") })
     }
 
+    /// A session on the machine of these drives, without an agent.
+    #[cfg(feature = "screen")]
+    pub(crate) fn new_on(fixture: &butterdock_tests::DriveFixture) -> Result<Self> {
+        Self::on(&fixture.sandbox, &fixture.bus)
+    }
+
+    /// The address of the service's bus.
+    #[cfg(feature = "screen")]
+    pub(crate) fn system_address(&self) -> &str {
+        &self.system
+    }
+
     /// The address of the session bus.
     pub(crate) fn address(&self) -> String {
         self.bus.address()

@@ -1,13 +1,13 @@
 //! Untrusted text, such as the label of a drive, for a message.
 
 /// The most characters of a name in a message,
-pub(super) const NAME_MAX: usize = 64;
+pub const NAME_MAX: usize = 64;
 /// and of a sentence.
-pub(super) const SENTENCE_MAX: usize = 400;
+pub const SENTENCE_MAX: usize = 400;
 
 /// A name or a sentence on one line: without control characters and characters that change the writing direction or are invisible,
 /// and up to `max` characters long.
-pub(super) fn plain(text: &str, max: usize) -> String {
+pub fn plain(text: &str, max: usize) -> String {
     let one = |letter: char| match letter {
         _ if letter.is_whitespace() => ' ',
         _ if letter.is_control() || is_invisible(letter) => '\u{fffd}',

@@ -1,4 +1,4 @@
-//! The service's objects as the agent knows them: drives, destinations, backups and jobs with their properties.
+//! The service's objects as the programs of a session know them: drives, destinations, backups and jobs with their properties.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,20 +10,24 @@ use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
 
 /// The properties of an interface that came or changed.
-pub(crate) type Properties = HashMap<String, OwnedVariant>;
+pub type Properties = HashMap<String, OwnedVariant>;
 
 /// The objects by their paths.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Objects {
-    pub(crate) drives: BTreeMap<String, DriveProperties>,
-    pub(crate) destinations: BTreeMap<String, DestinationProperties>,
-    pub(crate) backups: BTreeMap<String, BackupProperties>,
-    pub(crate) jobs: BTreeMap<String, JobProperties>,
+pub struct Objects {
+    /// The drives, attached and away.
+    pub drives: BTreeMap<String, DriveProperties>,
+    /// The destinations; that of an enrolled drive has the path of the drive.
+    pub destinations: BTreeMap<String, DestinationProperties>,
+    /// The configured backups.
+    pub backups: BTreeMap<String, BackupProperties>,
+    /// The jobs, also those that have ended a short time ago.
+    pub jobs: BTreeMap<String, JobProperties>,
 }
 
 impl Objects {
     /// Reads the answer of `GetManagedObjects`; and what in it is not of the contract.
-    pub(crate) fn read(managed: &ManagedObjects) -> (Self, Vec<WrongProperty>) {
+    pub fn read(managed: &ManagedObjects) -> (Self, Vec<WrongProperty>) {
         let (mut objects, mut wrong) = (Self::default(), Vec::new());
         for (path, interfaces) in managed {
             for (interface, properties) in interfaces {
@@ -34,7 +38,7 @@ impl Objects {
     }
 
     /// An interface was added to an object. Returns what in it is not of the contract.
-    pub(crate) fn added(&mut self, path: &str, interface: &str, properties: &Properties) -> Vec<WrongProperty> {
+    pub fn added(&mut self, path: &str, interface: &str, properties: &Properties) -> Vec<WrongProperty> {
         match interface {
             interface::DRIVE => self.drives.insert(path.to_owned(), DriveProperties::default()).map(drop),
             interface::DESTINATION => {
@@ -48,7 +52,7 @@ impl Objects {
     }
 
     /// Properties changed. Returns those that are not of the contract.
-    pub(crate) fn changed(&mut self, path: &str, interface: &str, properties: &Properties) -> Vec<WrongProperty> {
+    pub fn changed(&mut self, path: &str, interface: &str, properties: &Properties) -> Vec<WrongProperty> {
         let set = |name: &str, value: &OwnedVariant| match interface {
             interface::DRIVE => self.drives.get_mut(path).map(|drive| drive.set(name, value)),
             interface::DESTINATION => self.destinations.get_mut(path).map(|destination| destination.set(name, value)),
@@ -61,7 +65,7 @@ impl Objects {
     }
 
     /// Interfaces were removed from an object.
-    pub(crate) fn removed<'i>(&mut self, path: &str, interfaces: impl IntoIterator<Item = &'i str>) {
+    pub fn removed<'i>(&mut self, path: &str, interfaces: impl IntoIterator<Item = &'i str>) {
         for interface in interfaces {
             match interface {
                 interface::DRIVE => self.drives.remove(path).map(drop),
@@ -74,7 +78,7 @@ impl Objects {
     }
 
     /// The jobs of a drive, in the order of their requests.
-    pub(crate) fn jobs_of_drive(&self, drive: &str) -> Vec<(&str, &JobProperties)> {
+    pub fn jobs_of_drive(&self, drive: &str) -> Vec<(&str, &JobProperties)> {
         let of_drive = self.jobs.iter().filter(|(_, job)| job.drive == drive);
         let mut jobs: Vec<_> = of_drive.map(|(path, job)| (path.as_str(), job)).collect();
         jobs.sort_by_key(|(_, job)| job.start_time);
@@ -82,7 +86,7 @@ impl Objects {
     }
 
     /// Whether the destination can take a backup now: a drive that is attached, or a volume that is there.
-    pub(crate) fn is_there(&self, destination: &str) -> bool {
+    pub fn is_there(&self, destination: &str) -> bool {
         match self.drives.get(destination) {
             Some(drive) => drive.state != DriveState::Away,
             None => self.destinations.contains_key(destination),

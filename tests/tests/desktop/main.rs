@@ -1,5 +1,5 @@
-//! The agent of a desktop session with the real service, a drive on a loop device, and notification servers of the test, on private
-//! buses.
+//! The programs of a desktop session with the real service, a drive on a loop device, and notification servers of the test, on
+//! private buses.
 
 #[cfg(feature = "screen")]
 mod automount;
@@ -22,4 +22,8 @@ mod restarts;
 #[cfg(feature = "screen")]
 mod screen;
 mod two_sessions;
+#[cfg(feature = "screen")]
+mod window;
+#[cfg(feature = "screen")]
+mod window_pictures;
 mod without_polkit_agent;

@@ -2,7 +2,7 @@
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
+pub enum Severity {
     /// A person is asked for something.
     Info,
     /// Backups do not run as they should.
@@ -13,21 +13,21 @@ pub(crate) enum Severity {
 
 /// The words of a code. Names in braces are parameters of the problem.
 #[derive(Debug)]
-pub(crate) struct ProblemWords {
-    pub(crate) code: &'static str,
-    pub(crate) severity: Severity,
-    pub(crate) title: &'static str,
+pub struct ProblemWords {
+    pub code: &'static str,
+    pub severity: Severity,
+    pub title: &'static str,
     /// Empty where the problem's reason says what to do.
-    pub(crate) remedy: &'static str,
+    pub remedy: &'static str,
 }
 
 /// The words of a code; `None` for a code of a later version.
-pub(crate) fn words_of(code: &str) -> Option<&'static ProblemWords> {
+pub fn words_of(code: &str) -> Option<&'static ProblemWords> {
     WORDS.iter().find(|row| row.code == code)
 }
 
 /// What to do about an error of the service, where its sentence speaks to users of the command line.
-pub(crate) fn error_words(name: &str) -> Option<&'static str> {
+pub fn error_words(name: &str) -> Option<&'static str> {
     let short = name.rsplit('.').next()?;
     ERRORS.iter().find(|(error, _)| *error == short).map(|(_, words)| *words)
 }

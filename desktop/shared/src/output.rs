@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Prints a line.
-pub(crate) fn print(line: &str) -> ExitCode {
+pub fn print(line: &str) -> ExitCode {
     match writeln!(std::io::stdout(), "{line}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(_closed) => ExitCode::FAILURE,
@@ -12,12 +12,12 @@ pub(crate) fn print(line: &str) -> ExitCode {
 }
 
 /// Writes a line for the journal: why something is not shown, or does not work.
-pub(crate) fn complain(line: &str) {
+pub fn complain(line: &str) {
     inform(line);
 }
 
 /// Writes a line for the journal: what the agent does.
 #[expect(clippy::print_stderr, reason = "standard error is the journal of the user's service manager")]
-pub(crate) fn inform(line: &str) {
+pub fn inform(line: &str) {
     eprintln!("{line}");
 }

@@ -1,4 +1,4 @@
-//! The words of messages, in the language of the session: English, or a translation from `po`.
+//! The words of the desktop's programs, in the language of the session: English, or a translation from `po`.
 //!
 //! A text is English in the code; its translation is looked up by it, as gettext does. The files are gettext's, so that its
 //! tools and translators can work with them; they are part of the program, and reading them needs no library.
@@ -7,14 +7,14 @@ mod problems;
 
 use std::collections::HashMap;
 
-pub(crate) use problems::{Severity, error_words, words_of};
+pub use problems::{Severity, error_words, words_of};
 
 /// The German translations.
-const GERMAN: &str = include_str!("../../po/de.po");
+const GERMAN: &str = include_str!("../../../po/de.po");
 
 /// The words of one language.
 #[derive(Debug)]
-pub(crate) struct Words {
+pub struct Words {
     /// By the English texts; empty for English.
     translations: HashMap<String, String>,
     decimal_comma: bool,
@@ -22,14 +22,14 @@ pub(crate) struct Words {
 
 impl Words {
     /// The words in the language of the session, from the variables of setlocale(3).
-    pub(crate) fn of_session() -> Self {
+    pub fn of_session() -> Self {
         let variables = ["LC_ALL", "LC_MESSAGES", "LANG"];
         let set = variables.iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty());
         Self::of_locale(&set.unwrap_or_default())
     }
 
     /// The words of a locale such as `de_AT.UTF-8`.
-    pub(crate) fn of_locale(locale: &str) -> Self {
+    pub fn of_locale(locale: &str) -> Self {
         match locale.split(['_', '.', '@']).next() {
             Some("de") => Self { translations: read(GERMAN), decimal_comma: true },
             Some(_) | None => Self { translations: HashMap::new(), decimal_comma: false },
@@ -37,7 +37,7 @@ impl Words {
     }
 
     /// A text with its names in braces replaced by values. Braces in values stay as they are.
-    pub(crate) fn say(&self, english: &str, values: &[(&str, &str)]) -> String {
+    pub fn say(&self, english: &str, values: &[(&str, &str)]) -> String {
         let text = self.translations.get(english).map_or(english, String::as_str);
         let mut said = String::with_capacity(text.len());
         let mut rest = text;
@@ -54,7 +54,7 @@ impl Words {
     }
 
     /// A number of bytes in words: `1.5 GB`. The units are the decimal ones that are printed on drives.
-    pub(crate) fn size(&self, bytes: u64) -> String {
+    pub fn size(&self, bytes: u64) -> String {
         let mut unit = 1_u64;
         let mut name = "B";
         for (next, next_name) in UNITS {
@@ -124,11 +124,13 @@ mod tests {
     /// The texts in the code, and those of problems.
     fn texts() -> BTreeSet<String> {
         let mut files = Vec::new();
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        for program in ["agent/src", "shared/src", "window/src", "window/model/src"] {
+            sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(program), &mut files);
+        }
         let mut texts: BTreeSet<_> = problems::all().map(str::to_owned).collect();
         for file in files.iter().filter(|file| !file.ends_with("words/mod.rs")) {
             let source = fs::read_to_string(file).expect("read");
-            for call in source.split("say(").skip(1) {
+            for call in source.split("say(").skip(1).chain(source.split(".text(").skip(1)) {
                 let Some(text) = call.trim_start().strip_prefix('"') else { continue };
                 texts.insert(text.split('"').next().expect("a text").to_owned());
             }
