@@ -24,6 +24,7 @@ const SERVICE: Table = &[
     ("backups", &["configured", "system_directories"]),
     ("blocking", &[]),
     ("catalogue", &[]),
+    ("checkpoint_key", &["config", "durable"]),
     ("clock", &["blocking", "catalogue", "durable"]),
     ("config", &["backups", "configured", "schedule"]),
     ("configured", &[]),
