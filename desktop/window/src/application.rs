@@ -59,6 +59,8 @@ impl Program {
         let context = Context::new(service);
         gtk::Window::set_default_icon_name("butterdock");
         let window = Window::new(application, &context);
+        // Until the service answers, nothing else would be drawn than all pages at once.
+        window.draw();
         add_actions(application, &window);
         spawn(follow(events, Rc::clone(&context), Rc::clone(&window)));
         Ok(Self { window })

@@ -34,8 +34,8 @@ impl Scene {
 
     /// With large text, as the settings of a desktop say it.
     fn large(environment: &[(&str, &str)], drives: impl FnOnce(&FakeService) -> Result<()>) -> Result<Self> {
-        // In 1024ths of a dot per inch; the usual value is 96 dots.
-        Self::with_settings("gtk-xft-dpi=147456\n", environment, drives)
+        // The usual size is 11 points. The resolution would be that of the X server, whatever the settings say.
+        Self::with_settings("gtk-font-name=Sans 16\n", environment, drives)
     }
 
     fn with_settings(
