@@ -3,7 +3,6 @@
 pub(crate) mod backup;
 pub(crate) mod drives;
 pub(crate) mod files;
-pub(crate) mod notify;
 pub(crate) mod settings;
 pub(crate) mod snapshots;
 pub(crate) mod streams;
@@ -15,7 +14,6 @@ use clap::{Parser, Subcommand, ValueHint};
 use backup::Backup;
 use drives::{Enrol, OnDestination, SafelyRemove};
 use files::{FilesVerb, Restore};
-use notify::NotifyVerb;
 use settings::{DestinationChange, Settings, VolumeChange};
 use snapshots::Snapshots;
 use streams::{Import, Receive};
@@ -194,6 +192,17 @@ pub(crate) struct History {
     /// List only jobs of the backup with this name
     #[arg(long, value_name = "NAME")]
     pub(crate) backup: Option<String>,
+}
+
+/// The verbs of `notify`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyVerb {
+    /// Send a test message over a channel, and say what happened
+    Test {
+        /// The name of the channel in the configuration
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 #[cfg(test)]

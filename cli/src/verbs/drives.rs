@@ -13,9 +13,9 @@ use butterdock_dbus::{
 };
 use serde::Serialize;
 
-use super::destinations::{last_backup, next_verify};
 use super::enrol_target::Target;
 use super::passphrase::read_passphrase;
+use super::status::{last_backup, next_verify};
 use super::watch;
 use crate::args::drives::{Enrol, OnDestination, SafelyRemove};
 use crate::failure::Failure;

@@ -1,7 +1,6 @@
 //! The verbs, by what they are about. Each function calls the service and passes the answer to `render`.
 
 mod backups;
-mod destinations;
 mod drives;
 mod enrol_target;
 mod file_tables;

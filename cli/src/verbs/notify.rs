@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use butterdock_dbus::{NotificationChannel, NotificationTest};
 use serde::Serialize;
 
-use crate::args::notify::NotifyVerb;
+use crate::args::NotifyVerb;
 use crate::failure::{FAILED, Failure};
 use crate::render::{NotificationObject, Output, Table, escaped, print_error, time};
 use crate::service::Service;

@@ -1,14 +1,17 @@
-//! `butterdock status`, which is also `butterdock` without a verb, and `butterdock volumes`.
+//! `butterdock status`, which is also `butterdock` without a verb, and `butterdock volumes`: also the destinations that are no
+//! drives, and what drives and other destinations have in common.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use butterdock_dbus::{ListBackupsOptions, VolumeProperties};
+use butterdock_dbus::{DestinationProperties, DestinationState, ListBackupsOptions, Problem, VolumeProperties};
 use serde::Serialize;
 
-use super::{backups, destinations, drives, jobs, notify};
+use super::{backups, drives, jobs, notify};
 use crate::failure::Failure;
-use crate::render::{DestinationObject, DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped};
+use crate::render::{
+    DestinationObject, DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped, now, print_error, time,
+};
 use crate::service::{Destination, Service};
 
 #[derive(Serialize)]
@@ -43,13 +46,12 @@ pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Fai
         } else {
             jobs::table(objects.unfinished())
         };
-        let tables =
-            [volume_table(&objects.volumes), drives::table(&objects.drives), destinations::table(&others), running];
+        let tables = [volume_table(&objects.volumes), drives::table(&objects.drives), table(&others), running];
         let shown = tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n");
         format!("butterdockd {}\n\n{shown}", escaped(&version))
     });
     drives::print_problems(&objects.drives, out);
-    destinations::print_problems(&others, out);
+    print_problems(&others, out);
     let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
     backups::print_source_problems(&rows, out);
     if features.iter().any(|feature| feature == "notifications") {
@@ -85,4 +87,68 @@ fn volume_table(volumes: &[VolumeProperties]) -> String {
         }
     }
     table.render()
+}
+
+/// What is wrong with them; `--json` has it already.
+pub(super) fn print_problems(destinations: &[&Destination], out: Output) {
+    for Destination { id, now, .. } in destinations.iter().filter(|_| !out.json) {
+        if !now.problems.is_empty() {
+            let problem = Problem::sentence(&now.problems);
+            print_error(&format!("butterdock: the destination {}: {}", escaped(id), escaped(&problem)));
+        }
+    }
+}
+
+/// The destinations, one per line; empty without any.
+pub(super) fn table(destinations: &[&Destination]) -> String {
+    if destinations.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["DESTINATION", "KIND", "SIZE", "FREE", "STATE", "LAST BACKUP", "NEXT VERIFY"]);
+    for Destination { id, now: of, .. } in destinations {
+        let known = |count: u64| if count == 0 { String::new() } else { bytes(count) };
+        table.row([
+            escaped(id),
+            escaped(of.kind.as_str()),
+            known(of.size),
+            known(of.free),
+            escaped(of.state.as_str()),
+            last_backup(of),
+            next_verify(of, now()),
+        ]);
+    }
+    table.render()
+}
+
+/// When the last backup to it was made.
+pub(super) fn last_backup(destination: &DestinationProperties) -> String {
+    let last = if destination.last_backup == 0 { "never".to_owned() } else { time(destination.last_backup) };
+    if destination.overdue { format!("{last} (overdue)") } else { last }
+}
+
+/// When a verify of it begins by itself.
+pub(super) fn next_verify(destination: &DestinationProperties, now: u64) -> String {
+    match destination.next_verify {
+        0 => "on request".to_owned(),
+        next if next > now => time(next),
+        _ if destination.state == DestinationState::Away => "when attached".to_owned(),
+        _ => "now".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_verify_is_a_time_or_says_what_it_waits_for() {
+        let of = |next_verify, state| {
+            let destination = DestinationProperties { next_verify, state, ..DestinationProperties::default() };
+            super::next_verify(&destination, 1_600_000_000_000_000)
+        };
+        assert_eq!(of(0, DestinationState::Away), "on request");
+        assert_eq!(of(1_500_000_000_000_000, DestinationState::Away), "when attached");
+        assert_eq!(of(1_500_000_000_000_000, DestinationState::Present), "now");
+        assert!(of(1_700_000_000_000_000, DestinationState::Away).starts_with("2023-11-1"));
+    }
 }

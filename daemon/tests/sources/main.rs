@@ -14,3 +14,5 @@ mod network;
 mod one_place;
 #[cfg(test)]
 mod retired;
+#[cfg(test)]
+mod small_files;

@@ -11,10 +11,10 @@
 use uuid::Uuid;
 
 use super::entry::DriveEntry;
+use super::entry::VolumeEntry;
 use super::manager::DriveManager;
 use super::shared_records;
 use super::table::{DriveTable, goes};
-use super::volume_entry::VolumeEntry;
 use super::{DriveId, LastAttempt};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;

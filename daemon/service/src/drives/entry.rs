@@ -1,4 +1,4 @@
-//! What is going on with one drive since it was plugged in, and its mount.
+//! The entries of the table of drives: a drive since it was plugged in, with its mount; and a configured volume.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,14 +9,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::DriveId;
 use super::drive_lock::DriveLock;
 use super::mount::Mounted;
 use super::problem::Unwritable;
+use super::{DriveId, damage};
 use crate::backups::SourceProblem;
+use crate::config::VolumeName;
 use crate::device::{BlockDevice, DeviceTable};
+use crate::enrolment::Enrolment;
 use crate::policy::DriveUse;
-use crate::types::{Condition, DriveProblem};
+use crate::types::{Condition, DriveProblem, Problem};
+use crate::volumes::Volume;
 
 /// How long a drive without devices is shown as safe, after it was switched off or became read-only: only a person sees whether
 /// it is still plugged in, and what is wrong with it is shown.
@@ -219,4 +222,38 @@ pub(super) fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<D
         released: entry.released,
         degraded: entry.is_degraded(),
     })
+}
+
+/// The configured ones, by their filesystems.
+pub(super) type Volumes = BTreeMap<Uuid, VolumeEntry>;
+
+/// A configured volume.
+#[derive(Debug)]
+pub(super) struct VolumeEntry {
+    pub(super) volume: Arc<Volume>,
+    /// Why its record cannot be kept; empty where it is.
+    pub(super) problem: String,
+}
+
+/// How many jobs, and callers who look at it, hold a volume, by its filesystem: also one that is configured otherwise since, or not
+/// any more.
+pub(super) type VolumeLeases = BTreeMap<Uuid, usize>;
+
+impl VolumeEntry {
+    /// Its configured name.
+    pub(super) fn name(&self) -> &VolumeName {
+        &self.volume.rule.name
+    }
+
+    /// What is wrong with it.
+    pub(super) fn problems(&self, record: &Enrolment) -> Vec<Problem> {
+        let sentence = Some(self.problem.clone()).filter(|sentence| !sentence.is_empty());
+        let unwritable = sentence.map(|sentence| Problem::RecordUnwritable { sentence });
+        unwritable.into_iter().chain(damage::problem(record)).collect()
+    }
+
+    /// Whether it is mounted, as it was seen last.
+    pub(super) fn is_there(&self) -> bool {
+        self.volume.seen().mounted()
+    }
 }

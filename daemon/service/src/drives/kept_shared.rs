@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::DriveId;
+use super::entry::VolumeEntry;
 use super::manager::DriveManager;
 use super::problem::failed;
 use super::shared_records;
 use super::table::{DriveTable, goes};
-use super::volume_entry::VolumeEntry;
 use crate::backups::{GivenUp, Identity, MOST_PINS, PairUuids, SharedSnapshot};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! table             all that is known of the drives, behind a lock that is never held while anything is waited for
-//! entry             a drive in the table
+//! entry             a drive or a volume in the table
 //! review            asks the policy after every event of udev and every step
 //! manager           what all steps with drives have in common
 //! handle            the drives, as jobs and the bus use them
@@ -42,7 +42,7 @@
 //! rows              the rows of the list of backups
 //! shown             the public properties of a drive, and what its disks report (SMART)
 //! attached_log      logs the drives that are attached
-//! volumes           the volumes (`volume_entry`) that backups go to, which the service does not mount
+//! volumes           the volumes that backups go to, which the service does not mount
 //! ```
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
@@ -85,7 +85,6 @@ mod shared_records;
 mod shown;
 mod table;
 mod verify_due;
-mod volume_entry;
 mod volumes;
 
 use std::fmt;

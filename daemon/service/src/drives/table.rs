@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::attached_log::Journal;
 use super::entry::{Disks, DriveEntry, disks, drive_use};
+use super::entry::{VolumeLeases, Volumes};
 use super::not_done::NotDone;
 use super::reported_overdue::ReportedOverdue;
-use super::volume_entry::{VolumeLeases, Volumes};
 use super::{Drive, DriveId};
 use crate::clock::Clock;
 use crate::config::{BackupRule, Config, DestinationPlace, DestinationRule, MaxRate, OnFinish, RateNow};

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::DriveId;
 use super::entry::DriveEntry;
+use super::entry::VolumeEntry;
 use super::manager::DriveManager;
 use super::table::DriveTable;
-use super::volume_entry::VolumeEntry;
 use crate::config::duration_words;
 use crate::enrolment::Enrolment;
 use crate::policy::Action;

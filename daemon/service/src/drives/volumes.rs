@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::entry::VolumeEntry;
 use super::manager::DriveManager;
 use super::problem::failed;
 use super::table::{DriveTable, goes};
-use super::volume_entry::VolumeEntry;
 use super::{DriveId, DriveReservation, Lease, damage, micros, shown};
 use crate::blocking::local;
 use crate::config::{Config, DestinationPlace, VolumeName, VolumeRule};

@@ -28,7 +28,6 @@ mod limit;
 mod outcome;
 mod pace;
 mod queries;
-mod query_places;
 mod queue;
 mod record;
 mod report;

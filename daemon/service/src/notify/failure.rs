@@ -1,4 +1,4 @@
-//! Why a notification was not delivered.
+//! Why a notification was not delivered, and the state of a channel that this leads to.
 
 use butterdock_net_protocol::{Cause, Line};
 
@@ -105,6 +105,48 @@ fn of_cause(cause: &Cause) -> &'static str {
             "the server does not answer as it should; check the kind, the server and the port of the channel"
         }
         Cause::Later(..) | Cause::Refused(..) => "the server refuses the message",
+    }
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind, as in the file.
+    pub kind: &'static str,
+    /// How many notifications wait.
+    pub queued: u64,
+    /// How many were given up since the start of the service.
+    pub dropped: u64,
+    /// When the last one was delivered since the start of the service, in microseconds since 1970.
+    pub last_delivered: Option<u64>,
+    /// Why it does not work, until it does.
+    pub problem: Option<NotifyProblem>,
+}
+
+/// Why notifications do not arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyProblem {
+    /// The name of the channel.
+    pub channel: String,
+    /// The last failure.
+    pub failure: NotifyFailure,
+    /// How many attempts failed since the last success.
+    pub attempts: u64,
+    /// When the last attempt failed, in microseconds since 1970.
+    pub time: u64,
+}
+
+impl NotifyProblem {
+    /// For a program.
+    pub const CODE: &str = "notification-failed";
+
+    /// What it is, and what to do, in an English sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { channel, failure, attempts: _, time: _ } = self;
+        format!("notifications over \"{}\" are not delivered: {}", channel.escape_debug(), failure.sentence())
     }
 }
 

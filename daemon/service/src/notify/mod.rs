@@ -20,7 +20,6 @@ mod message;
 mod notification;
 mod program;
 mod sending;
-mod status;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -31,9 +30,9 @@ use crate::config::NotifyRule;
 use crate::hooks::Event;
 
 pub use failure::NotifyFailure;
+pub use failure::{NotifyProblem, NotifyStatus};
 pub(crate) use program::{NetProgram, SocketProgram};
 pub(crate) use sending::{Sending, SendingParts};
-pub use status::{NotifyProblem, NotifyStatus};
 
 /// Limit of events that wait for their records.
 const EVENTS: usize = 256;

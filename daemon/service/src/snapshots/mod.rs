@@ -1,14 +1,13 @@
 //! Snapshots in a person's hand: to list, hold, release and delete those on a drive or beside a source.
 
 mod deletion;
-mod refusal;
 
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::refusal::missing;
+use self::deletion::missing;
 use crate::backups::{Hold, Identity, LONGEST_REASON, MOST_DELETED, SnapshotOnDrive, set_hold};
 use crate::blocking::{Unanswered, detached};
 use crate::config::BackupRule;

@@ -1,11 +1,14 @@
-//! Drives, their mounts and the stream files on them.
+//! Drives and destinations, the mounts of drives and the stream files on them.
 
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-use butterdock_dbus::{self as contract, MountRow, StreamRow};
+use butterdock_dbus::{self as contract, MountRow, SnapshotOrigin, StreamRow};
 use butterdock_service::jobs::StreamFile;
-use butterdock_service::{DriveHealth, DriveProperties, DriveState, EnrolOptions};
+use butterdock_service::{
+    DestinationKind, DestinationState, DriveHealth, DriveProperties, DriveState, EnrolOptions, Maker,
+    SnapshotsOfMachine,
+};
 use uuid::Uuid;
 
 use super::problem::problem;
@@ -95,4 +98,34 @@ pub(in crate::bus) fn stream_row(file: StreamFile) -> StreamRow {
     let StreamFile { name, size, subvolume, uuid, parent, problem } = file;
     let (uuid, parent_uuid) = (uuid.map(text).unwrap_or_default(), parent.map(text));
     StreamRow { name, size, subvolume, uuid, parent_uuid, problem }
+}
+
+pub(in crate::bus) const fn destination_kind(kind: DestinationKind) -> contract::DestinationKind {
+    match kind {
+        DestinationKind::Drive => contract::DestinationKind::Drive,
+        DestinationKind::Volume => contract::DestinationKind::Volume,
+    }
+}
+
+pub(in crate::bus) const fn destination_state(state: DestinationState) -> contract::DestinationState {
+    match state {
+        DestinationState::Present => contract::DestinationState::Present,
+        DestinationState::Locked => contract::DestinationState::Locked,
+        DestinationState::Unlocked => contract::DestinationState::Unlocked,
+        DestinationState::Mounted => contract::DestinationState::Mounted,
+        DestinationState::Busy => contract::DestinationState::Busy,
+        DestinationState::Safe => contract::DestinationState::Safe,
+        DestinationState::Away => contract::DestinationState::Away,
+    }
+}
+
+pub(in crate::bus) fn origin(origin: SnapshotsOfMachine) -> contract::SnapshotsOfMachine {
+    let SnapshotsOfMachine { machine, snapshots, newest } = origin;
+    let (word, machine) = match machine {
+        Some(Maker::This) => (Some(SnapshotOrigin::ThisMachine), None),
+        Some(Maker::Other(id)) => (Some(SnapshotOrigin::OtherMachine), Some(id)),
+        None => (None, None),
+    };
+    let newest = Some(newest).filter(|newest| *newest != 0);
+    contract::SnapshotsOfMachine { origin: word.map(|word| word.to_string()), machine, snapshots, newest }
 }

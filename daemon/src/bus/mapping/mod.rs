@@ -2,7 +2,6 @@
 //! forgotten here.
 
 mod backup;
-mod destination;
 mod drive;
 mod job;
 mod problem;
@@ -12,7 +11,7 @@ use butterdock_dbus as contract;
 use butterdock_service::{Error, ErrorCode};
 
 pub(super) use backup::backup_row;
-pub(super) use destination::{destination_kind, destination_state, origin};
+pub(super) use drive::{destination_kind, destination_state, origin};
 pub(super) use drive::{drive, drive_health, drive_state, enrol_options, mount_row, stream_row};
 pub(super) use job::{history_entry, history_query, job_kind, job_result, job_state, total_source, trigger};
 pub(super) use problem::{placed_problem, problem};

@@ -3,14 +3,14 @@
 //! ```text
 //! task              the order of a backup, the time that comes with it, and the events that the worker reports
 //! run               a backup, from the check of the source to pruning on the drive
-//! source            checks the source: is it the configured subvolume, and has it changed
+//! source            checks the source: is it the configured subvolume, has it changed, has it active swapfiles
 //! lineage           the subvolumes that the source replaced, and those that it descends from
 //! runs              the snapshots of a run: of the source, and of the subvolumes below it (pure)
 //! nested            the subvolumes below the source
 //! nested_tree       which those are, and the order in which they are included (pure)
 //! pending_snapshot  the new snapshots of a run, hidden until the drive has all of them
 //! transfer          sends the snapshots of a run
-//! stream            sends a snapshot, and estimates how many bytes that will be
+//! stream            sends a snapshot, estimates how many bytes that will be, and finds the file that cannot be read
 //! space_check       checks whether they fit, before the transfer and during it
 //! snapshot          the snapshots of a filesystem
 //! name              the names of snapshots, and the calendar
@@ -22,11 +22,10 @@
 //! freed_space_wait  waits for the space of deleted subvolumes
 //! folders           the folders of snapshots, and the holds in them
 //! space_held        how much space deleting snapshots frees
-//! renamed           takes the snapshots of a renamed backup along
 //! deletion          deletes the snapshots that a person chose
 //! first_seen        when each snapshot was first seen (pure); the service keeps it
 //! beside_source     the list of the snapshots beside a source
-//! drive_folder      the folder of a backup on a drive
+//! drive_folder      the folder of a backup on a drive, also of a renamed one
 //! drive             the list of the snapshots on a drive
 //! listed_runs       the runs in that list (pure)
 //! restore           sends a snapshot from a drive into a volume
@@ -56,7 +55,6 @@
 //! parent too, but it is not pruned: it was moved to be kept.
 
 mod beside_source;
-mod damaged_file;
 mod deletion;
 mod drive;
 mod drive_folder;
@@ -73,7 +71,6 @@ mod owner;
 mod pending_snapshot;
 mod prune;
 mod prune_plan;
-mod renamed;
 mod restore;
 mod retention;
 mod run;
@@ -85,7 +82,6 @@ mod source;
 mod space_check;
 mod space_held;
 mod stream;
-mod swapfiles;
 mod task;
 mod transfer;
 
@@ -117,7 +113,7 @@ pub use shared_record::{
 };
 pub use shared_snapshots::FullReason;
 pub use snapshot::Identity;
+pub(crate) use source::active_in;
 pub use source::usable_source;
 pub(crate) use space_check::ESTIMATE_TIMEOUT;
-pub(crate) use swapfiles::active_in;
 pub use task::{BackupEvent, GivenUp, SourcePruning, Task, TaskTime};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use butterdock_btrfs::{Error as Fault, filesystem};
 use butterdock_receive::{Control, Observer, Publication};
 
+use super::drive_folder::take_along;
 use super::error::{BackupCause, BackupError};
 use super::folders::look_up_holds;
 use super::lineage::Lineage;
@@ -16,7 +17,6 @@ use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingNested, PendingRun, second_of_next, sweep};
 use super::prune::{list_beside_source, prune, report_from_future, report_seen};
 use super::prune_plan::PrunePlan;
-use super::renamed::take_along;
 use super::shared_record::{RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, find_shared, is_unchanged, last, of_others};
 use super::snapshot::{Identity, Listing, Snapshot, list};

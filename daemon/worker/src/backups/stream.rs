@@ -5,11 +5,13 @@
 //! once.
 
 use std::io::{PipeWriter, Read as _, pipe};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use butterdock_btrfs::contents::{Contents, contents, flagged_since, stored_since};
+use butterdock_btrfs::extents::disk_extents;
 use butterdock_btrfs::long_paths::path_longer_than;
 use butterdock_btrfs::send::{Send, send};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, roots};
@@ -18,9 +20,9 @@ use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::SigSet;
 
-use super::damaged_file::damaged_file;
 use super::error::{BackupCause, BackupError};
 use super::task::BackupEvent;
+use crate::file_parts::FileParts;
 
 /// `BTRFS_INODE_NODATACOW`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME` and `DIRSYNC` (`linux/btrfs_tree.h`): the flags that
 /// only a user sets, without those of compression, which is also an attribute.
@@ -282,4 +284,37 @@ fn count(reader: &mut std::io::PipeReader, stopped: &AtomicBool) -> Option<Estim
             Err(_) => return None,
         }
     }
+}
+
+/// Data before what was received, less this, is not read again: clones and writer threads make the number inexact.
+const SLACK: u64 = 256 << 20;
+
+/// The path of the first file in a snapshot that cannot be read; `None` if all can. With a parent, only extents after transaction
+/// `since` are read. `received` is how many bytes of data the receiver got.
+pub(super) fn damaged_file(snapshot: BorrowedFd<'_>, since: u64, received: u64, control: &Control) -> Option<Vec<u8>> {
+    let mut parts = FileParts::new(snapshot);
+    let (mut passed, mut found) = (0_u64, None);
+    let searched = disk_extents(snapshot, 0, |extent| {
+        if control.is_cancelled() {
+            return ControlFlow::Break(());
+        }
+        if extent.generation <= since {
+            return ControlFlow::Continue(());
+        }
+        passed = passed.saturating_add(extent.len);
+        if passed.saturating_add(SLACK) < received {
+            return ControlFlow::Continue(());
+        }
+        match parts.can_read(0, &extent) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => {
+                found = Some(parts.path());
+                ControlFlow::Break(())
+            }
+            // Without the file no other can be blamed.
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
+    searched.ok()?;
+    found
 }

@@ -1,15 +1,17 @@
-//! Lists a directory in pages.
+//! Lists a directory in pages, and looks for one path in several snapshots.
 
 use std::collections::BinaryHeap;
 use std::ffi::CString;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use butterdock_btrfs::file::{self};
 use butterdock_btrfs::names;
-use butterdock_receive::StreamPath;
+use butterdock_receive::{Control, StreamPath};
 
-use super::cause::{FileError, reading};
+use super::cause::{FileCause, FileError, reading};
 use super::tree::{Tree, open_directory};
 use super::{FileEvent, FileRow, MOST_BYTES, MOST_ROWS};
+use crate::backups::Identity;
 
 /// A directory to be listed.
 #[derive(Debug)]
@@ -71,6 +73,46 @@ impl List<'_> {
         let more = found.len() > limit;
         found.truncate(limit);
         Ok((found, more))
+    }
+}
+
+/// A path, and the snapshots that may have it.
+#[derive(Debug)]
+pub(super) struct Versions<'v> {
+    pub snapshots: &'v [(Identity, OwnedFd)],
+    pub path: &'v StreamPath,
+}
+
+impl Versions<'_> {
+    /// Reports the snapshots in which the path exists and the user may look at it.
+    pub(super) fn run(&self, control: &Control, report: &dyn Fn(FileEvent)) -> Result<(), FileError> {
+        let (mut found, mut denied) = (false, None);
+        for (snapshot, root) in self.snapshots {
+            if control.is_cancelled() {
+                return Err(FileError::cancelled());
+            }
+            match self.look(root) {
+                Ok(row) => {
+                    found = true;
+                    report(FileEvent::Version { snapshot: *snapshot, row });
+                }
+                Err(error) if error.is_denied() => denied = Some(error),
+                // In other snapshots it may be there, or a directory in place of a link.
+                Err(FileError { cause: Some(FileCause::NotFound | FileCause::Outside), .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match denied {
+            Some(error) if !found => Err(error),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn look(&self, root: &OwnedFd) -> Result<FileRow, FileError> {
+        let path = self.path.as_bytes();
+        let tree = Tree::new(root.as_fd()).map_err(reading(path))?;
+        let (parent, stat) = tree.find(self.path).map_err(reading(path))?;
+        FileRow::of(&parent, self.path.name(), &stat).map_err(reading(path))
     }
 }
 
@@ -145,9 +187,9 @@ mod tests {
         assert_eq!((rows.len(), rows[0].kind), (1, FileKind::Symlink), "the link itself");
         for path in [&b"link/passwd"[..], b"file/x", b"pipe/x"] {
             let error = list(&root, path, None, 10).expect_err("refused");
-            assert_eq!(error.cause, Some(super::super::FileCause::Outside), "{}", path.escape_ascii());
+            assert_eq!(error.cause, Some(FileCause::Outside), "{}", path.escape_ascii());
         }
-        assert_eq!(list(&root, b"gone", None, 1).expect_err("missing").cause, Some(super::super::FileCause::NotFound));
+        assert_eq!(list(&root, b"gone", None, 1).expect_err("missing").cause, Some(FileCause::NotFound));
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! ```text
 //! order     the worker's order and its descriptors; opens the snapshots before the worker is confined
 //! tree      resolves paths below the root of a snapshot, or of the directory that files are restored to
-//! list      lists a directory
-//! versions  looks for one path in several snapshots
+//! list      lists a directory, and looks for one path in several snapshots
 //! read      copies a file into a pipe
 //! restore   restores files and directories
 //! ```
@@ -23,7 +22,6 @@ mod order;
 mod read;
 mod restore;
 mod tree;
-mod versions;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::{FileCause, FileError, reading, writing};
 use super::list::List;
+use super::list::Versions;
 use super::read::Read;
 use super::restore::{Conflict, RestoreFiles, RestoreTo, Selection, remove_leftovers};
 use super::tree::Tree;
-use super::versions::Versions;
 use super::{FileEvent, FilePath, MOST_SNAPSHOTS};
 use crate::backups::{Identity, open_snapshot};
 use crate::caller::Caller;

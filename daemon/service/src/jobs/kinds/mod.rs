@@ -6,11 +6,9 @@ mod backup;
 mod delete;
 mod drive_job;
 mod files;
-mod import;
 mod into_volume;
 mod receive;
 mod remove;
-mod restore;
 mod verify;
 
 use std::fmt;
@@ -36,12 +34,12 @@ pub(super) use backup::{Open, is_remembered, open as open_directories, openings,
 pub(crate) use delete::{Chosen, DeleteBesideSource, DeleteJob, Refusal, refusal_of_run, runs};
 pub(super) use files::files_error;
 pub(crate) use files::{DriveFiles, FilesWork, SourceFiles, Target, open_snapshots_folder};
-pub(crate) use import::StreamFiles;
-pub(super) use import::open as open_folder;
 pub(crate) use into_volume::IntoVolumeJob;
+pub(crate) use into_volume::RestoredSnapshot;
+pub(crate) use into_volume::StreamFiles;
+pub(super) use into_volume::open_folder;
 pub(crate) use receive::{ReceiveJob, no_such_volume, sweep};
 pub(crate) use remove::RemoveJob;
-pub(crate) use restore::RestoredSnapshot;
 pub(crate) use verify::VerifyJob;
 
 /// A request for a job, and all that distinguishes its kind from others.

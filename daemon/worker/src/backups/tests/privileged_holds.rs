@@ -11,11 +11,11 @@ use butterdock_receive::{Control, Hold, HoldLock, Holds, Origin, Record, Subvolu
 
 use super::privileged_source_space::{MIB, World};
 use crate::backups::deletion::{Deletion, DeletionEvent, KeptBecause};
+use crate::backups::drive_folder::{take_along, take_folder};
 use crate::backups::folders::set_hold;
 use crate::backups::lineage::SnapshotFolder;
 use crate::backups::owner::{Owner, Side, look_up};
 use crate::backups::prune_plan::PrunePlan;
-use crate::backups::renamed::{take_along, take_folder};
 use crate::backups::retention::RetentionRule;
 use crate::backups::snapshot::{Identity, list};
 use crate::backups::task::{SourcePruning, Task};

@@ -4,7 +4,6 @@
 //! drive. The lease keeps the drive mounted meanwhile. A request to make the drive safe ends the job.
 
 mod beside_source;
-mod error;
 mod on_drive;
 mod pipe;
 mod place;
@@ -15,12 +14,10 @@ use std::sync::Arc;
 
 use butterdock_receive::ErrorKind;
 use butterdock_worker::caller::Caller;
-use butterdock_worker::files::{Conflict, FilePath, FilesOrder, FilesTask, RestoreTo};
+use butterdock_worker::files::{Conflict, FileCause, FilePath, FilesOrder, FilesTask, RestoreTo};
 use tokio::time::Instant;
 
 pub(crate) use self::beside_source::SourceFiles;
-use self::error::failure;
-pub(in crate::jobs) use self::error::files_error;
 pub(crate) use self::on_drive::DriveFiles;
 pub(crate) use self::place::open_snapshots_folder;
 use self::place::{FilesPlace, open_source, reach_volume};
@@ -30,13 +27,13 @@ use crate::config::{BackupRule, Config};
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
 use crate::jobs::files_limit::FilesLimit;
-use crate::jobs::job::About;
+use crate::jobs::job::{About, JobError};
 use crate::jobs::limit::Limit;
 use crate::jobs::outcome::{EndRules, Ending};
 use crate::jobs::runner::{Outcome, Runner};
 use crate::types::{Error, ErrorCode, JobKind};
 use crate::volumes::{DirIdentity, Volume};
-use crate::worker::{Order, WorkerFds, public_of_files};
+use crate::worker::{Order, WorkerError, WorkerFds, public_of_files};
 
 const END: EndRules = EndRules {
     left: |_, _| "nothing incomplete has its final name".to_owned(),
@@ -160,4 +157,66 @@ fn no_such_backup(name: &str) -> Error {
         name.escape_debug()
     );
     Error::new(ErrorCode::NotFound, text)
+}
+
+/// The error of a query about files.
+pub(in crate::jobs) fn files_error(error: &WorkerError) -> Error {
+    Error::new(code(error), public_of_files(error))
+}
+
+pub(super) fn failure(error: &WorkerError) -> JobError {
+    JobError { message: error.message.clone(), ..JobError::plain(code(error), public_of_files(error)) }
+}
+
+/// The name of the error on the bus.
+fn code(error: &WorkerError) -> ErrorCode {
+    match error.file {
+        Some(FileCause::NoSnapshot | FileCause::NotFound) => ErrorCode::NotFound,
+        Some(FileCause::Denied | FileCause::SourceDenied | FileCause::TargetDenied | FileCause::Incomplete { .. }) => {
+            ErrorCode::NotAuthorized
+        }
+        Some(
+            FileCause::Outside
+            | FileCause::NotAFile
+            | FileCause::ReaderGone
+            | FileCause::ReaderIdle
+            | FileCause::Occupied
+            | FileCause::OtherType
+            | FileCause::TargetOutside
+            | FileCause::TooDeep,
+        )
+        | None => crate::jobs::outcome::error_name(error.kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_a_user_may_not_read_is_not_authorized() {
+        let error = |file| WorkerError {
+            kind: ErrorKind::Failed,
+            message: "/home/secret".to_owned(),
+            command: None,
+            byte: None,
+            hidden: false,
+            unconfirmed: false,
+            cause: None,
+            files: None,
+            file,
+            space: None,
+        };
+        for (cause, expected) in [
+            (Some(FileCause::Denied), ErrorCode::NotAuthorized),
+            (Some(FileCause::NotFound), ErrorCode::NotFound),
+            (Some(FileCause::Outside), ErrorCode::Failed),
+            (None, ErrorCode::Failed),
+        ] {
+            let Error::Named(code, text) = files_error(&error(cause)) else { panic!("named") };
+            assert!(code == expected && !text.contains("secret"), "{cause:?}: {text}");
+        }
+    }
 }
