@@ -35,7 +35,7 @@ pub struct BackupProperties {
     /// How many snapshots it has beside its source.
     pub source_snapshots: u64,
     /// Bytes of data that deleting all of them would free; 0 if unknown.
-    pub source_held: u64,
+    pub source_freeable: u64,
 }
 
 impl BackupProperties {
@@ -56,7 +56,7 @@ impl BackupProperties {
             "Problems" => Field::Problems(&mut self.problems),
             "LeftOut" => Field::Number(&mut self.left_out),
             "SourceSnapshots" => Field::Number(&mut self.source_snapshots),
-            "SourceHeld" => Field::Number(&mut self.source_held),
+            "SourceFreeable" => Field::Number(&mut self.source_freeable),
             _ => return Ok(()),
         };
         field.set(value).ok_or_else(|| WrongProperty(property.to_owned()))

@@ -214,7 +214,7 @@ pub struct BackupRow {
     /// How many snapshots the backup has beside its source, when that was found out last.
     pub source_snapshots: Option<u64>,
     /// Bytes of data that deleting all of them would free.
-    pub source_held: Option<u64>,
+    pub source_freeable: Option<u64>,
 }
 
 /// A warning about a backup.

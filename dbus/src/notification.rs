@@ -14,7 +14,7 @@ pub struct NotificationChannel {
     pub kind: String,
     /// How many notifications wait.
     pub queued: u64,
-    /// How many were given up since the start of the service.
+    /// How many were dropped since the start of the service.
     pub dropped: u64,
     /// When the last one was delivered since the start of the service, in microseconds since 1970; missing if none was.
     pub last_delivered: Option<u64>,

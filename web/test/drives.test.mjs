@@ -175,18 +175,18 @@ test("a backup gets another name, and its snapshots go with it", async () => {
     await until("the drive takes the renamed backup", async () => (await page.card("Blue").innerText()).includes("family"));
 });
 
-test("what is kept for a drive is given up", async () => {
+test("snapshots that are kept for a drive are unpinned", async () => {
     await page.view("Backups");
     const card = page.find('[data-backup="family"]');
     await card.locator('[data-action="unpin"]').click();
     assert.deepEqual(await page.picture("unpin"), []);
     await page.find('[data-action="submit"]').click();
     await page.waitFor("[role=dialog]", "detached");
-    // Nothing is left to give up.
+    // Nothing is left to unpin.
     await card.locator('[data-action="unpin"]').click();
     await page.find('[data-action="submit"]').click();
     await page.waitFor("[role=dialog] [data-error]");
-    assert.match(await page.find("[role=dialog] [data-error]").innerText(), /nothing to give up/);
+    assert.match(await page.find("[role=dialog] [data-error]").innerText(), /nothing to unpin/);
     await page.find("[role=dialog]").getByRole("button", { name: "Cancel" }).click();
     await page.view("Drives");
 });

@@ -119,7 +119,7 @@ pub(crate) enum Verb {
         dry_run: bool,
     },
 
-    /// Give up the snapshots that the sources keep for a destination; the next backup to it sends more, or everything
+    /// Unpin the snapshots that the sources keep for a destination; the next backup to it sends more, or everything
     Unpin {
         /// The name of a configured destination; or a drive's id, its first letters or its label; also while it is away
         #[arg(value_name = "DESTINATION")]

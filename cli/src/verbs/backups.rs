@@ -51,7 +51,7 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
         ]);
     }
     let mut text = table.render();
-    text.push_str(&held(rows));
+    text.push_str(&freeable(rows));
     for row in rows {
         let warnings = row.warnings.iter().flatten().map(|warning| &warning.english);
         for word in [&row.problem, &row.note].into_iter().flatten().chain(warnings) {
@@ -71,15 +71,15 @@ pub(super) fn print_source_problems(rows: &[BackupRow], out: Output) {
     }
 }
 
-/// What the snapshots beside the sources hold: a line for each backup.
-fn held(rows: &[BackupRow]) -> String {
+/// What deleting the snapshots beside the sources would free: a line for each backup.
+fn freeable(rows: &[BackupRow]) -> String {
     let mut seen = BTreeSet::new();
     let first = rows.iter().filter(|row| seen.insert(&row.name));
     let line = |row: &BackupRow| {
-        let (count, held) = (row.source_snapshots.filter(|&count| count > 0)?, row.source_held.map(bytes));
+        let (count, freeable) = (row.source_snapshots.filter(|&count| count > 0)?, row.source_freeable.map(bytes));
         let (noun, them) = if count == 1 { ("snapshot", "it") } else { ("snapshots", "them") };
-        let held = held.unwrap_or_else(|| "an unknown number of bytes".to_owned());
-        Some(format!("{}: {count} {noun} on the source; deleting {them} frees {held}\n", escaped(&row.name)))
+        let freeable = freeable.unwrap_or_else(|| "an unknown number of bytes".to_owned());
+        Some(format!("{}: {count} {noun} on the source; deleting {them} frees {freeable}\n", escaped(&row.name)))
     };
     first.filter_map(line).collect()
 }

@@ -230,7 +230,7 @@ pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives up what the sources keep for a destination, also while it is away.
+/// Unpins what the sources keep for a destination, also while it is away.
 pub(crate) async fn unpin(
     service: &Service,
     out: Output,

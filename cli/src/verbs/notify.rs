@@ -42,7 +42,7 @@ fn table(rows: &[NotificationChannel]) -> String {
         return "no notifications: configure a [[notify]] in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n"
             .to_owned();
     }
-    let mut table = Table::new(&["NAME", "KIND", "WAITING", "GIVEN UP", "LAST DELIVERED"]);
+    let mut table = Table::new(&["NAME", "KIND", "WAITING", "DROPPED", "LAST DELIVERED"]);
     for row in rows {
         table.row([
             escaped(&row.name),

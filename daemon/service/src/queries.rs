@@ -11,7 +11,7 @@ use crate::backups;
 use crate::blocking::{Unanswered, detached};
 use crate::destinations::{Destination as _, DriveDestination, close, no_descriptor};
 use crate::drives::{DriveId, Need, NeedingDrive};
-use crate::jobs::{Estimated, HeldSpace, SourceSpace};
+use crate::jobs::{Estimated, FreeableSpace, SourceSpace};
 use crate::service::Service;
 use crate::types::{BackupProperties, BackupStatus, DestinationId, Error, ErrorCode, Problem, Warning};
 
@@ -103,8 +103,8 @@ impl Service {
     /// Enters what is known of the space of the source.
     fn enter_space(&self, backup: &mut BackupStatus) {
         let Some(space) = self.0.jobs.source_space(&backup.name) else { return };
-        backup.source_snapshots = space.held.map(|held| held.snapshots);
-        backup.source_held = space.held.and_then(|held| held.bytes);
+        backup.source_snapshots = space.freeable.map(|freeable| freeable.snapshots);
+        backup.source_freeable = space.freeable.and_then(|freeable| freeable.bytes);
         if space.is_short() {
             let drives = self.0.manager.needing_drives(&backup.name);
             backup.problems.push(Problem::SourceLowSpace { sentence: short_of_space(&space, &drives) });
@@ -171,11 +171,11 @@ impl Service {
 
 /// The problem of a source that has less free space than its reserve.
 fn short_of_space(space: &SourceSpace, drives: &[NeedingDrive]) -> String {
-    let snapshots = match space.held {
-        Some(HeldSpace { snapshots, bytes: Some(bytes) }) => {
+    let snapshots = match space.freeable {
+        Some(FreeableSpace { snapshots, bytes: Some(bytes) }) => {
             format!("; the {snapshots} snapshots of this backup there use {} MiB", bytes.div_ceil(1 << 20))
         }
-        Some(HeldSpace { snapshots, bytes: None }) => format!("; there are {snapshots} snapshots of this backup"),
+        Some(FreeableSpace { snapshots, bytes: None }) => format!("; there are {snapshots} snapshots of this backup"),
         None => String::new(),
     };
     let away: Vec<String> = drives.iter().filter(|drive| !drive.is_attached).map(|drive| drive.label.clone()).collect();
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_source_short_of_space_names_the_drives_and_the_way_out() {
-        let held = Some(HeldSpace { snapshots: 4, bytes: Some(300 << 20) });
-        let space = SourceSpace { free: 12 << 20, reserve: 30 << 20, held, ..SourceSpace::default() };
+        let freeable = Some(FreeableSpace { snapshots: 4, bytes: Some(300 << 20) });
+        let space = SourceSpace { free: 12 << 20, reserve: 30 << 20, freeable, ..SourceSpace::default() };
         let drive = |label: &str, is_attached| NeedingDrive { label: label.to_owned(), is_attached, since: 0 };
         let text = short_of_space(&space, &[drive("Blue", false), drive("Red", true)]);
         let parts =

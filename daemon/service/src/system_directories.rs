@@ -1,4 +1,4 @@
-//! Directories of the system: programs, and what decides which programs run. What the service is told to write to by others than the
+//! Directories of the system: programs, and what decides which programs run. What the service is asked to write to by others than the
 //! administrator's editor is in none of them.
 //!
 //! One may have several paths. It is recognised by its name, through symbolic links, through another mount of its filesystem, and

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock::{Clock, ClockKeeper};
+use crate::clock::{Clock, ClockTrust};
 use crate::drives::{DriveId, DriveManager, DueNow};
 use crate::supervisor::Heartbeat;
 
@@ -89,7 +89,7 @@ pub(crate) type Beginning = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Follows the times; `begin_due` begins a backup or a verify that is due, unless it runs.
 pub(crate) async fn follow(
     manager: DriveManager,
-    (clock, keeper): (Clock, ClockKeeper),
+    (clock, trust): (Clock, ClockTrust),
     begin_due: impl Fn(DriveId, DueJob) -> Beginning + Send,
     mut heartbeat: Heartbeat,
 ) -> anyhow::Error {
@@ -99,7 +99,7 @@ pub(crate) async fn follow(
         changed.mark_unchanged();
         let grace = suspends.grace(&clock);
         let DueNow { begin, verify, next, is_behind } = manager.due_now();
-        let waits = doubt.waits(heartbeat.during(keeper.is_doubtful(is_behind)).await);
+        let waits = doubt.waits(heartbeat.during(trust.is_doubtful(is_behind)).await);
         manager.believe_clock(!waits);
         if grace.is_none() && !waits {
             for (drive, backup) in begin {

@@ -18,7 +18,7 @@ use super::callers::Callers;
 use super::calls::{CallId, CallTable, NewCall, Refusal};
 use super::fd_table::FdTable;
 use super::header::{Fields, Fixed, Kind, ask_for_reply, without_descriptors};
-use butterdock_service::untrusted_fd::{FdShare, close};
+use butterdock_service::untrusted_fd::{FdCount, close};
 
 /// The longest call: names, paths and options.
 pub(super) const LONGEST_CALL: usize = 256 << 10;
@@ -142,9 +142,9 @@ impl Admission {
         if !is_taken {
             close_all(std::mem::take(descriptors), Some(caller.uid));
         }
-        let share = match descriptors.is_empty() {
+        let count = match descriptors.is_empty() {
             true => None,
-            false => Some(FdShare::take(caller.uid).ok_or_else(|| {
+            false => Some(FdCount::take(caller.uid).ok_or_else(|| {
                 Some(busy("the service holds too many of your descriptors; wait until their calls and jobs have ended"))
             })?),
         };
@@ -160,8 +160,8 @@ impl Admission {
             }
             Err(Refusal::Unanswered) => return Err(None),
         }
-        let (Some(share), Some(descriptor)) = (share, descriptors.pop()) else { return Ok(()) };
-        match self.descriptors.keep(&caller.id, descriptor, share) {
+        let (Some(count), Some(descriptor)) = (count, descriptors.pop()) else { return Ok(()) };
+        match self.descriptors.keep(&caller.id, descriptor, count) {
             Ok(stand_in) => {
                 descriptors.push(stand_in);
                 Ok(())
@@ -259,6 +259,6 @@ fn refusal(call: &CallId, error: &Error) -> zbus::Result<Message> {
 /// Each counts for its user until it is closed, within the limit.
 fn close_all(descriptors: Vec<OwnedFd>, uid: Option<u32>) {
     for descriptor in descriptors {
-        close(descriptor, uid.and_then(FdShare::take));
+        close(descriptor, uid.and_then(FdCount::take));
     }
 }

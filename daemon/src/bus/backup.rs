@@ -54,7 +54,7 @@ impl PublishedObject for BackupObject {
             problems,
             left_out,
             source_snapshots,
-            source_held,
+            source_freeable,
         } = backup.clone();
         vec![
             ("Enabled", enabled.into()),
@@ -67,7 +67,7 @@ impl PublishedObject for BackupObject {
             ("Problems", all_problems(&problems).into()),
             ("LeftOut", left_out.into()),
             ("SourceSnapshots", source_snapshots.unwrap_or_default().into()),
-            ("SourceHeld", source_held.unwrap_or_default().into()),
+            ("SourceFreeable", source_freeable.unwrap_or_default().into()),
         ]
     }
 }
@@ -277,8 +277,8 @@ impl BackupObject {
     }
 
     #[zbus(property)]
-    fn source_held(&self) -> u64 {
-        self.now().source_held.unwrap_or_default()
+    fn source_freeable(&self) -> u64 {
+        self.now().source_freeable.unwrap_or_default()
     }
 }
 

@@ -18,7 +18,7 @@ use zbus::message::Header;
 use zbus::{Signature, Type};
 
 use super::calls::CallId;
-use butterdock_service::untrusted_fd::{FdShare, QuarantinedFd};
+use butterdock_service::untrusted_fd::{FdCount, QuarantinedFd};
 
 /// The descriptor argument of a method; the descriptor itself is in the [`FdTable`].
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +60,8 @@ impl FdTable {
     ///
     /// # Errors
     /// The process has no free descriptor, or this one cannot be kept.
-    pub(super) fn keep(&self, call: &CallId, descriptor: OwnedFd, share: FdShare) -> io::Result<OwnedFd> {
-        let quarantined = QuarantinedFd::new(descriptor, Some(share))?;
+    pub(super) fn keep(&self, call: &CallId, descriptor: OwnedFd, count: FdCount) -> io::Result<OwnedFd> {
+        let quarantined = QuarantinedFd::new(descriptor, Some(count))?;
         let stand_in = self.stand_in.try_clone()?;
         self.lock().insert(call.clone(), quarantined);
         Ok(stand_in.into())
@@ -103,8 +103,8 @@ mod tests {
         (CallId { sender: ":1.7".to_owned(), serial }, message)
     }
 
-    fn share() -> FdShare {
-        FdShare::take(0).expect("root's")
+    fn count() -> FdCount {
+        FdCount::take(0).expect("root's")
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         let table = FdTable::new().expect("a table");
         let (mut reader, writer) = io::pipe().expect("a pipe");
         let ((id, message), (_, other)) = (call(1), call(2));
-        drop(table.keep(&id, writer.into(), share()).expect("kept"));
+        drop(table.keep(&id, writer.into(), count()).expect("kept"));
         assert!(table.claim(PassedFd, &other.header()).is_err());
         let writer = table.claim(PassedFd, &message.header()).expect("claimed").copy().expect("a descriptor");
         File::from(writer).write_all(b"x").expect("it is the pipe");
@@ -127,7 +127,7 @@ mod tests {
         let table = FdTable::new().expect("a table");
         let (mut reader, writer) = io::pipe().expect("a pipe");
         let (id, _) = call(1);
-        let stand_in = table.keep(&id, writer.into(), share()).expect("kept");
+        let stand_in = table.keep(&id, writer.into(), count()).expect("kept");
         table.forget(&id);
         assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
         drop(stand_in);

@@ -9,7 +9,7 @@ use butterdock_service::clock::Clock;
 use butterdock_service::config::{Config, ConfigFiles};
 use tokio::time::{sleep, timeout};
 
-use super::system::{Asked, Signals, notify, watchdog_interval};
+use super::system::{SignalAction, Signals, notify, watchdog_interval};
 use crate::bus::BusServer;
 
 /// Timeout for the end of the service after SIGTERM.
@@ -62,9 +62,9 @@ async fn follow(
 ) -> Result<()> {
     loop {
         tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::End => return Ok(()),
-                Asked::Reload => {}
+            action = signals.next() => match action {
+                SignalAction::End => return Ok(()),
+                SignalAction::Reload => {}
             },
             () = server.lost() => {
                 tracing::error!("lost the connection to the bus; jobs continue, and the service connects again when \

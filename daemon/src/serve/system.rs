@@ -16,7 +16,7 @@ use tracing_subscriber::registry;
 
 /// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SignalAction {
     /// SIGTERM, SIGINT: end.
     End,
     /// SIGHUP: read the configuration again.
@@ -50,11 +50,11 @@ impl Signals {
     }
 
     /// Waits for the next signal. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::End,
-            _ = self.interrupt.recv() => Asked::End,
-            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.terminate.recv() => SignalAction::End,
+            _ = self.interrupt.recv() => SignalAction::End,
+            _ = self.hang_up.recv() => SignalAction::Reload,
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         raise(Number::SIGHUP).expect("raised");
         let end = tokio::time::timeout(Duration::from_millis(50), signals.end());
         assert!(end.await.is_err());
-        assert_eq!(signals.next().await, Asked::Reload);
+        assert_eq!(signals.next().await, SignalAction::Reload);
         raise(Number::SIGTERM).expect("raised");
         signals.end().await;
     }

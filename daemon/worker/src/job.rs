@@ -96,7 +96,7 @@ impl Job {
                 let swapfiles = active_in(&source);
                 // A read-only source is sent as it is.
                 let include = task.nested && !is_read_only(&source).unwrap_or_default();
-                let known: Vec<Identity> = task.shared.iter().map(|shared| shared.mark().here).collect();
+                let known: Vec<Identity> = task.shared.iter().map(|shared| shared.uuids().here).collect();
                 let earlier = EarlierRuns { backup: &task.name, known: &known };
                 let nested = NestedSubvolumes::find(source.as_fd(), Some(folder.as_fd()), include, earlier);
                 let existing = nested.as_ref().map(|found| found.existing.clone()).unwrap_or_default();

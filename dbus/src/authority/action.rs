@@ -40,7 +40,7 @@ pub enum Action {
     DeleteSnapshots,
     /// List the stream files on a drive and receive them into a volume.
     Import,
-    /// Reload and change the configuration, test notifications, trust the clock, accept another source for a backup, give up the snapshots that sources keep
+    /// Reload and change the configuration, test notifications, trust the clock, accept another source for a backup, unpin the snapshots that sources keep
     /// for a destination, and read the error details of other users' jobs.
     Manage,
 }

@@ -132,5 +132,5 @@ pub trait Backup {
 
     /// Bytes of data that deleting all of them would free; 0 if unknown.
     #[zbus(property)]
-    fn source_held(&self) -> zbus::Result<u64>;
+    fn source_freeable(&self) -> zbus::Result<u64>;
 }

@@ -105,7 +105,7 @@ pub trait Destination {
     #[zbus(allow_interactive_auth)]
     fn forget(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
-    /// Gives up the snapshots that the sources keep for the next increment to the destination. The options are
+    /// Unpins the snapshots that the sources keep for the next increment to the destination. The options are
     /// [`UnpinOptions`](crate::UnpinOptions).
     #[zbus(allow_interactive_auth)]
     fn unpin(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;

@@ -104,7 +104,7 @@ impl Locked {
     }
 }
 
-/// A program that speaks as pinentry does, and writes what it is told into `log`. It waits for ever where the answer is empty.
+/// A program that speaks as pinentry does, and writes what it receives into `log`. It waits for ever where the answer is empty.
 fn write_pinentry(folder: &Path, answers: &[&str]) -> Result<()> {
     for (number, answer) in (1..).zip(answers) {
         fs::write(folder.join(format!("answer-{number}")), answer)?;

@@ -153,7 +153,7 @@ fn runs_are_pruned_as_a_whole() -> Result<()> {
     ensure!(fixture.names()?.1.len() == 4, "one run is left on the drive: {:?}", fixture.names()?);
     // A remnant beside the source.
     snapshot::freeze(&fixture.live("alice"), &fixture.folder().join(name_of(start + 5) + ".1-alice"))?;
-    // One that somebody made, and one whose run was renamed by a person.
+    // One that a person made, and one whose run was renamed by a person.
     snapshot::freeze(&fixture.live("alice"), &fixture.folder().join("by-hand"))?;
     let order = at(with(json!({"keep": newest, "lineage": lineage})), start + 30)?;
     fixture.prune(&order["backup"])?;

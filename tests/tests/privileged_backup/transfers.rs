@@ -135,7 +135,7 @@ fn snapshots_of_other_programs_are_kept_but_no_parents() -> Result<()> {
     Receiver::Standard.receive(&stream, fixture.drive.path())?;
     fs::write(fixture.live("new"), "x")?;
     let ended = fixture.back_up()?;
-    ensure!(!incremental(&ended)?, "it is on nobody's record: {:?}", ended.reports);
+    ensure!(!incremental(&ended)?, "it is in no record: {:?}", ended.reports);
     ensure!(events(&ended, "parent")[0]["why"] == "not_recorded", "{:?}", ended.reports);
     fixture.is_restorable()?;
     ensure!(theirs.exists() && fixture.drive.join("home.20261120T2015").exists(), "what others made was deleted");

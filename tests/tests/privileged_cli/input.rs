@@ -141,7 +141,7 @@ fn max_errors_continues_but_publishes_nothing() -> Result<()> {
     }
     let long =
         run(fixture.command()?.args(["--max-errors", "0", "-f"]).arg(&file).arg(fixture.volume.path()), TIMEOUT)?;
-    ensure!(long.code() != 0 && long.err().contains("3 errors"), "did not go on: {}", long.err());
+    ensure!(long.code() != 0 && long.err().contains("3 errors"), "did not continue: {}", long.err());
     Ok(())
 }
 

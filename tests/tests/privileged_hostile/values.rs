@@ -37,9 +37,9 @@ fn ranges() -> Vec<Case> {
         Case::new("a write that ends past 2^63", made().write("f", (1 << 63) - 1, "xy").end()),
         Case::new("a hole that ends past 2^64", made2().fallocate("f", 3, u64::MAX - 10, 4096).end()),
         Case::new("a hole of no length", made2().fallocate("f", 3, 0, 0).end()),
-        Case::new("a fallocate mode that nobody knows", made2().fallocate("f", 0x8000_0000, 0, 4096).end()),
+        Case::new("a fallocate mode that is unknown", made2().fallocate("f", 0x8000_0000, 0, 4096).end()),
         Case::new("a fallocate that collapses", made2().fallocate("f", 8, 0, 4096).end()),
-        Case::new("fs-verity with an algorithm that nobody knows", {
+        Case::new("fs-verity with an algorithm that is unknown", {
             let odd = Attributes::path("f")
                 .bytes_of(Attribute::VerityAlgorithm, [99])
                 .u32(Attribute::VerityBlockSize, 4096)
@@ -69,8 +69,8 @@ fn xattrs() -> Vec<Case> {
         set("a capability of noise", b"security.capability", &[0xee; 20]),
         set("an access list of noise", b"system.posix_acl_access", &[0xee; 33]),
         set("a default list on a file", b"system.posix_acl_default", &[2, 0, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0]),
-        set("a compression that nobody knows", b"btrfs.compression", b"rot13"),
-        set("a property that nobody knows", b"btrfs.unknown", b"x"),
+        set("a compression that is unknown", b"btrfs.compression", b"rot13"),
+        set("a property that is unknown", b"btrfs.unknown", b"x"),
         Case::new("the removal of an xattr from nothing", {
             let attributes = Attributes::path("f").bytes_of(Attribute::XattrName, "user.x");
             v1().command(command::REMOVE_XATTR, &attributes).end()

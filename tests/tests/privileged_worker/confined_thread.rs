@@ -199,6 +199,6 @@ fn other_processes_cannot_be_signalled() -> Result<()> {
     let signalled = place.inside(|| Ok(kill_process(id, Signal::KILL)));
     other.kill()?;
     other.wait()?;
-    ensure!(signalled?.is_err(), "it killed somebody");
+    ensure!(signalled?.is_err(), "it killed a process");
     Ok(())
 }

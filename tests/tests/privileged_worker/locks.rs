@@ -83,7 +83,7 @@ fn leftovers_under_a_users_lock_are_swept_after_it() -> Result<()> {
     lock_holder.wait_for_one()?;
     sweep(volume.path())?;
     through_worker(&stream(&sandbox, "stream", &parent())?, volume.path())?.success()?;
-    ensure!(left.exists(), "what somebody may work in was deleted");
+    ensure!(left.exists(), "a directory that is in use was deleted");
     lock_holder.stop()?;
     sweep(volume.path())?;
     ensure!(names(volume.path())? == ["s0"], "{:?}", names(volume.path())?);

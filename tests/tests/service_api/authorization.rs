@@ -179,7 +179,7 @@ fn cancelling_own_and_other_jobs_needs_different_actions() -> Result<()> {
     let said = nobody_asks(&service, cancel, &job, "{}")?;
     ensure!(said["error"] == REFUSED, "cancel-others is not cancel-own: {said}");
     let said = nobody_asks(&service, details, &job, "{}")?;
-    ensure!(said.get("answer").is_some(), "whoever started a job may know what it failed on: {said}");
+    ensure!(said.get("answer").is_some(), "the caller who started a job may know why it failed: {said}");
     service.rule(&Rules::Only(vec!["cancel-own"]))?;
     ensure!(nobody_asks(&service, cancel, &job, "{}")?.get("answer").is_some(), "cancel-own");
     let stalled = Stalled::start(&client, "anothers")?;

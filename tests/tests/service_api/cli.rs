@@ -69,7 +69,7 @@ fn every_verb_answers_in_text_and_in_json() -> Result<()> {
     ensure!(snapshots.to_string().contains("\"s0\""), "{snapshots}");
     object(&fixture, &["status"])?;
     object(&fixture, &[])?;
-    ensure!(ran(&fixture, &["watch", "--json"])?.success()?.stdout.is_empty(), "nothing runs, and something is told");
+    ensure!(ran(&fixture, &["watch", "--json"])?.success()?.stdout.is_empty(), "no job runs, but something is printed");
     Ok(())
 }
 

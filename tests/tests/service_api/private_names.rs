@@ -49,7 +49,7 @@ fn streams() -> Vec<(&'static str, Stream, &'static str)> {
         ("a directory that is not empty", inside("6").mkfile(&there).rmdir(MARKER).end(), "Failed"),
         ("an xattr of a file that is not there", inside("7").xattr(&there, MARKER, MARKER).end(), "Failed"),
         ("a rename to nowhere", inside("8").rename(MARKER, format!("no/{MARKER}")).end(), "Failed"),
-        ("a command that nobody knows", inside("9").command(77, &unknown).end(), "UnsupportedStream"),
+        ("an unknown command", inside("9").command(77, &unknown).end(), "UnsupportedStream"),
         (
             "a clone of what is not there",
             inside("10").mkfile(&there).clone_from(&there, 0, 4096, ((*b"quetzal--quetzal", 3), &there, 0)).end(),
@@ -122,7 +122,7 @@ fn public_signals_and_properties_have_no_names() -> Result<()> {
     let refused = client.receive_with(file_of(small("x").bytes())?, &named).err().context("a name with a slash")?;
     ensure!(error_name(&refused).ends_with("InvalidArgs"), "{refused}");
     let listed = client.call(&tank(), (VOLUME, "ListSubvolumes"), &no_options())?;
-    ensure!(holds(listed.data().bytes(), MARKER), "whoever may list sees names");
+    ensure!(holds(listed.data().bytes(), MARKER), "a caller who may list sees names");
     for message in public(&client)? {
         ensure!(betrayal(&message).is_none(), "{:?} is in {message} {:?}", betrayal(&message), text(&message));
     }

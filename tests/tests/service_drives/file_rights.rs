@@ -87,7 +87,7 @@ fn root_a_member_and_a_stranger_reach_the_files_that_they_may() -> Result<()> {
     for user in [User::Member, User::Stranger] {
         objects[0].expect(user, "Restore", &["SNAPSHOT", "tank", "{}"], No)?;
     }
-    // What was restored belongs to whom it belonged, and to nobody who only asked.
+    // A restored file keeps its owner; the caller does not become its owner.
     for entry in fs::read_dir(scenario.source.join("own"))?.flatten() {
         ensure!(entry.metadata()?.uid() == MEMBER, "{:?}", entry.path());
     }

@@ -52,7 +52,10 @@ fn a_source_short_of_space_keeps_what_a_drive_needs_until_unpin() -> Result<()> 
     typed(&scenario, &["backups", "--dry-run"])?;
     let all = listed()?;
     let row = &all["backups"][0];
-    ensure!(row["source_snapshots"] == 1 && row["source_held"].as_u64().is_some_and(|held| held >= 5 << 20), "{row}");
+    ensure!(
+        row["source_snapshots"] == 1 && row["source_freeable"].as_u64().is_some_and(|held| held >= 5 << 20),
+        "{row}"
+    );
     ensure!(row["problems"][0]["code"] == "source-low-space", "{row}");
     contains_all(row["problem"].as_str().context("a sentence")?, &["MiB free", "\"Blue\"", "butterdock unpin"])?;
     ensure!(beside(&scenario)? == kept[1..], "not only the one that the drive needs: {:?}", beside(&scenario)?);

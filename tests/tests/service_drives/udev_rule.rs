@@ -119,7 +119,7 @@ fn udev_hides_the_locked_container_of_an_enrolled_drive() -> Result<()> {
     // As it is when the filesystem inside is enrolled.
     fs::write(fixture.sandbox.join("state/udev").join(uuid), "")?;
     let disk = Disk::attach(&image)?;
-    ensure!(is_left_alone(&properties(&disk, uuid)?)?, "nobody else asks for its passphrase");
+    ensure!(is_left_alone(&properties(&disk, uuid)?)?, "no other program asks for its passphrase");
     Ok(())
 }
 

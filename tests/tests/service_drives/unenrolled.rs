@@ -69,8 +69,8 @@ fn an_unenrolled_drive_is_neither_mounted_nor_scanned() -> Result<()> {
         ensure!(target != Path::new("/dev").join(stranger.name()), "the service holds the stranger open");
     }
     let holders = Path::new("/sys/block").join(stranger.name()).join("holders");
-    ensure!(fs::read_dir(holders)?.next().is_none(), "somebody holds the stranger");
-    ensure!(!scans.seen()?, "somebody scanned a device");
+    ensure!(fs::read_dir(holders)?.next().is_none(), "a program holds the unknown drive");
+    ensure!(!scans.seen()?, "a program scanned a device");
     // The control of that look, seen from where the service is.
     let node = format!("/dev/{}", stranger.name());
     let inside = ["--target", &daemon.to_string(), "--mount", "btrfs", "device", "scan", &node].map(str::to_owned);

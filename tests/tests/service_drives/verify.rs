@@ -198,6 +198,6 @@ fn a_drive_is_usable_after_a_kill_during_verify() -> Result<()> {
     let again = Instant::now();
     let job = scenario.verify()?;
     ensure!(scenario.fixture.client.end_of(&job)?.0 == "succeeded");
-    ensure!(again.elapsed() < under_load(Duration::from_secs(8)), "the old scrub went on: {:?}", again.elapsed());
+    ensure!(again.elapsed() < under_load(Duration::from_secs(8)), "the old scrub continued: {:?}", again.elapsed());
     Ok(())
 }

@@ -19,7 +19,7 @@ export interface Backup {
     problems: readonly Problem[];
     leftOut: number;
     sourceSnapshots: number;
-    sourceHeld: number;
+    sourceFreeable: number;
 }
 
 export function backupsOf(snapshot: Snapshot): readonly Backup[] {
@@ -40,7 +40,7 @@ export function backupsOf(snapshot: Snapshot): readonly Backup[] {
                 problems: (backup.Problems ?? []) as Problem[],
                 leftOut: Number(backup.LeftOut),
                 sourceSnapshots: Number(backup.SourceSnapshots),
-                sourceHeld: Number(backup.SourceHeld),
+                sourceFreeable: Number(backup.SourceFreeable),
             },
         ];
     });

@@ -165,7 +165,7 @@ function BackupCard(props: {
                     {backup.sourceSnapshots > 0 && (
                         <Fact term={_("Beside the source")}>
                             {counted("{n} snapshot", "{n} snapshots", backup.sourceSnapshots)}
-                            {backup.sourceHeld > 0 && ` · ${size(backup.sourceHeld)}`}
+                            {backup.sourceFreeable > 0 && ` · ${size(backup.sourceFreeable)}`}
                         </Fact>
                     )}
                     {backup.leftOut > 0 && (

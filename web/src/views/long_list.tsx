@@ -6,7 +6,7 @@ const GROUP = 50;
 /** The height of a row that has not been drawn yet, in pixels. */
 const ROW = 34;
 
-/** What assistive technology is told of a row, as not all rows are in the page. */
+/** What assistive technology reads of a row, as not all rows are in the page. */
 export interface Position {
     role: "listitem";
     "aria-posinset": number;

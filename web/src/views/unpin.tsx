@@ -1,11 +1,11 @@
-// Asks before the snapshots that the sources keep for the next increment to a destination are given up.
+// Asks before the snapshots that the sources keep for the next increment to a destination are unpinned.
 import { options } from "../model/bus";
 import type { Drive } from "../model/drives";
 import { _, filled } from "../model/text";
 import { Dialog } from "./parts";
 import { useAction, useBus } from "./store";
 
-/** `backup` is the one whose snapshots are given up; without it those of all backups. */
+/** `backup` is the one whose snapshots are unpinned; without it those of all backups. */
 export function UnpinDialog({ drive, backup, onClose }: { drive: Drive; backup?: string; onClose(): void }) {
     const bus = useBus();
     const action = useAction();
@@ -17,8 +17,8 @@ export function UnpinDialog({ drive, backup, onClose }: { drive: Drive; backup?:
     };
     return (
         <Dialog
-            title={filled(_("Give up what is kept for {drive}?"), { drive: drive.title })}
-            verb={_("Give up")}
+            title={filled(_("Keep nothing for {drive}?"), { drive: drive.title })}
+            verb={_("Keep nothing")}
             danger
             busy={action.busy}
             error={action.error}

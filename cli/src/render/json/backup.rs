@@ -29,7 +29,7 @@ pub(crate) struct BackupObject<'a> {
     note: Option<&'a str>,
     warnings: Vec<WarningObject<'a>>,
     source_snapshots: Option<u64>,
-    source_held: Option<u64>,
+    source_freeable: Option<u64>,
 }
 
 impl<'a> BackupObject<'a> {
@@ -60,7 +60,7 @@ impl<'a> BackupObject<'a> {
                 .map(|warning| WarningObject { code: &warning.code, message: &warning.english })
                 .collect(),
             source_snapshots: row.source_snapshots,
-            source_held: row.source_held,
+            source_freeable: row.source_freeable,
         }
     }
 }

@@ -5,8 +5,8 @@
 //! asks systemd (`sync_source`): at the start, every hour, before each backup, and before it reports that pruning has
 //! stopped. Answers are not cached. Without an answer from either, the clock counts as not synchronised.
 
-mod keeper;
 mod sync_source;
+mod trust;
 mod wait;
 
 use std::fmt;
@@ -24,7 +24,7 @@ use wait::Wait;
 #[cfg(test)]
 pub use butterdock_worker::clock::StopReason;
 pub use butterdock_worker::clock::{Elapsed, Reading, Record, Stop};
-pub use keeper::ClockKeeper;
+pub use trust::ClockTrust;
 
 /// The clocks: the only place where the service reads wall time. Cheap to clone; tests inject their own.
 #[derive(Clone)]

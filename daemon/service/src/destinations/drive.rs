@@ -7,8 +7,8 @@ use butterdock_btrfs::Error as Fault;
 
 use super::{BackupFolder, BackupRecords, Destination, Space};
 use crate::backups::{
-    Backups, GivenUp, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive, choose_folder,
-    list_snapshots, make_beneath,
+    Backups, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive, UnpinReason,
+    choose_folder, list_snapshots, make_beneath,
 };
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveManager, Lease};
@@ -107,12 +107,12 @@ impl BackupRecords for DriveRecords<'_> {
         self.manager.unread_pins(backup)
     }
 
-    fn given_up(&self, backup: &str) -> Vec<Identity> {
-        self.manager.given_up(backup)
+    fn unpinned(&self, backup: &str) -> Vec<Identity> {
+        self.manager.unpinned(backup)
     }
 
-    fn given_up_because(&self, backup: &str) -> Option<GivenUp> {
-        self.manager.given_up_because(self.drive, backup)
+    fn unpin_reason(&self, backup: &str) -> Option<UnpinReason> {
+        self.manager.unpin_reason(self.drive, backup)
     }
 
     async fn backed_up(&self, backup: &str, learned: RecordUpdate, as_recorded: bool) -> Result<(), Error> {

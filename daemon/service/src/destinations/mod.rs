@@ -23,7 +23,7 @@ use butterdock_btrfs::Error as Fault;
 use rustix::fs::fstatvfs;
 
 use crate::backups::{
-    Backups, GivenUp, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive,
+    Backups, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive, UnpinReason,
 };
 use crate::dir_handle::DirHandle;
 use crate::types::Error;
@@ -137,11 +137,11 @@ pub(crate) trait BackupRecords: Sync {
     /// Why that is not known of all destinations: a sentence. Then nothing may be deleted beside the source.
     fn unread_pins(&self, backup: &str) -> Option<String>;
 
-    /// The snapshots beside the source that were given up for other destinations or this one.
-    fn given_up(&self, backup: &str) -> Vec<Identity>;
+    /// The snapshots beside the source that were unpinned for other destinations or this one.
+    fn unpinned(&self, backup: &str) -> Vec<Identity>;
 
-    /// Why the snapshot that the source shared with the destination was given up, if it was.
-    fn given_up_because(&self, backup: &str) -> Option<GivenUp>;
+    /// Why the snapshot that the source shared with the destination was unpinned, if it was.
+    fn unpin_reason(&self, backup: &str) -> Option<UnpinReason>;
 
     /// Records a successful backup, durably. `as_recorded` says that it built on a snapshot that was as recorded, and found
     /// no replaced one.

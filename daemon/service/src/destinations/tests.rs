@@ -82,7 +82,7 @@ fn privileged_the_snapshots_on_a_destination_are_listed() {
     butterdock_fixtures::snapshot::create(&volume.join("source")).expect("a subvolume");
     butterdock_fixtures::snapshot::freeze(&volume.join("source"), &volume.join("snapshot")).expect("a snapshot");
     let remembered =
-        Backups { machine: Identity([5; 16]), known: vec![], marks: vec![], configured: vec![], former: vec![] };
+        Backups { machine: Identity([5; 16]), known: vec![], pins: vec![], configured: vec![], former: vec![] };
     for destination in both(&volume.join(".")) {
         let names: Vec<_> =
             destination.list(&remembered).expect("listed").into_iter().map(|snapshot| snapshot.name).collect();

@@ -88,8 +88,8 @@ impl DriveManager {
 /// The subvolumes on this machine that the worker takes for the source's own, wherever they are now.
 fn ours(enrolment: &Enrolment, backup: &str) -> Vec<Identity> {
     let known = shared_records::known(enrolment, backup).unwrap_or_default();
-    let own: Vec<PairUuids> = known.shared.iter().map(SharedSnapshot::mark).collect();
-    let restored = shared_records::restored(enrolment).into_iter().map(|shared| shared.mark());
+    let own: Vec<PairUuids> = known.shared.iter().map(SharedSnapshot::uuids).collect();
+    let restored = shared_records::restored(enrolment).into_iter().map(|shared| shared.uuids());
     let restored = restored.filter(|pair| own.iter().any(|own| own.there == pair.there));
     own.iter().copied().chain(restored).map(|pair| pair.here).collect()
 }

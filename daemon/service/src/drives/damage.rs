@@ -78,7 +78,7 @@ fn shared(enrolment: &Enrolment) -> BTreeSet<Uuid> {
     let names = enrolment.shared.keys().chain(enrolment.pins.keys());
     let known = names.map(|name| shared_records::known(enrolment, name).unwrap_or_default());
     let known = known.flat_map(|known| known.all()).chain(shared_records::restored(enrolment));
-    known.map(|shared| Uuid::from_bytes(shared.mark().there.0)).collect()
+    known.map(|shared| Uuid::from_bytes(shared.uuids().there.0)).collect()
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl DriveManager {
         self.0.arrived.subscribe()
     }
 
-    /// Lets it take this machine's backups; formats it first where that is asked for. From then on its id is another.
+    /// Enrols it for this machine's backups; formats it first on request. From then on its id is another.
     ///
     /// # Errors
     /// As `Drive.Enrol` has them.
@@ -85,7 +85,7 @@ impl DriveManager {
         secret: QuarantinedFd,
         options: EnrolOptions,
     ) -> Result<DriveId, Error> {
-        // A secret is not read in vain.
+        // Before the secret is read, which cannot be read again.
         self.device_to_enrol(id, &options)?;
         let secret = secret::of_caller(secret, options.uid).await?;
         let (manager, id) = (self.clone(), id.clone());
@@ -106,7 +106,7 @@ impl DriveManager {
     /// # Errors
     /// As `Drive.Unlock` has them.
     pub async fn unlock(&self, id: &DriveId, secret: QuarantinedFd, uid: u32) -> Result<(), Error> {
-        // A secret is not read in vain.
+        // Before the secret is read, which cannot be read again.
         self.locked(id)?;
         let secret = secret::of_caller(secret, uid).await?;
         let (manager, id) = (self.clone(), id.clone());

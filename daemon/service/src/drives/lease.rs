@@ -32,7 +32,7 @@ pub(crate) struct Lease {
     mount: u64,
     /// None for a volume, which other programs mount and unmount.
     channels: Option<LeaseChannels>,
-    held: Held,
+    counted: CountedLease,
     reservation: DriveReservation,
 }
 
@@ -43,15 +43,15 @@ pub(super) struct LeaseChannels {
     pub(super) removal: watch::Receiver<bool>,
 }
 
-/// That the drive is held: counted as long as this is there.
+/// Counts as a lease of the drive until it is dropped.
 #[derive(Debug)]
-struct Held {
+struct CountedLease {
     manager: DriveManager,
     id: DriveId,
 }
 
 impl Lease {
-    /// Of a drive that is held, or of a volume, which has no channels.
+    /// Of a drive whose leases count it, or of a volume, which has no channels.
     pub(super) fn new(
         manager: DriveManager,
         id: DriveId,
@@ -59,16 +59,16 @@ impl Lease {
         channels: Option<LeaseChannels>,
         reservation: DriveReservation,
     ) -> Self {
-        let held = Held { manager, id };
-        Self { root: OwnedFd::from(root).into(), mount, channels, held, reservation }
+        let counted = CountedLease { manager, id };
+        Self { root: OwnedFd::from(root).into(), mount, channels, counted, reservation }
     }
 
     /// Ends the lease when its directory is closed, or closing takes too long. If it was the last reservation, this returns when
     /// the drive is released.
     pub(crate) async fn close(self) {
-        let Self { root, held, reservation, .. } = self;
+        let Self { root, counted, reservation, .. } = self;
         root.close().await;
-        drop(held);
+        drop(counted);
         // What goes wrong is the drive's problem, and is in the journal.
         drop(reservation.end().await);
     }
@@ -80,7 +80,7 @@ impl Lease {
 
     /// The threads that may block while they read the drive.
     pub(crate) fn reads(&self) -> BlockingQueue {
-        self.held.manager.0.reads.of(self.held.id.clone())
+        self.counted.manager.0.reads.of(self.counted.id.clone())
     }
 
     /// Its mount, as `mounts::unique_id` has it; 0 where the kernel does not tell.
@@ -93,19 +93,19 @@ impl Lease {
     /// # Errors
     /// As for [`DriveManager::pins`].
     pub(crate) fn known(&self, backup: &str) -> Result<(SharedRecord, bool), String> {
-        self.held.manager.known(&self.held.id, backup)
+        self.counted.manager.known(&self.counted.id, backup)
     }
 
     /// All that this machine shares with it, what belongs to the backup first; for a restore the name is empty.
     pub(crate) fn shared(&self, backup: &str) -> Vec<SharedSnapshot> {
-        self.held.manager.shared(&self.held.id, backup)
+        self.counted.manager.shared(&self.counted.id, backup)
     }
 
     /// Which of its devices are missing, for a person; None where none is.
     pub(crate) fn missing(&self) -> Option<String> {
         let missing =
             |entry: &mut DriveEntry| entry.unwritable.as_ref().and_then(Unwritable::missing).map(str::to_owned);
-        self.held.manager.entry(&self.held.id, missing).flatten()
+        self.counted.manager.entry(&self.counted.id, missing).flatten()
     }
 
     /// Why the kernel neither sends nor scrubs it, for a person: it is mounted without the log that a crash left. None where it does.
@@ -114,12 +114,12 @@ impl Lease {
             let unwritable = entry.unwritable.as_ref().filter(|unwritable| unwritable.is_without_log())?;
             Some(unwritable.sentence())
         };
-        self.held.manager.entry(&self.held.id, sentence).flatten()
+        self.counted.manager.entry(&self.counted.id, sentence).flatten()
     }
 
     /// The snapshots on it in which a verify found damage.
     pub(crate) fn damaged(&self) -> Vec<Identity> {
-        self.held.manager.damaged(&self.held.id)
+        self.counted.manager.damaged(&self.counted.id)
     }
 
     /// Waits until the drive is being made safe to unplug: listings end then; callers cannot cancel them. A job must be
@@ -142,7 +142,7 @@ impl Lease {
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedLease {
     fn drop(&mut self) {
         self.manager.end_use_of_volume(&self.id);
         self.manager.entry(&self.id, |entry| entry.leased = entry.leased.saturating_sub(1));
@@ -185,7 +185,7 @@ impl DriveManager {
             Ok((root, mount))
         })
         .await?;
-        self.held(id, (root, number), gone, reservation)
+        self.counted_lease(id, (root, number), gone, reservation)
     }
 }
 
@@ -223,12 +223,12 @@ impl DriveManager {
 
     async fn read_now(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
         let guard = self.lock_drive(id).await?;
-        let held = self.mount_to_read(id, reservation).await;
-        if let Err(error) = &held {
+        let lease = self.mount_to_read(id, reservation).await;
+        if let Err(error) = &lease {
             self.entry(id, |entry| entry.problem = Some(error.into()));
         }
         self.done(guard);
-        held
+        lease
     }
 
     async fn mount_to_read(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
@@ -240,7 +240,7 @@ impl DriveManager {
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.
         self.entry(id, |entry| entry.due = true);
-        self.held(id, (root, 0), gone, reservation)
+        self.counted_lease(id, (root, 0), gone, reservation)
     }
 
     /// The one device of a drive that is not enrolled.
@@ -276,20 +276,20 @@ impl DriveManager {
         listen
     }
 
-    /// Counts who holds it.
-    pub(super) fn held(
+    /// Counts the lease, and makes it.
+    pub(super) fn counted_lease(
         &self,
         id: &DriveId,
         (root, mount): (File, u64),
         gone: watch::Receiver<bool>,
         reservation: DriveReservation,
     ) -> Result<Lease, Error> {
-        let held = self.entry(id, |entry| {
+        let removal = self.entry(id, |entry| {
             entry.leased = entry.leased.saturating_add(1);
             entry.take_in_hand();
             entry.removal.subscribe()
         });
-        let removal = held.ok_or_else(|| no_such_drive(id))?;
+        let removal = removal.ok_or_else(|| no_such_drive(id))?;
         Ok(Lease::new(self.clone(), id.clone(), (root, mount), Some(LeaseChannels { gone, removal }), reservation))
     }
 }

@@ -43,7 +43,7 @@ impl DriveManager {
                 DeletedOn::Drive(id) => *id == DriveId::from(enrolment.id),
                 DeletedOn::Source(backup) => backup == name,
             };
-            for name in names.into_iter().filter(|name| is_meant(name) && !enrolment.given_up.contains_key(*name)) {
+            for name in names.into_iter().filter(|name| is_meant(name) && !enrolment.unpinned.contains_key(*name)) {
                 // A record that cannot be read ends each backup, which says so.
                 let Ok(known) = shared_records::known(enrolment, name) else { continue };
                 lost.extend(lost_parent(&known, on, deleted, present).map(|(snapshot, is_full)| LostParent {
@@ -68,9 +68,9 @@ impl DriveManager {
         self.write_down(id, move |enrolment| {
             let names: BTreeSet<String> = enrolment.shared.keys().chain(enrolment.pins.keys()).cloned().collect();
             let mut restored = shared_records::restored(enrolment);
-            restored.retain(|shared| !gone.contains(&shared.mark().there));
+            restored.retain(|shared| !gone.contains(&shared.uuids().there));
             enrolment.restored = value(&restored)?;
-            names.iter().try_for_each(|name| forget(enrolment, name, |shared| gone.contains(&shared.mark().there)))
+            names.iter().try_for_each(|name| forget(enrolment, name, |shared| gone.contains(&shared.uuids().there)))
         })
         .await
     }
@@ -84,7 +84,7 @@ impl DriveManager {
         for id in ids.into_iter().filter(|_| !gone.is_empty()) {
             let (name, gone) = (backup.to_owned(), gone.clone());
             let change =
-                move |enrolment: &mut Enrolment| forget(enrolment, &name, |shared| gone.contains(&shared.mark().here));
+                move |enrolment: &mut Enrolment| forget(enrolment, &name, |shared| gone.contains(&shared.uuids().here));
             self.write_down(&id, change).await?;
         }
         Ok(())
@@ -99,8 +99,8 @@ fn lost_parent(
     present: &[Identity],
 ) -> Option<(Identity, bool)> {
     let side = |shared: &SharedSnapshot| match on {
-        DeletedOn::Drive(_) => shared.mark().there,
-        DeletedOn::Source(_) => shared.mark().here,
+        DeletedOn::Drive(_) => shared.uuids().there,
+        DeletedOn::Source(_) => shared.uuids().here,
     };
     let newest = known.newest().map(side).filter(|newest| deleted.contains(newest))?;
     let stays = |shared: &SharedSnapshot| present.contains(&side(shared)) && !deleted.contains(&side(shared));
@@ -117,7 +117,7 @@ fn forget(enrolment: &mut Enrolment, backup: &str, is_gone: impl Fn(&SharedSnaps
         return Ok(());
     }
     if known.shared.is_empty() {
-        enrolment.given_up.insert(backup.to_owned(), true);
+        enrolment.unpinned.insert(backup.to_owned(), true);
     }
     enrolment.shared.insert(backup.to_owned(), value(&known)?);
     enrolment.pins.remove(backup);
@@ -154,17 +154,17 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_parent_is_forgotten_and_the_last_one_given_up() {
+    fn a_deleted_parent_is_forgotten_and_the_last_one_unpinned() {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
         let known = SharedRecord { sources: vec![id(9)], shared: vec![shared(1), shared(2)], nested: vec![shared(3)] };
         blue.shared.insert("home".to_owned(), serde_json::to_value(&known).expect("written"));
-        forget(&mut blue, "home", |shared| shared.mark().there == id(102)).expect("known");
+        forget(&mut blue, "home", |shared| shared.uuids().there == id(102)).expect("known");
         let left = shared_records::known(&blue, "home").expect("read");
-        assert_eq!((left.shared.as_slice(), blue.given_up.len()), (&[shared(1)][..], 0));
+        assert_eq!((left.shared.as_slice(), blue.unpinned.len()), (&[shared(1)][..], 0));
         assert_eq!(left.nested, [shared(3)]);
-        forget(&mut blue, "home", |shared| [id(1), id(3)].contains(&shared.mark().here)).expect("known");
+        forget(&mut blue, "home", |shared| [id(1), id(3)].contains(&shared.uuids().here)).expect("known");
         let left = shared_records::known(&blue, "home").expect("read");
         assert_eq!((left.all().len(), left.sources), (0, vec![id(9)]), "the source stays recorded");
-        assert_eq!(blue.given_up.get("home"), Some(&true));
+        assert_eq!(blue.unpinned.get("home"), Some(&true));
     }
 }

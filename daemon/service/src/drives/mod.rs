@@ -27,7 +27,7 @@
 //! shared_records    the snapshots that a drive shares with this machine, in its enrolment
 //! records           records what backups, restores and verifies report
 //! origins           counts the snapshots on a drive by the machine that made them
-//! kept_shared       which shared snapshots stay beside the sources for drives that are away
+//! pins       which shared snapshots stay beside the sources for drives that are away
 //! lost_parents      what the records lose when a person deletes snapshots
 //! renamed           a renamed backup in the records
 //! replaced          snapshots on a drive that are not those of the record
@@ -60,7 +60,6 @@ mod erasing;
 mod handle;
 #[cfg(test)]
 mod inspect;
-mod kept_shared;
 mod lease;
 mod lost_parents;
 mod manager;
@@ -71,6 +70,7 @@ mod not_done;
 mod origins;
 mod other_mounts;
 mod overdue;
+mod pins;
 mod problem;
 mod records;
 mod release;
@@ -98,12 +98,12 @@ use crate::types::DestinationId;
 pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
 pub(crate) use due::DueNow;
-pub(crate) use kept_shared::NeedingDrive;
 pub(crate) use lease::Lease;
 pub(crate) use lost_parents::{DeletedOn, LostParent};
 pub use manager::DriveManager;
 pub(crate) use not_begun::NotBegun;
 pub(crate) use not_done::LastAttempt;
+pub(crate) use pins::NeedingDrive;
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
 
@@ -194,10 +194,10 @@ fn micros(seconds: i64) -> Option<u64> {
 }
 
 /// Sorted, each once.
-fn once(mut marks: Vec<PairUuids>) -> Vec<PairUuids> {
-    marks.sort_unstable();
-    marks.dedup();
-    marks
+fn once(mut pins: Vec<PairUuids>) -> Vec<PairUuids> {
+    pins.sort_unstable();
+    pins.dedup();
+    pins
 }
 
 #[cfg(test)]

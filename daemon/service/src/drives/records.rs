@@ -14,7 +14,7 @@ use super::damage::{self, VerifyResult};
 use super::drive_lock::{answer, local};
 use super::manager::DriveManager;
 use super::problem::{failed, no_such_drive};
-use super::{DriveId, kept_shared, micros, replaced, shared_records};
+use super::{DriveId, micros, pins, replaced, shared_records};
 use crate::backups::{Backups, Identity, RecordUpdate, SharedRecord, SharedSnapshot, for_order, remember};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
@@ -105,12 +105,12 @@ impl DriveManager {
         self.write_down(id, move |enrolment| {
             let mut known = shared_records::known(enrolment, &backup).map_err(failed)?;
             let mut restored = shared_records::restored(enrolment);
-            restored.retain(|shared| !learned.lost.contains(&shared.mark().there));
+            restored.retain(|shared| !learned.lost.contains(&shared.uuids().there));
             known.learn(learned);
             enrolment.restored = value(&restored)?;
             enrolment.shared.insert(backup.clone(), value(&known)?);
             enrolment.pins.remove(&backup);
-            enrolment.given_up.remove(&backup);
+            enrolment.unpinned.remove(&backup);
             enrolment.last_backup = time;
             // The run may have begun long ago.
             enrolment.last_seen = enrolment.last_seen.max(now);
@@ -259,15 +259,15 @@ impl DriveManager {
         };
         let former = table.config.backups.iter().flat_map(renamed).collect();
         let Some(enrolment) = table.enrolment(id) else {
-            return Backups { machine, known: Vec::new(), marks: Vec::new(), configured, former };
+            return Backups { machine, known: Vec::new(), pins: Vec::new(), configured, former };
         };
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
         let known =
             names.into_iter().filter_map(|name| Some((name.clone(), shared_records::known(enrolment, name).ok()?)));
         let known: Vec<(String, SharedRecord)> = known.collect();
-        let needed = known.iter().filter(|(name, _)| kept_shared::is_needed_on(&table, enrolment, name));
-        let marks = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
-        Backups { machine, known, marks, configured, former }
+        let needed = known.iter().filter(|(name, _)| pins::is_needed_on(&table, enrolment, name));
+        let pins = needed.filter_map(|(_, known)| known.newest()).map(SharedSnapshot::uuids).collect();
+        Backups { machine, known, pins, configured, former }
     }
 }
 

@@ -75,7 +75,7 @@ fn rename(enrolment: &mut Enrolment, from: &str, to: &str) -> Result<(), Error> 
     move_key(&mut enrolment.not_done, from, to);
     move_key(&mut enrolment.left_out, from, to);
     move_key(&mut enrolment.last_runs, from, to);
-    move_key(&mut enrolment.given_up, from, to);
+    move_key(&mut enrolment.unpinned, from, to);
     Ok(())
 }
 
@@ -106,7 +106,7 @@ mod tests {
         blue.shared.insert("home".to_owned(), known(&[1, 2], 9));
         blue.shared.insert("etc".to_owned(), known(&[3], 8));
         blue.replaced.insert("home".to_owned());
-        blue.given_up.insert("home".to_owned(), true);
+        blue.unpinned.insert("home".to_owned(), true);
         blue.left_out.insert("home".to_owned(), 4);
         blue.last_runs.insert("home".to_owned(), LastRun { micros: 5, sent: 6 });
         let etc = blue.shared["etc"].clone();
@@ -115,9 +115,9 @@ mod tests {
             assert_eq!(blue.shared.get("daheim"), Some(&known(&[1, 2], 9)));
             assert_eq!((blue.shared.len(), blue.shared.get("etc")), (2, Some(&etc)));
             assert!(blue.replaced.contains("daheim") && blue.replaced.len() == 1);
-            assert_eq!((blue.given_up.get("daheim"), blue.left_out.get("daheim")), (Some(&true), Some(&4)));
+            assert_eq!((blue.unpinned.get("daheim"), blue.left_out.get("daheim")), (Some(&true), Some(&4)));
             assert_eq!(blue.last_runs.keys().collect::<Vec<_>>(), ["daheim"]);
-            assert!(!blue.given_up.contains_key("home") && !blue.left_out.contains_key("home"));
+            assert!(!blue.unpinned.contains_key("home") && !blue.left_out.contains_key("home"));
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
     let names: BTreeSet<String> = enrolment.shared.keys().chain(enrolment.pins.keys()).cloned().collect();
     let sent = |name: &String| {
         let known = shared_records::known(enrolment, name).unwrap_or_default();
-        known.all().iter().any(|shared| there.contains(&shared.mark().there))
+        known.all().iter().any(|shared| there.contains(&shared.uuids().there))
     };
     let mut of: BTreeSet<String> = names.into_iter().filter(sent).collect();
     if of.is_empty() {

@@ -4,9 +4,9 @@ use crate::types::{BackupStatus, DestinationKind, Problem, Warning};
 
 use super::DriveId;
 use super::due;
-use super::kept_shared;
 use super::manager::DriveManager;
 use super::micros;
+use super::pins;
 use super::shared_records;
 use super::shown;
 use super::table::{DriveTable, goes};
@@ -58,7 +58,7 @@ fn named(rule: &BackupRule) -> BackupStatus {
 fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupStatus {
     let id = DriveId::from(enrolment.id);
     let shown = table.shown.get(&id).map(|shown| shown.borrow().clone());
-    let attached = kept_shared::is_attached(table, enrolment);
+    let attached = pins::is_attached(table, enrolment);
     let known = shared_records::known(enrolment, rule.name.as_str());
     let of_volume = || table.volume(&id).map(|volume| volume.problems(enrolment)).unwrap_or_default();
     let mut problems = shown.map_or_else(of_volume, |drive| drive.is.problems);
@@ -84,8 +84,8 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
         problems,
-        note: kept_shared::because(enrolment, rule.name.as_str())
-            .map(|why| format!("full transfer, because {}", FullReason::GivenUp(why))),
+        note: pins::because(enrolment, rule.name.as_str())
+            .map(|why| format!("full transfer, because {}", FullReason::Unpinned(why))),
         last_duration: run.map(|run| run.micros),
         last_sent: run.map(|run| run.sent),
         left_out,

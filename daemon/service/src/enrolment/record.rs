@@ -84,9 +84,9 @@ pub(crate) struct Enrolment {
     /// When the last verify of all its devices ended; 0 never, and in older records.
     #[serde(default)]
     pub verified: u64,
-    /// The backups whose shared snapshot beside the source was given up, until the next one; true by a command.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub given_up: BTreeMap<String, bool>,
+    /// The backups whose shared snapshot beside the source was unpinned, until the next one; true by a command.
+    #[serde(default, alias = "given_up", skip_serializing_if = "BTreeMap::is_empty")]
+    pub unpinned: BTreeMap<String, bool>,
 }
 
 /// Data on a drive that cannot be read.
@@ -163,7 +163,7 @@ impl Enrolment {
             readings: Readings::default(),
             origins: Vec::new(),
             verified: 0,
-            given_up: BTreeMap::new(),
+            unpinned: BTreeMap::new(),
         }
     }
 

@@ -57,8 +57,8 @@ pub(crate) use kinds::{
 pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use scheduler::Scheduler;
-pub(crate) use snapshots::{Measured, held};
-pub(crate) use source_space::{HeldSpace, SourceSpace};
+pub(crate) use snapshots::{Measured, hold_result};
+pub(crate) use source_space::{FreeableSpace, SourceSpace};
 #[cfg(test)]
 pub(crate) use source_store::Look;
 pub(crate) use source_store::OpenDirectories;

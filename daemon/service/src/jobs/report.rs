@@ -34,7 +34,7 @@ const CONTINUED: &str = "the source was replaced by another subvolume that desce
      its backups continue";
 
 /// Applies the numbers of a report; returns whether any changed. None of them decreases. `now` is in microseconds since 1970.
-pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64) -> bool {
+pub(super) fn apply(job: &mut Job, pace: &mut Pace, report: &Report, now: u64) -> bool {
     match report {
         Report::Progress { counts, .. } => progress(job, pace, counts, now),
         Report::Published { end, parent_number_differs, .. } => {
@@ -134,7 +134,7 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
         | BackupEvent::Snapshot { .. }
         | BackupEvent::Pinned { .. }
         | BackupEvent::Restored { .. }
-        | BackupEvent::Held { .. }
+        | BackupEvent::Freeable { .. }
         | BackupEvent::Pruned { .. }
         | BackupEvent::Kept { .. } => return false,
     };
@@ -259,16 +259,16 @@ mod tests {
     #[test]
     fn counters_never_go_back() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        assert!(take_in(&mut job, &mut pace, &read(50), NOW));
-        assert!(!take_in(&mut job, &mut pace, &read(50), NOW));
-        assert!(!take_in(&mut job, &mut pace, &read(40), NOW));
+        assert!(apply(&mut job, &mut pace, &read(50), NOW));
+        assert!(!apply(&mut job, &mut pace, &read(50), NOW));
+        assert!(!apply(&mut job, &mut pace, &read(40), NOW));
         assert_eq!(job.bytes_received, 50);
     }
 
     #[test]
     fn bytes_become_durable_at_publication() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        assert!(take_in(&mut job, &mut pace, &read(50), NOW));
+        assert!(apply(&mut job, &mut pace, &read(50), NOW));
         assert_eq!(job.bytes_durable, 0);
         let published = |end| Report::Published {
             name: Vec::new(),
@@ -279,8 +279,8 @@ mod tests {
             parent_number_differs: false,
             end,
         };
-        assert!(take_in(&mut job, &mut pace, &published(40), NOW));
-        assert!(!take_in(&mut job, &mut pace, &published(30), NOW));
+        assert!(apply(&mut job, &mut pace, &published(40), NOW));
+        assert!(!apply(&mut job, &mut pace, &published(30), NOW));
         assert_eq!(job.bytes_durable, 40);
     }
 
@@ -304,7 +304,7 @@ mod tests {
     fn a_backup_reports_its_estimate_and_why_it_is_full() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
-        let mut hear = |event| take_in(&mut job, &mut pace, &Report::Backup(event), NOW);
+        let mut hear = |event| apply(&mut job, &mut pace, &Report::Backup(event), NOW);
         assert!(hear(BackupEvent::Parent { uuid: None, why: Some(FullReason::EmptyDrive) }));
         assert!(hear(BackupEvent::Estimated { bytes: 80 }));
         assert!(!hear(BackupEvent::Estimated { bytes: 90 }), "a total does not change");
@@ -314,7 +314,7 @@ mod tests {
             (false, "full transfer, because nothing was received on the destination yet")
         );
         let parent = BackupEvent::Parent { uuid: Some(Identity([1; 16])), why: None };
-        assert!(take_in(&mut job, &mut pace, &Report::Backup(parent), NOW) && job.incremental);
+        assert!(apply(&mut job, &mut pace, &Report::Backup(parent), NOW) && job.incremental);
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
         job.note = "2 files".to_owned();
         for compressions in [2, 3] {
             let report = Report::Unapplied { inodes: 0, flags: 0, compressions };
-            assert!(take_in(&mut job, &mut pace, &report, NOW) && job.note == "2 files");
+            assert!(apply(&mut job, &mut pace, &report, NOW) && job.note == "2 files");
         }
         end(&mut job, JobState::Succeeded, None, NOW);
         assert!(job.note.starts_with("2 files; 5 files are received without their btrfs.compression"), "{}", job.note);
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn snapshots_from_the_future_are_noted_on_the_job() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        let mut hear = |event| take_in(&mut job, &mut pace, &Report::Backup(event), NOW);
+        let mut hear = |event| apply(&mut job, &mut pace, &Report::Backup(event), NOW);
         assert!(hear(BackupEvent::Parent { uuid: None, why: Some(FullReason::EmptyDrive) }));
         assert!(
             hear(BackupEvent::FromFuture { drive: true, count: 3 })

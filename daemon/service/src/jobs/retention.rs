@@ -13,14 +13,14 @@ use butterdock_btrfs::filesystem;
 
 use crate::backups::{FirstSeen, Identity, Listings, Seen, TaskTime};
 use crate::blocking::local;
-use crate::clock::{ClockKeeper, Elapsed, Stop};
+use crate::clock::{ClockTrust, Elapsed, Stop};
 use crate::config::BackupRule;
 use crate::durable::{self, Loaded};
 
 /// The clocks and the records. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Retention {
-    pub(super) clock: ClockKeeper,
+    pub(super) clock: ClockTrust,
     pub(super) seen: SeenStore,
 }
 
@@ -49,7 +49,7 @@ impl Sides {
 }
 
 impl Retention {
-    pub(super) fn new(state: &Path, clock: ClockKeeper) -> Self {
+    pub(super) fn new(state: &Path, clock: ClockTrust) -> Self {
         Self { clock, seen: SeenStore::new(state) }
     }
 

@@ -106,7 +106,7 @@ impl Jobs {
         };
         let (folder, done) = looks.run(LOOKING, set).await.map_err(silent)?;
         close(Box::new(folder)).await;
-        held(done, "source's filesystem")
+        hold_result(done, "source's filesystem")
     }
 
     /// What deleting these snapshots on a drive frees.
@@ -188,7 +188,7 @@ pub(super) async fn list_in(
         let none = Backups {
             machine: folder.task.machine,
             known: Vec::new(),
-            marks: Vec::new(),
+            pins: Vec::new(),
             configured: Vec::new(),
             former: Vec::new(),
         };
@@ -199,7 +199,7 @@ pub(super) async fn list_in(
 }
 
 /// The result of a change of a hold on a filesystem.
-pub(crate) fn held(done: Result<bool, Fault>, place: &str) -> Result<(), Error> {
+pub(crate) fn hold_result(done: Result<bool, Fault>, place: &str) -> Result<(), Error> {
     use butterdock_btrfs::Errno;
     match done {
         Ok(true) => Ok(()),

@@ -1,5 +1,5 @@
-//! Looks at the source of a backup while no job does: prunes beside a source that is short of space, deletes what was given up,
-//! and finds out what the snapshots hold.
+//! Looks at the source of a backup while no job does: prunes beside a source that is short of space, deletes what was unpinned,
+//! and finds out what deleting the snapshots would free.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::handle::Jobs;
 use super::retention::Sides;
 use super::runner::priority;
-use super::source_space::{HeldSpace, SourceSpace};
+use super::source_space::{FreeableSpace, SourceSpace};
 use super::source_store::{Look, SourceStore};
 use crate::backups::{BackupEvent, Lineage, Listings, SourcePruning, Task};
 use crate::config::BackupRule;
@@ -58,10 +58,10 @@ pub(super) async fn after_backup(sources: &SourceStore, rule: &BackupRule) -> So
     }
 }
 
-/// Notes what the snapshots of a backup hold after they were pruned, and the space that is free now.
-pub(super) async fn note_pruned(sources: &SourceStore, rule: &BackupRule, held: Option<HeldSpace>) {
-    if let Some(held) = held {
-        sources.spaces.note_held(rule.name.as_str(), held);
+/// Notes what deleting the snapshots of a backup would free after they were pruned, and the space that is free now.
+pub(super) async fn note_pruned(sources: &SourceStore, rule: &BackupRule, freeable: Option<FreeableSpace>) {
+    if let Some(freeable) = freeable {
+        sources.spaces.note_freeable(rule.name.as_str(), freeable);
     }
     look_at(sources, rule).await;
 }
@@ -89,11 +89,11 @@ impl Jobs {
         }
         let source_pruning = match (known.is_due(), prune) {
             // Measuring needs no pins.
-            (_, _) if unread.is_some() && known.held.is_none() => SourcePruning::Nothing,
+            (_, _) if unread.is_some() && known.freeable.is_none() => SourcePruning::Nothing,
             (_, _) if unread.is_some() => return,
             (true, _) => SourcePruning::ToNewest,
             (false, true) => SourcePruning::Rule,
-            (false, false) if known.held.is_none() => SourcePruning::Nothing,
+            (false, false) if known.freeable.is_none() => SourcePruning::Nothing,
             (false, false) => return,
         };
         let Some(source) = source else { return };
@@ -102,15 +102,15 @@ impl Jobs {
         let sides = Sides::of_source(&folder);
         let task = Task::pruning(name.as_bytes(), manager.machine(), source);
         let task = Task { former: rule.former.clone(), ..task };
-        let task = Task { pins: manager.pins(name), given_up: manager.given_up(name), measure: true, ..task };
+        let task = Task { pins: manager.pins(name), unpinned: manager.unpinned(name), measure: true, ..task };
         let (time, _) = self.queries.retention.time(&rule, sides).await;
         let task = Task { time, keep: rule.keep, protect: rule.protect.as_secs(), source_pruning, ..task };
         if source_pruning == SourcePruning::ToNewest {
             spaces.note_pruned(name);
         }
         match self.prune(task, folder, priority(worker), alone).await {
-            Ok((listings, held)) => {
-                note_pruned(sources, &rule, held).await;
+            Ok((listings, freeable)) => {
+                note_pruned(sources, &rule, freeable).await;
                 self.queries.retention.remember(&rule, sides, listings).await;
             }
             Err(text) => tracing::warn!("cannot prune the snapshots beside the source of \"{name}\": {text}"),
@@ -124,7 +124,7 @@ impl Jobs {
         folder: DirHandle,
         priority: Priority,
         alone: Exclusive,
-    ) -> Result<(Listings, Option<HeldSpace>), String> {
+    ) -> Result<(Listings, Option<FreeableSpace>), String> {
         let queries = self.queries.clone();
         let work = tokio::spawn(async move {
             let answer = queries.answer(Order::Prune(task), [folder].into(), priority).await;
@@ -136,14 +136,14 @@ impl Jobs {
         if let Some(error) = error {
             return Err(error.message);
         }
-        let (mut listings, mut held) = (Listings::default(), None);
+        let (mut listings, mut freeable) = (Listings::default(), None);
         for report in &reports {
             let Report::Backup(event) = report else { continue };
             if let BackupEvent::Seen { drive, snapshots, last } = event {
                 listings.hear(*drive, snapshots, *last);
             }
-            held = held.or_else(|| HeldSpace::of(event));
+            freeable = freeable.or_else(|| FreeableSpace::of(event));
         }
-        Ok((listings, held))
+        Ok((listings, freeable))
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of the space of the sources: how much is free, and what the backups' snapshots hold.
+//! What is known of the space of the sources: how much is free, and what deleting the backups' snapshots would free.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,17 +20,17 @@ pub(crate) struct SourceSpace {
     pub(crate) free: u64,
     /// What must stay free.
     pub(crate) reserve: u64,
-    /// What the snapshots of the backup hold, when that was found out last.
-    pub(crate) held: Option<HeldSpace>,
+    /// What deleting the snapshots of the backup would free, when that was found out last.
+    pub(crate) freeable: Option<FreeableSpace>,
     /// When they were last pruned to the newest.
     pub(crate) pruned: Option<Instant>,
     /// Whether it was unknown at the last look what the drives need of them.
     pub(crate) is_unread: bool,
 }
 
-/// What the snapshots of a backup hold beside its source.
+/// The snapshots of a backup beside its source, and what deleting them would free.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct HeldSpace {
+pub(crate) struct FreeableSpace {
     /// Their number.
     pub(crate) snapshots: u64,
     /// What deleting all of them would free, in bytes of data, if it could be found out.
@@ -49,10 +49,10 @@ impl SourceSpace {
     }
 }
 
-impl HeldSpace {
+impl FreeableSpace {
     /// That of a worker's report.
     pub(super) fn of(event: &BackupEvent) -> Option<Self> {
-        if let BackupEvent::Held { snapshots, bytes } = *event { Some(Self { snapshots, bytes }) } else { None }
+        if let BackupEvent::Freeable { snapshots, bytes } = *event { Some(Self { snapshots, bytes }) } else { None }
     }
 }
 
@@ -61,7 +61,7 @@ impl HeldSpace {
 pub(super) struct SourceSpaces {
     all: Arc<Mutex<BTreeMap<String, SourceSpace>>>,
     looks: Arc<BlockingQueues<String>>,
-    /// Changes when the free space, or what the snapshots hold, may be another.
+    /// Changes when the free space, or what deleting the snapshots would free, may be another.
     changed: watch::Sender<()>,
 }
 
@@ -107,9 +107,9 @@ impl SourceSpaces {
         *known
     }
 
-    /// Notes what its snapshots hold.
-    pub(super) fn note_held(&self, backup: &str, held: HeldSpace) {
-        self.lock().entry(backup.to_owned()).or_default().held = Some(held);
+    /// Notes what deleting its snapshots would free.
+    pub(super) fn note_freeable(&self, backup: &str, freeable: FreeableSpace) {
+        self.lock().entry(backup.to_owned()).or_default().freeable = Some(freeable);
         self.changed.send_replace(());
     }
 

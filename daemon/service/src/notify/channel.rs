@@ -48,7 +48,7 @@ impl Channel {
         }
     }
 
-    /// Adds one, and returns those that are given up for it: the oldest.
+    /// Adds one, and returns those that are dropped for it: the oldest.
     pub(super) fn add(&mut self, notification: Notification) -> Vec<Notification> {
         self.waiting.push_back(notification);
         let mut dropped = Vec::new();
@@ -61,7 +61,7 @@ impl Channel {
         dropped
     }
 
-    /// Gives up those that are too old to be of use.
+    /// Drops those that are too old to be of use.
     pub(super) fn expired(&mut self, now: u64) -> Vec<Notification> {
         let lifetime = match self.rule.channel {
             // A ping counts when it arrives: a late one would hide that nothing was backed up since.

@@ -117,7 +117,7 @@ pub struct NotifyStatus {
     pub kind: &'static str,
     /// How many notifications wait.
     pub queued: u64,
-    /// How many were given up since the start of the service.
+    /// How many were dropped since the start of the service.
     pub dropped: u64,
     /// When the last one was delivered since the start of the service, in microseconds since 1970.
     pub last_delivered: Option<u64>,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! * `notification` is one message that waits for its server, as it is recorded.
-//! * `store` keeps it until the server has taken it, or it is given up, also across restarts.
+//! * `store` keeps it until the server has taken it, or it is dropped, also across restarts.
 //! * `channel` (pure) decides what is sent next, and when again after a failure.
 //! * `message` (pure) words a notification and makes the order.
 //! * `program` hands an order to `butterdock-net`: the service itself reaches no network. Tests have another one.
@@ -61,7 +61,7 @@ impl Notifications {
         (notifications, tell, Sending::new(parts, (events, asked), states))
     }
 
-    /// Sets the channels. What waits for one that is not configured any more is given up.
+    /// Sets the channels. What waits for one that is not configured any more is dropped.
     pub(crate) fn configured(&self, rules: Vec<NotifyRule>) {
         // It ends with the service.
         drop(self.messages.send(Message::Configured(rules)));

@@ -97,8 +97,8 @@ impl Sending {
         self.channels = rules.into_iter().map(Channel::new).collect();
         for notification in waiting {
             match self.channels.iter_mut().find(|one| one.rule.name.as_str() == notification.channel) {
-                Some(channel) => give_up(&store, channel.add(notification), "too many wait").await,
-                None => give_up(&store, vec![notification], "its channel is not configured any more").await,
+                Some(channel) => drop_waiting(&store, channel.add(notification), "too many wait").await,
+                None => drop_waiting(&store, vec![notification], "its channel is not configured any more").await,
             }
         }
         loop {
@@ -152,7 +152,7 @@ impl Sending {
         for channel in &mut self.channels {
             let Some(notification) = Notification::of(event, &channel.rule, now) else { continue };
             write(store, &notification).await;
-            give_up(store, channel.add(notification), "too many wait").await;
+            drop_waiting(store, channel.add(notification), "too many wait").await;
         }
     }
 
@@ -170,7 +170,7 @@ impl Sending {
             self.channels.push(channel);
         }
         for channel in before {
-            give_up(store, channel.into_waiting(), "its channel is not configured any more").await;
+            drop_waiting(store, channel.into_waiting(), "its channel is not configured any more").await;
         }
     }
 
@@ -178,7 +178,7 @@ impl Sending {
         let now = self.now();
         let mut begun = Vec::new();
         for channel in &mut self.channels {
-            give_up(store, channel.expired(now), "it is too old").await;
+            drop_waiting(store, channel.expired(now), "it is too old").await;
             if channel.next(now).is_some_and(|time| time <= now)
                 && let Some(notification) = channel.begin()
             {
@@ -293,7 +293,7 @@ async fn remove(store: &Store, id: Uuid) {
     }
 }
 
-async fn give_up(store: &Store, notifications: Vec<Notification>, why: &str) {
+async fn drop_waiting(store: &Store, notifications: Vec<Notification>, why: &str) {
     for Notification { id, channel, about, .. } in notifications {
         tracing::warn!("discarded a notification ({}) for the channel \"{channel}\": {why}", about.word());
         remove(store, id).await;

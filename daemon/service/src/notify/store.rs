@@ -56,7 +56,7 @@ impl Store {
         durable::write(&self.file(notification.id), &serde_json::to_vec(notification)?)
     }
 
-    /// One is sent, or given up.
+    /// One is sent, or dropped.
     ///
     /// # Errors
     /// It cannot be removed.

@@ -172,7 +172,7 @@ async fn until_there_are(expected: usize, files: impl Fn() -> usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_is_bounded_and_the_oldest_are_given_up() {
+async fn a_flood_is_bounded_and_the_oldest_are_dropped() {
     let state = tempfile::tempdir().expect("a folder");
     let (program, clock) = (Arc::new(Program::default()), clock());
     *lock(&program.never) = Some(NotifyFailure::Reported(Cause::Timeout));
@@ -183,7 +183,7 @@ async fn a_flood_is_bounded_and_the_oldest_are_given_up() {
     let most = u64::try_from(MOST).expect("small");
     fixture.until(|one| one.queued == most && one.dropped == 2 * most).await;
     let files = || std::fs::read_dir(state.path().join("notifications")).expect("listed").count();
-    // The service counts those that it gives up before it removes their files.
+    // The service counts those that it drops before it removes their files.
     until_there_are(MOST, files).await;
     *lock(&program.never) = None;
     fixture.until(|one| one.queued == 0).await;
@@ -193,7 +193,7 @@ async fn a_flood_is_bounded_and_the_oldest_are_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_is_given_up() {
+async fn what_is_too_old_is_dropped() {
     let state = tempfile::tempdir().expect("a folder");
     let (program, clock) = (Arc::new(Program::default()), clock());
     *lock(&program.never) = Some(NotifyFailure::Reported(Cause::Timeout));

@@ -108,7 +108,7 @@ impl Service {
         self.0.manager.forget(&self.0.manager.named(destination.as_str())).await
     }
 
-    /// Gives up the snapshots that the sources keep for a destination, there or away: for one backup, or for all. They are deleted
+    /// Unpins the snapshots that the sources keep for a destination, there or away: for one backup, or for all. They are deleted
     /// unless another destination needs them, and the next backup to this one sends everything, or what changed since an older snapshot
     /// that the rule keeps.
     ///
@@ -128,7 +128,7 @@ impl Service {
         }
     }
 
-    /// Looks at all sources: gives up what they kept for drives that were away for too long, and prunes beside those that are
+    /// Looks at all sources: unpins what they kept for drives that were away for too long, and prunes beside those that are
     /// short of space.
     pub(crate) async fn check_sources(&self) {
         let (manager, jobs) = (&self.0.manager, &self.0.jobs);
@@ -136,8 +136,8 @@ impl Service {
         // With a wrong clock a drive was not away.
         let is_trusted = self.0.clock.stop().await.is_none();
         for rule in manager.rules() {
-            let given_up = is_trusted && manager.give_up_after(&rule).await;
-            jobs.check_source(manager, rule.name.as_str(), given_up).await;
+            let unpinned = is_trusted && manager.unpin_after(&rule).await;
+            jobs.check_source(manager, rule.name.as_str(), unpinned).await;
         }
         if is_trusted {
             manager.look_at_overdue().await;

@@ -23,7 +23,7 @@ impl Player {
         }
         let error = match &worker.order {
             Order::Prune(task) if task.measure => {
-                worker.report(&Report::Backup(BackupEvent::Held { snapshots: 2, bytes: Some(300) }));
+                worker.report(&Report::Backup(BackupEvent::Freeable { snapshots: 2, bytes: Some(300) }));
                 None
             }
             Order::Backup(task) if !task.dry_run => self.back_up(&worker).await.err(),

@@ -1,7 +1,7 @@
 //! Sources that are short of space, and the snapshots that they keep for drives that are away.
 
 use super::*;
-use crate::backups::{GivenUp, SourcePruning};
+use crate::backups::{SourcePruning, UnpinReason};
 use crate::types::BackupStatus;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -60,11 +60,11 @@ fn a_source_short_of_space_is_pruned_to_the_newest_and_reported() {
         source.looked_at().await;
         assert_eq!(source.fixture.take_tasks(), [], "it has enough space");
         let row = source.row().await;
-        assert_eq!((row.source_snapshots, row.source_held, row.problems.len()), (Some(2), Some(300), 0));
+        assert_eq!((row.source_snapshots, row.source_freeable, row.problems.len()), (Some(2), Some(300), 0));
         source.set_free(49);
         source.looked_at().await;
         let tasks = source.fixture.take_tasks();
-        let pruned = |task: &Task| (task.source_pruning, task.pins.len(), task.given_up.len());
+        let pruned = |task: &Task| (task.source_pruning, task.pins.len(), task.unpinned.len());
         assert_eq!(tasks.iter().map(pruned).collect::<Vec<_>>(), [(SourcePruning::ToNewest, 1, 0)]);
         let row = source.row().await;
         assert_eq!(row.problems[0].code(), "source-low-space");
@@ -80,23 +80,23 @@ fn a_source_short_of_space_is_pruned_to_the_newest_and_reported() {
 }
 
 #[test]
-fn what_a_source_keeps_for_a_drive_is_given_up_by_a_command() {
+fn what_a_source_keeps_for_a_drive_is_unpinned_by_a_command() {
     run(async {
         let source = Source::backed_up().await;
         source.fixture.take_tasks();
         source.fixture.service.unpin(&(&source.id).into(), Some("etc")).await.expect_err("another backup");
-        source.fixture.service.unpin(&(&source.id).into(), None).await.expect("given up");
+        source.fixture.service.unpin(&(&source.id).into(), None).await.expect("unpinned");
         let pruned = source.fixture.take_tasks();
         assert_eq!(pruned.len(), 1, "{pruned:?}");
         assert_eq!((pruned[0].source_pruning, pruned[0].pins.len()), (SourcePruning::Rule, 0));
-        assert_eq!(pruned[0].given_up, [Identity::NONE]);
+        assert_eq!(pruned[0].unpinned, [Identity::NONE]);
         assert!(source.row().await.note.is_some_and(|note| note.contains("by a command")));
         source.fixture.service.unpin(&(&source.id).into(), None).await.expect_err("nothing is kept any more");
         source.back_up().await;
         let tasks = source.fixture.take_tasks();
-        assert_eq!(tasks[0].given_up_because, Some(GivenUp::Command));
+        assert_eq!(tasks[0].unpin_reason, Some(UnpinReason::Command));
         // The new snapshot is kept for it.
-        assert_eq!((tasks[1].pins.len(), tasks[1].given_up.len()), (1, 0));
+        assert_eq!((tasks[1].pins.len(), tasks[1].unpinned.len()), (1, 0));
         assert_eq!(source.row().await.note, None);
         source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
     });
@@ -108,7 +108,7 @@ fn a_left_over_snapshot_is_pinned_until_its_renamed_backup_has_run() {
         run(async {
             let source = Source::backed_up().await;
             let drives = source.fixture.drives();
-            let pinned = || drives.remembered(&source.id).marks.len();
+            let pinned = || drives.remembered(&source.id).pins.len();
             let path = source.free.parent().expect("a folder").display().to_string();
             let renamed = format!("backup = [ {{ name = \"daheim\", source = {path:?}, drives = [\"blue\"] }} ]");
             source.fixture.reload(&renamed).await;
@@ -128,7 +128,7 @@ fn a_left_over_snapshot_is_pinned_until_its_renamed_backup_has_run() {
 }
 
 #[test]
-fn what_a_source_keeps_is_given_up_when_the_drive_is_away_for_too_long() {
+fn what_a_source_keeps_is_unpinned_when_the_drive_is_away_for_too_long() {
     run(async {
         let source = Source::backed_up().await;
         sleep(HOUR + HOUR / 2).await;
@@ -146,9 +146,9 @@ fn what_a_source_keeps_is_given_up_when_the_drive_is_away_for_too_long() {
         source.fixture.take_tasks();
         sleep(HOUR).await;
         assert!(source.row().await.note.is_some_and(|note| note.contains("keep_shared_for")));
-        assert_eq!(source.fixture.take_tasks().iter().map(|task| task.given_up.len()).max(), Some(1));
+        assert_eq!(source.fixture.take_tasks().iter().map(|task| task.unpinned.len()).max(), Some(1));
         source.back_up().await;
-        assert_eq!(source.fixture.take_tasks()[0].given_up_because, Some(GivenUp::Away));
+        assert_eq!(source.fixture.take_tasks()[0].unpin_reason, Some(UnpinReason::Away));
         source.fixture.check_at_rest(std::slice::from_ref(&source.drive));
     });
 }
@@ -166,6 +166,6 @@ fn an_unreadable_enrolment_stops_pruning_and_not_measuring() {
         sleep(Duration::from_secs(300)).await;
         let pruned: Vec<SourcePruning> = fixture.take_tasks().iter().map(|task| task.source_pruning).collect();
         assert_eq!(pruned, [SourcePruning::Nothing], "once");
-        assert_eq!(fixture.service.backups(false).await[0].source_held, Some(300));
+        assert_eq!(fixture.service.backups(false).await[0].source_freeable, Some(300));
     });
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
-use crate::clock::{Clock, ClockKeeper};
+use crate::clock::{Clock, ClockTrust};
 use crate::drives::{AwaitedBackup, DriveId, NotBegun, PlugEvent, Plugged};
 use crate::supervisor::Heartbeat;
 use crate::time_trigger::{self, Beginning, DueJob};
@@ -102,8 +102,8 @@ pub(super) async fn follow_times(service: Service, clock: Clock, heartbeat: Hear
             }
         })
     };
-    let keeper = service.clock().clone();
-    time_trigger::follow(manager, (clock, keeper), begin, heartbeat).await
+    let trust = service.clock().clone();
+    time_trigger::follow(manager, (clock, trust), begin, heartbeat).await
 }
 
 /// Begins the backups of attached drives whose source was not there, when it appears.
@@ -186,7 +186,7 @@ pub(super) async fn follow_deletions(service: Service, mut heartbeat: Heartbeat)
 }
 
 /// Reads the clocks from time to time.
-pub(super) async fn follow_clocks(clock: ClockKeeper, mut heartbeat: Heartbeat) -> anyhow::Error {
+pub(super) async fn follow_clocks(clock: ClockTrust, mut heartbeat: Heartbeat) -> anyhow::Error {
     let tick = async || {
         sleep(CLOCK_CHECK).await;
         Some(())

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, watch};
 use crate::backup_list::BackupList;
 use crate::blocking::{BlockingQueue, local};
 use crate::catalogue;
-use crate::clock::{Clock, ClockKeeper};
+use crate::clock::{Clock, ClockTrust};
 use crate::config::{Config, ConfigFiles, VolumeRule, load, unread_file};
 use crate::deletion_orders::DeletionOrders;
 use crate::destination_list::DestinationList;
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) jobs: Jobs,
     pub(crate) manager: DriveManager,
     destinations: DestinationList,
-    pub(crate) clock: ClockKeeper,
+    pub(crate) clock: ClockTrust,
     pub(crate) deletions: DeletionOrders,
     pub(crate) renames: Renames,
     hooks: Hooks,
@@ -217,7 +217,7 @@ impl Service {
 
     /// The clocks, and whether they are believed.
     #[must_use]
-    pub fn clock(&self) -> &ClockKeeper {
+    pub fn clock(&self) -> &ClockTrust {
         &self.0.clock
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::{Context as _, Result};
 
 use crate::blocking::local;
-use crate::clock::{Clock, ClockKeeper};
+use crate::clock::{Clock, ClockTrust};
 use crate::config::Config;
 use crate::deletion_orders::DeletionOrders;
 use crate::drives::{DriveId, DriveManager, LastAttempt};
@@ -86,9 +86,9 @@ pub(super) async fn settle_renames(
     renames.forget_taken(config).await;
 }
 
-pub(super) async fn open_clock(config: &Config, clock: Clock) -> Result<ClockKeeper> {
+pub(super) async fn open_clock(config: &Config, clock: Clock) -> Result<ClockTrust> {
     let state = config.state.clone();
     let shown = state.display().to_string();
-    let opened = local(move || ClockKeeper::open(&state, clock)).await?;
+    let opened = local(move || ClockTrust::open(&state, clock)).await?;
     opened.with_context(|| format!("cannot keep the record of the clocks in {shown}, which must be writable"))
 }

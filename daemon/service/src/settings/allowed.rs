@@ -1,6 +1,6 @@
 //! What a caller may change: nothing that makes root run a program, read a key or write where programs are started from.
 //!
-//! A caller may act for a web page, and whoever talks the page into a call must not become root by it. So a value with
+//! A caller may act for a web page, and an attacker who makes the page call must not become root by it. So a value with
 //! an absolute path, which every program and key file has, is refused, except in the keys that name data; and these
 //! name no directory of the system. A new key is allowed without a change here, unless it is as dangerous without a path.
 

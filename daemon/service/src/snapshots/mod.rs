@@ -12,7 +12,7 @@ use crate::backups::{Hold, Identity, LONGEST_REASON, MOST_DELETED, SnapshotOnDri
 use crate::blocking::{Unanswered, detached};
 use crate::config::BackupRule;
 use crate::drives::{DeletedOn, DriveId, LostParent, Need};
-use crate::jobs::{Measured, held, runs};
+use crate::jobs::{Measured, hold_result, runs};
 use crate::service::Service;
 use crate::types::{DestinationId, Error, ErrorCode};
 
@@ -116,7 +116,7 @@ impl Service {
             Unanswered::Silent => Error::new(ErrorCode::DeviceGone, unanswered.to_string()),
             Unanswered::NoThread => Error::new(ErrorCode::Failed, unanswered.to_string()),
         })?;
-        held(done, "drive")
+        hold_result(done, "drive")
     }
 
     /// What deleting these snapshots, known by their uuids, frees and costs. Deletes nothing.

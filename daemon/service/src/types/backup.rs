@@ -29,7 +29,7 @@ pub struct BackupProperties {
     /// How many snapshots it has beside its source, when that was found out last.
     pub source_snapshots: Option<u64>,
     /// What deleting all of them would free, in bytes of data.
-    pub source_held: Option<u64>,
+    pub source_freeable: Option<u64>,
 }
 
 /// A destination of a backup.
@@ -64,7 +64,7 @@ impl BackupProperties {
             let times = [self.next_run, row.next_run.unwrap_or_default()];
             self.next_run = times.into_iter().filter(|time| *time != 0).min().unwrap_or_default();
             self.source_snapshots = self.source_snapshots.or(row.source_snapshots);
-            self.source_held = self.source_held.or(row.source_held);
+            self.source_freeable = self.source_freeable.or(row.source_freeable);
             for problem in row.problems {
                 let place = || Some((DestinationId(row.drive.clone()?), row.drive_label.clone().unwrap_or_default()));
                 let destination = if problem.is_everywhere() { None } else { place() };
@@ -126,7 +126,7 @@ pub struct BackupStatus {
     /// How many snapshots the backup has beside its source, when that was found out last.
     pub source_snapshots: Option<u64>,
     /// What deleting all of them would free, in bytes of data.
-    pub source_held: Option<u64>,
+    pub source_freeable: Option<u64>,
 }
 
 impl Warning {

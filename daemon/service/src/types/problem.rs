@@ -65,7 +65,7 @@ pub enum Problem {
     },
     /// The source has less free space than `source_reserve`.
     SourceLowSpace {
-        /// How much, what the snapshots hold, and what to do.
+        /// How much, what deleting the snapshots would free, and what to do.
         sentence: String,
     },
     /// An estimate was asked for: the next run would fail, or it cannot be estimated.

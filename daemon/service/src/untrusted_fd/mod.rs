@@ -8,7 +8,7 @@
 //!   no fork copies, and from which it is dropped without a flush;
 //! * a descriptor that was in the table for a moment is closed by a dedicated thread ([`close`]);
 //! * threads that may block examine it, up to a limit for each user ([`borrow`]);
-//! * it counts for its user until it is closed ([`FdShare`]).
+//! * it counts for its user until it is closed ([`FdCount`]).
 //!
 //! # The end of the service
 //! A thread that such a filesystem blocks in close(2) cannot be ended: the request waits for its answer whatever
@@ -17,7 +17,7 @@
 //! thread; a program that waits for the process waits for the filesystem. No other order helps: exit(2) closes open
 //! descriptors in the same way.
 
-mod share;
+mod fd_count;
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -32,7 +32,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use tokio::time::timeout;
 
 use crate::blocking::{BlockingQueues, Closer, Unanswered};
-pub use share::FdShare;
+pub use fd_count::FdCount;
 
 /// Limit of threads that examine descriptors of one user.
 const MOST: usize = 4;
@@ -45,8 +45,8 @@ static USERS: BlockingQueues<u32> = BlockingQueues::new("looks", MOST);
 static CLOSER: Closer = Closer::new("closer", CLOSERS);
 
 /// Closes it soon. Never waits. It counts for its user until it is closed.
-pub fn close(descriptor: OwnedFd, share: Option<FdShare>) {
-    CLOSER.close((descriptor, share));
+pub fn close(descriptor: OwnedFd, count: Option<FdCount>) {
+    CLOSER.close((descriptor, count));
 }
 
 /// Why an examination has no result.
@@ -78,7 +78,7 @@ where
     let work = move || {
         let copy = quarantined.copy()?;
         let found = look(copy.as_fd());
-        close(copy, quarantined.share.clone());
+        close(copy, quarantined.count.clone());
         Ok((quarantined, found))
     };
     match timeout(limit, turn.run(work)).await {
@@ -93,8 +93,8 @@ where
 pub struct QuarantinedFd {
     /// None only while it is dropped.
     socket: Option<OwnedFd>,
-    /// The share of its user, if it counts.
-    share: Option<FdShare>,
+    /// The count of its user, if it counts.
+    count: Option<FdCount>,
 }
 
 impl QuarantinedFd {
@@ -103,14 +103,14 @@ impl QuarantinedFd {
     ///
     /// # Errors
     /// The process has no free descriptor for a socket, or the kernel refuses to queue this one (a socket that has descriptors queued).
-    pub fn new(descriptor: OwnedFd, share: Option<FdShare>) -> io::Result<Self> {
+    pub fn new(descriptor: OwnedFd, count: Option<FdCount>) -> io::Result<Self> {
         match put(&descriptor) {
             Ok(socket) => {
-                close(descriptor, share.clone());
-                Ok(Self { socket: Some(socket.into()), share })
+                close(descriptor, count.clone());
+                Ok(Self { socket: Some(socket.into()), count })
             }
             Err(error) => {
-                close(descriptor, share);
+                close(descriptor, count);
                 Err(error)
             }
         }
@@ -134,7 +134,7 @@ impl Drop for QuarantinedFd {
     /// Dropping the socket may drop the last reference to a file, which can block.
     fn drop(&mut self) {
         if let Some(socket) = self.socket.take() {
-            close(socket, self.share.take());
+            close(socket, self.count.take());
         }
     }
 }

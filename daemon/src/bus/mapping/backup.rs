@@ -26,7 +26,7 @@ pub(in crate::bus) fn backup_row(backup: BackupStatus) -> BackupRow {
         last_duration,
         last_sent,
         left_out: _,
-        source_held,
+        source_freeable,
     } = backup;
     let warnings: Vec<contract::Warning> = warnings.into_iter().map(warning).collect();
     let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
@@ -54,7 +54,7 @@ pub(in crate::bus) fn backup_row(backup: BackupStatus) -> BackupRow {
         last_duration,
         last_sent,
         source_snapshots,
-        source_held,
+        source_freeable,
     }
 }
 

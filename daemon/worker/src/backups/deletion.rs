@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
 use super::folders::Folders;
+use super::freeable_space::freed;
 use super::freed_space_wait::DeletedSubvolumes;
 use super::name;
 use super::snapshot::Identity;
-use super::space_held::freed;
 
 /// The largest number of snapshots in one order.
 pub const MOST_DELETED: usize = 1000;
@@ -84,7 +84,7 @@ pub(crate) struct Deletion<'d> {
 impl Deletion<'_> {
     /// Reports what deleting the snapshots would free, and the size of each. Deletes nothing.
     pub(crate) fn measure(&self) -> Result<(), BackupError> {
-        let measuring = BackupError::drive("find out what the snapshots hold");
+        let measuring = BackupError::drive("find out what deleting the snapshots frees");
         let found = self.find().map_err(&measuring)?;
         if let Some(total) = self.total(&found).map_err(&measuring)? {
             (self.report)(DeletionEvent::Total { bytes: sum(&total) });

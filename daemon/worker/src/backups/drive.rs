@@ -67,7 +67,7 @@ pub struct Backups {
     /// The backups by name.
     pub known: Vec<(String, SharedRecord)>,
     /// The pinned snapshots.
-    pub marks: Vec<PairUuids>,
+    pub pins: Vec<PairUuids>,
     /// The names of the configured backups.
     pub configured: Vec<String>,
     /// The former names of configured backups, each with the present one.
@@ -145,7 +145,7 @@ const MOST: usize = 10_000;
 
 pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
     let remembers = |known: &SharedRecord| {
-        let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
+        let is_it = |shared: &SharedSnapshot| shared.uuids().there == snapshot.uuid;
         known.shared.iter().any(is_it)
     };
     let snapshot_backup = snapshot.origin.as_ref().map(|origin| origin.backup.clone());
@@ -161,7 +161,7 @@ pub(super) fn describe(path: &[u8], snapshot: Snapshot, backups: &Backups) -> Sn
     };
     let of_us = backup.as_deref().filter(|_| from == MadeBy::ThisMachine);
     let left_over = of_us.is_some_and(|backup| backups.is_left_over(snapshot.origin.as_ref(), backup));
-    let pinned = backups.marks.iter().any(|mark| mark.pins(&snapshot));
+    let pinned = backups.pins.iter().any(|pin| pin.pins(&snapshot));
     let Snapshot { uuid, received_uuid, parent_uuid, name, origin, held, .. } = snapshot;
     let name = name.unwrap_or_default();
     // The name begins with the name that the backup had.
@@ -246,7 +246,7 @@ mod tests {
         };
         let backups = |shared: Vec<SharedSnapshot>| Backups {
             machine: id(5),
-            marks: shared.iter().map(SharedSnapshot::mark).collect(),
+            pins: shared.iter().map(SharedSnapshot::uuids).collect(),
             known: known(shared).to_vec(),
             configured: vec!["etc".to_owned(), "home".to_owned()],
             former: Vec::new(),
@@ -286,7 +286,7 @@ mod tests {
         let left_over = |configured: &str, sources: Vec<Identity>, origin| {
             let known = vec![("home".to_owned(), SharedRecord { sources, ..SharedRecord::default() })];
             let (configured, former) = (vec![configured.to_owned()], Vec::new());
-            let backups = Backups { machine: id(5), known, marks: Vec::new(), configured, former };
+            let backups = Backups { machine: id(5), known, pins: Vec::new(), configured, former };
             describe(b"x", Snapshot { origin: Some(origin), ..Snapshot::default() }, &backups).left_over
         };
         assert!(!left_over("home", vec![id(1), id(2)], of(5, 2)), "a source that was rolled back");
@@ -295,7 +295,7 @@ mod tests {
         let renamed = Backups {
             machine: id(5),
             known: Vec::new(),
-            marks: Vec::new(),
+            pins: Vec::new(),
             configured: vec!["daheim".to_owned()],
             former: vec![("home".to_owned(), "daheim".to_owned())],
         };

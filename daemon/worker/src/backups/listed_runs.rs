@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn a_nested_snapshot_is_listed_with_its_run() {
         let id = |number| Identity([number; 16]);
-        let (known, marks, former) = (Vec::new(), Vec::new(), Vec::new());
-        let backups = Backups { machine: id(5), known, marks, configured: vec!["home".to_owned()], former };
+        let (known, pins, former) = (Vec::new(), Vec::new(), Vec::new());
+        let backups = Backups { machine: id(5), known, pins, configured: vec!["home".to_owned()], former };
         let run = name::make(b"home", 1_000_000);
         let row = |path: &str, name: Vec<u8>, number, nested| {
             let origin = Origin {

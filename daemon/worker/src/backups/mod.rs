@@ -21,7 +21,7 @@
 //! prune             deletes the others
 //! freed_space_wait  waits for the space of deleted subvolumes
 //! folders           the folders of snapshots, and the holds in them
-//! space_held        how much space deleting snapshots frees
+//! freeable_space        how much space deleting snapshots frees
 //! deletion          deletes the snapshots that a person chose
 //! first_seen        when each snapshot was first seen (pure); the service keeps it
 //! beside_source     the list of the snapshots beside a source
@@ -39,9 +39,9 @@
 //! Only snapshots that this backup of this machine made are pruned, and a name is no proof of that: see
 //! [`owner::made_by_us`]. On a drive the records of [`owner`] prove it, so that several machines can use one drive. The
 //! snapshots that a drive needs for its next increment are pinned on both sides, until the drive has been away for too long or
-//! an administrator gives them up. The newest snapshot is kept, and each that is younger than `protect`, by its date or by when
+//! an administrator unpins them. The newest snapshot is kept, and each that is younger than `protect`, by its date or by when
 //! it was first seen; beside a source that is running full only the newest and the pinned ones. Nothing is deleted while the
-//! clock is not trusted ([`crate::clock`]), except what an administrator gives up, and what a killed worker left of a run. The
+//! clock is not trusted ([`crate::clock`]), except what an administrator unpins, and what a killed worker left of a run. The
 //! snapshots of a run are kept and deleted together ([`runs`]).
 //! A snapshot that a person holds ([`butterdock_receive::Hold`]) is deleted by none of these, and by no shortage of space.
 //!
@@ -61,6 +61,7 @@ mod drive_folder;
 mod error;
 mod first_seen;
 mod folders;
+mod freeable_space;
 mod freed_space_wait;
 mod lineage;
 mod listed_runs;
@@ -80,7 +81,6 @@ mod shared_snapshots;
 mod snapshot;
 mod source;
 mod space_check;
-mod space_held;
 mod stream;
 mod task;
 mod transfer;
@@ -116,4 +116,4 @@ pub use snapshot::Identity;
 pub(crate) use source::active_in;
 pub use source::usable_source;
 pub(crate) use space_check::ESTIMATE_TIMEOUT;
-pub use task::{BackupEvent, GivenUp, SourcePruning, Task, TaskTime};
+pub use task::{BackupEvent, SourcePruning, Task, TaskTime, UnpinReason};

@@ -132,7 +132,7 @@ pub(super) fn adopt(
     for snapshot in theirs.iter_mut().filter(may_lack) {
         let state = snapshot.state();
         let proves = |known: &&SharedSnapshot| is_unchanged(snapshot, &known.there, &known.here);
-        let recorded = task.shared.iter().find(proves).map(|known| known.mark().here);
+        let recorded = task.shared.iter().find(proves).map(|known| known.uuids().here);
         let is_sent = || task.adopt && is_sent(snapshot, owner, mine);
         let Some(sent) = recorded.or_else(|| is_sent().then_some(snapshot.received_uuid)) else { continue };
         let Some(origin) = owner.origin(sent) else { continue };

@@ -7,13 +7,13 @@ use butterdock_btrfs::{Error as Fault, best_effort};
 
 use super::first_seen::{MOST as MOST_SEEN, Seen};
 use super::folders::{look_up_former_holds, look_up_holds};
+use super::freeable_space::{FreeableSpace, freeable_space};
 use super::freed_space_wait::DeletedSubvolumes;
 use super::owner::{Owner, Side, look_up, made_by_us};
 use super::prune_plan::{PrunePlan, is_short};
 use super::retention::is_from_future;
 use super::shared_record::PairUuids;
 use super::snapshot::{FormerFolders, Identity, Listing, Snapshot, list, list_with_former};
-use super::space_held::{Held, held};
 use super::task::{BackupEvent, SourcePruning, Task};
 
 /// Prunes the folder for snapshots beside the source, and the former ones. The task has the pins of all drives, including this
@@ -34,8 +34,8 @@ pub(crate) fn prune_source(
     if !task.measure {
         return failed;
     }
-    match held(task, folder) {
-        Ok(Held { snapshots, bytes }) => report(BackupEvent::Held { snapshots, bytes }),
+    match freeable_space(task, folder) {
+        Ok(FreeableSpace { snapshots, bytes }) => report(BackupEvent::Freeable { snapshots, bytes }),
         Err(fault) => {
             let text = format!("how much the snapshots beside the source hold cannot be found out: {fault}");
             return failed.or(Some(text));

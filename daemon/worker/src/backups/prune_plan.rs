@@ -33,7 +33,7 @@ impl<'s> PrunePlan<'s> {
             pins.any(|pin| pin.pins(snapshot))
         };
         // A parent of the next increment, also if a person renamed the source's snapshot of its run.
-        let is_shared = |snapshot: &Snapshot| task.shared.iter().any(|shared| shared.mark().pins(snapshot));
+        let is_shared = |snapshot: &Snapshot| task.shared.iter().any(|shared| shared.uuids().pins(snapshot));
         let settled = if side.is_drive() { task.time.settled_drive } else { task.time.settled_source };
         let is_damaged = |snapshot: &Snapshot| side.is_drive() && task.damaged.contains(&snapshot.uuid);
         let candidate = |run: &SnapshotRun<'_>, top: &Snapshot| {
@@ -45,7 +45,7 @@ impl<'s> PrunePlan<'s> {
                 ours: made.is_some(),
                 held: run.all().any(|one| one.held.is_some()),
                 settled: top.otransid <= settled,
-                given_up: !side.is_drive() && task.given_up.contains(&top.uuid),
+                unpinned: !side.is_drive() && task.unpinned.contains(&top.uuid),
                 damaged: run.all().any(is_damaged),
             }
         };

@@ -124,8 +124,8 @@ struct Sent<'s> {
 impl Restore<'_> {
     /// Runs the restore.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
-        let marks = || self.shared.iter().map(SharedSnapshot::mark);
-        let (known_there, known_here): (Vec<_>, Vec<_>) = marks().map(|mark| (mark.there, mark.here)).unzip();
+        let pairs = || self.shared.iter().map(SharedSnapshot::uuids);
+        let (known_there, known_here): (Vec<_>, Vec<_>) = pairs().map(|pair| (pair.there, pair.here)).unzip();
         let on_drive = list(self.snapshot, &known_there).map_err(BackupError::drive("list the snapshots"))?;
         let here = list(self.destination, &known_here).map_err(BackupError::volume("list the snapshots"))?;
         let top = self.sent(self.snapshot, &on_drive, &here)?;

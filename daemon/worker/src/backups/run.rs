@@ -158,7 +158,7 @@ impl Run<'_> {
         let mut pairs = members.iter().zip(arrived).map(|(member, there)| sent(&member.pending.snapshot, there));
         // The source's comes last.
         let Some(shared) = pairs.next_back() else { return Ok(()) };
-        let (needed, learned) = (shared.mark(), learned(shared, pairs.collect()));
+        let (needed, learned) = (shared.uuids(), learned(shared, pairs.collect()));
         (self.report)(BackupEvent::Pinned { learned });
         if let Some(text) = prune(task, Side::Drive(&owner), (self.destination(), None), &[needed], self.report) {
             self.observer.warning(&text);
@@ -259,7 +259,7 @@ impl Run<'_> {
     }
 
     pub(super) fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
-        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
+        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.uuids().there).collect();
         let mut there =
             list(&self.directories.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
         look_up(self.destination(), &mut there);
@@ -271,14 +271,14 @@ impl Run<'_> {
     /// `lineage` is the checked source's.
     fn list_source(&self, lineage: &Lineage) -> Result<Listing, BackupError> {
         let predecessors = lineage.sources.get(1..).unwrap_or_default();
-        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
+        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.uuids().here).collect();
         list_beside_source(self.task, self.folder(), &known, predecessors)
             .map_err(BackupError::source("list the snapshots"))
     }
 
     /// Whether it was restored from a snapshot of this backup. A drive that cannot be read proves nothing.
     fn is_restored(&self, uuid: Identity) -> bool {
-        let shared = self.task.shared.iter().map(SharedSnapshot::mark);
+        let shared = self.task.shared.iter().map(SharedSnapshot::uuids);
         let counterparts: Vec<Identity> = shared.filter(|pair| pair.here == uuid).map(|pair| pair.there).collect();
         if counterparts.is_empty() {
             return false;
@@ -306,17 +306,17 @@ impl Run<'_> {
 
     /// The reason for a full transfer; it may be that the last backup was deleted from the drive.
     fn reason(&self, why: FullReason, source: Identity) -> Result<FullReason, BackupError> {
-        let was_shared = self.task.shared.iter().any(|shared| shared.mark().here == source);
+        let was_shared = self.task.shared.iter().any(|shared| shared.uuids().here == source);
         if was_shared && matches!(why, FullReason::NoSnapshot | FullReason::NoneAlike) {
             return Ok(FullReason::SourceMadeWritable);
         }
         // All are what a source or a drive without the shared snapshot looks like.
         if let (
-            Some(given_up),
+            Some(unpinned),
             FullReason::NoSnapshot | FullReason::NoneAlike | FullReason::NotRecorded | FullReason::EmptyDrive,
-        ) = (self.task.given_up_because, why)
+        ) = (self.task.unpin_reason, why)
         {
-            return Ok(FullReason::GivenUp(given_up));
+            return Ok(FullReason::Unpinned(unpinned));
         }
         let Some(uuid) = self.task.last else { return Ok(why) };
         let last = last(&self.directories.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
@@ -359,5 +359,5 @@ fn left_out_of(included: &[NestedSubvolume], pending: &PendingRun<'_>, mut left_
 /// The recorded snapshots that are not unchanged on the drive.
 fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
     let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_unchanged(now, &shared.there, &shared.here));
-    known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
+    known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.uuids().there).collect()
 }

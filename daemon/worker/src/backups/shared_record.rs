@@ -88,7 +88,7 @@ pub const MOST_SOURCES: usize = 16;
 
 impl SharedSnapshot {
     /// Its uuids on both sides.
-    pub fn mark(&self) -> PairUuids {
+    pub fn uuids(&self) -> PairUuids {
         PairUuids { here: Identity(self.here.uuid), there: Identity(self.there.uuid) }
     }
 
@@ -112,7 +112,7 @@ impl SharedRecord {
     /// Adds the report of a backup.
     pub fn learn(&mut self, learned: RecordUpdate) {
         let RecordUpdate { shared, nested, sources, lost } = learned;
-        self.shared.retain(|known| !lost.contains(&known.mark().there));
+        self.shared.retain(|known| !lost.contains(&known.uuids().there));
         remember(&mut self.shared, shared);
         self.nested = nested;
         self.nested.truncate(MOST_NESTED);
@@ -138,7 +138,7 @@ pub(super) fn sent_as(state: &SubvolumeState) -> Identity {
 
 /// Moves or adds a snapshot to the end of a list, and removes the oldest beyond the limit.
 pub fn remember(list: &mut Vec<SharedSnapshot>, shared: SharedSnapshot) {
-    list.retain(|known| known.mark() != shared.mark());
+    list.retain(|known| known.uuids() != shared.uuids());
     list.push(shared);
     let surplus = list.len().saturating_sub(MOST_SHARED);
     list.drain(..surplus);
@@ -148,7 +148,7 @@ pub fn remember(list: &mut Vec<SharedSnapshot>, shared: SharedSnapshot) {
 pub fn for_order<'l>(lists: impl IntoIterator<Item = &'l [SharedSnapshot]>) -> Vec<SharedSnapshot> {
     let mut all: Vec<SharedSnapshot> = Vec::new();
     for shared in lists.into_iter().flat_map(|list| list.iter().rev()) {
-        if all.len() < MOST_IN_ORDER && !all.iter().any(|known| known.mark() == shared.mark()) {
+        if all.len() < MOST_IN_ORDER && !all.iter().any(|known| known.uuids() == shared.uuids()) {
             all.push(*shared);
         }
     }
@@ -190,7 +190,7 @@ mod tests {
             |sent_as| RecordV1 { sent_as, ctransid: 7, source: Identity([1; 16]), drive: Identity([2; 16]), time: 9 };
         let known = SharedRecord::from(pin(Identity([1; 16])));
         let one = known.newest().expect("one");
-        assert_eq!(one.mark(), PairUuids { here: Identity([1; 16]), there: Identity([2; 16]) });
+        assert_eq!(one.uuids(), PairUuids { here: Identity([1; 16]), there: Identity([2; 16]) });
         assert_eq!((sent_as(&one.here), one.here.ctransid, one.there.rtransid, one.time), (Identity([1; 16]), 7, 0, 9));
         let received = SharedRecord::from(pin(Identity([3; 16])));
         assert_eq!(received.newest().map(|newest| sent_as(&newest.here)), Some(Identity([3; 16])));

@@ -76,12 +76,12 @@ pub struct Task {
     /// The service's clock.
     #[serde(default)]
     pub time: TaskTime,
-    /// Snapshots beside the source that a drive needed for its next increment, and that were given up: they are deleted.
+    /// Snapshots beside the source that a drive needed for its next increment, and that were unpinned: they are deleted.
     #[serde(default)]
-    pub given_up: Vec<Identity>,
-    /// Why this drive's shared snapshot was given up, if it was.
+    pub unpinned: Vec<Identity>,
+    /// Why this drive's shared snapshot was unpinned, if it was.
     #[serde(default)]
-    pub given_up_because: Option<GivenUp>,
+    pub unpin_reason: Option<UnpinReason>,
     /// What is deleted beside the source.
     #[serde(default)]
     pub source_pruning: SourcePruning,
@@ -90,13 +90,13 @@ pub struct Task {
     pub measure: bool,
 }
 
-/// Why a shared snapshot was given up, so that the next backup to its drive is a full one.
+/// Why a shared snapshot was unpinned, so that the next backup to its drive is a full one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum GivenUp {
+pub enum UnpinReason {
     /// The drive was away for longer than `keep_shared_for`.
     Away,
-    /// An administrator gave it up.
+    /// An administrator unpinned it.
     Command,
 }
 
@@ -117,13 +117,13 @@ impl Task {
     /// The snapshots that this backup made, as far as the service's record has them: the shared ones of this drive, and the pins of
     /// all drives.
     pub(super) fn own_pairs(&self) -> impl Iterator<Item = PairUuids> {
-        self.shared.iter().take(self.own).map(SharedSnapshot::mark).chain(self.pins.iter().copied())
+        self.shared.iter().take(self.own).map(SharedSnapshot::uuids).chain(self.pins.iter().copied())
     }
 
     /// Whether a subvolume of this machine is a snapshot that this backup made, or one that was restored from a snapshot of it.
     pub(super) fn is_ours(&self, uuid: Identity) -> bool {
         let is_on_drive = |there: Identity| self.own_pairs().any(|pair| pair.there == there);
-        let restored = self.shared.iter().map(SharedSnapshot::mark);
+        let restored = self.shared.iter().map(SharedSnapshot::uuids);
         self.own_pairs().any(|pair| pair.here == uuid)
             || restored.filter(|pair| pair.here == uuid).any(|pair| is_on_drive(pair.there))
     }
@@ -153,8 +153,8 @@ impl Task {
             existing: BTreeSet::new(),
             full: false,
             time: TaskTime::default(),
-            given_up: Vec::new(),
-            given_up_because: None,
+            unpinned: Vec::new(),
+            unpin_reason: None,
             source_pruning: SourcePruning::default(),
             measure: false,
         }
@@ -249,7 +249,7 @@ pub enum BackupEvent {
         count: usize,
     },
     /// What the snapshots of this backup beside the source hold.
-    Held {
+    Freeable {
         /// Their number.
         snapshots: u64,
         /// What deleting all of them would free, in bytes of data; `None` if it takes too long to find out.

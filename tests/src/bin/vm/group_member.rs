@@ -22,7 +22,7 @@ pub(crate) fn by_ann(lab: &mut Environment) -> Result<()> {
     lab.drive_is("mounted")?;
     lab.run("status=0; runuser -u ann -- butterdock backup Blue || status=$?; [ $status = 77 ]")?;
 
-    lab.step("polkit lets her as a member of the group, and she sees it go on");
+    lab.step("polkit lets her as a member of the group, and she sees its progress");
     lab.run("gpasswd --add ann butterdock")?;
     let seen = lab.run("runuser -u ann -- butterdock --json backup Blue")?;
     let values: Vec<f64> = seen

@@ -60,7 +60,7 @@ pub(super) enum RunnerEvent {
     Ended {
         ending: Ending,
         left: Leftovers,
-        held: bool,
+        stuck: bool,
     },
     /// The worker that was stuck has ended.
     WorkerGone,
@@ -157,9 +157,9 @@ impl Runner {
         let Outcome { ending, left, stuck, heard: _ } = outcome;
         let Some(mut worker) = stuck else {
             close(place).await;
-            return self.tell(RunnerEvent::Ended { ending, left, held: false }).await;
+            return self.tell(RunnerEvent::Ended { ending, left, stuck: false }).await;
         };
-        self.tell(RunnerEvent::Ended { ending, left, held: true }).await;
+        self.tell(RunnerEvent::Ended { ending, left, stuck: true }).await;
         worker.gone().await;
         self.sweep(&*place).await;
         close(place).await;
@@ -168,12 +168,12 @@ impl Runner {
 
     /// Reports the end of a job whose worker has ended.
     pub(super) async fn end_as(self, outcome: Outcome) {
-        self.tell(RunnerEvent::Ended { ending: outcome.ending, left: outcome.left, held: false }).await;
+        self.tell(RunnerEvent::Ended { ending: outcome.ending, left: outcome.left, stuck: false }).await;
     }
 
     /// Reports the end of a job that had no worker.
     pub(super) async fn end_without_worker(self, ending: Ending) {
-        self.tell(RunnerEvent::Ended { ending, left: Leftovers::default(), held: false }).await;
+        self.tell(RunnerEvent::Ended { ending, left: Leftovers::default(), stuck: false }).await;
     }
 
     pub(super) async fn tell(&self, event: RunnerEvent) {

@@ -50,7 +50,7 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         assert!(outcome.is_stuck(), "{outcome:?}");
         let ending = tokio::spawn(runner.end(outcome, place()));
         let over = next(&mut told).await;
-        let RunnerEvent::Ended { ending: Ending::Reported(None), left, held: true } = over else { panic!("{over:?}") };
+        let RunnerEvent::Ended { ending: Ending::Reported(None), left, stuck: true } = over else { panic!("{over:?}") };
         assert_eq!(left, Leftovers::default());
         drop(fuse);
         let gone = next(&mut told).await;

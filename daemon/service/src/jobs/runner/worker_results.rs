@@ -6,7 +6,7 @@ use butterdock_worker::verify;
 use crate::backups::{
     BackupEvent, DeletionEvent, Identity, KeptBecause, Lineage, Listings, MOST_DELETED, RecordUpdate, SharedSnapshot,
 };
-use crate::jobs::source_space::HeldSpace;
+use crate::jobs::source_space::FreeableSpace;
 use crate::worker::{Report, WorkerError};
 
 /// More restored snapshots of one worker are not recorded.
@@ -51,7 +51,7 @@ pub(crate) struct WorkerResults {
     /// The snapshots on both sides.
     pub(in crate::jobs) listings: Listings,
     /// What the snapshots beside the source hold.
-    pub(in crate::jobs) held: Option<HeldSpace>,
+    pub(in crate::jobs) freeable: Option<FreeableSpace>,
     /// The snapshots that were deleted, or did not exist any more,
     pub(in crate::jobs) deleted: Vec<Identity>,
     /// and those that were not deleted.
@@ -99,7 +99,7 @@ impl Followed {
                     | BackupEvent::Nested { .. }
                     | BackupEvent::RestoredNested { .. }
                     | BackupEvent::FromFuture { .. }
-                    | BackupEvent::Held { .. }
+                    | BackupEvent::Freeable { .. }
                     | BackupEvent::Pruned { .. }
                     | BackupEvent::Kept { .. } => {}
                 }

@@ -182,7 +182,7 @@ mod tests {
     use crate::types::JobState;
 
     use super::*;
-    use crate::clock::{Clock, ClockKeeper};
+    use crate::clock::{Clock, ClockTrust};
     use crate::config::{Config, VolumeName, VolumeRule};
     use crate::hooks::Hooks;
     use crate::jobs::{History, Jobs, ReceiveJob, Scheduler};
@@ -198,7 +198,7 @@ mod tests {
     fn scheduler(state: &Path, config: &Config, supervisor: &Supervisor) -> Jobs {
         let history = History::open(state, config.history, 1).expect("a history");
         let hooks = Hooks::start(None, ()).expect("a thread");
-        let clock = ClockKeeper::open(state, Clock::system().expect("a clock")).expect("a record");
+        let clock = ClockTrust::open(state, Clock::system().expect("a clock")).expect("a record");
         let spawner = Arc::new(Spawner::start(()).expect("a thread"));
         let open = crate::jobs::ON_SYSTEM;
         Scheduler::start(config, (spawner, open), history, hooks, clock, supervisor)

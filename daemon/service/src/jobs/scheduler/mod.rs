@@ -27,7 +27,7 @@ use super::retention::Retention;
 use super::runner::RunnerEvent;
 use super::source_store::{OpenDirectories, SourceStore};
 use super::worker_queries::Queries;
-use crate::clock::ClockKeeper;
+use crate::clock::ClockTrust;
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::prune_locks::PruneLocks;
@@ -75,7 +75,7 @@ impl Scheduler {
         (spawner, open_directories): (Arc<Spawner>, OpenDirectories),
         history: History,
         hooks: Hooks,
-        clock: ClockKeeper,
+        clock: ClockTrust,
         supervisor: &Supervisor,
     ) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
@@ -187,7 +187,7 @@ impl Scheduler {
                     step(entry, &event);
                 }
                 let (pace, now) = (&mut entry.pace, self.retention.clock.micros());
-                entry.job.send_if_modified(|job| report::take_in(job, pace, &report, now));
+                entry.job.send_if_modified(|job| report::apply(job, pace, &report, now));
             }
             RunnerEvent::Stalled => {
                 if let Some(entry) = self.jobs.get(&id) {
@@ -212,8 +212,8 @@ impl Scheduler {
                     entry.report_writing();
                 }
             }
-            RunnerEvent::Ended { ending, left, held } => {
-                if held {
+            RunnerEvent::Ended { ending, left, stuck } => {
+                if stuck {
                     self.queue.hold(id)
                 } else {
                     self.queue.release(id)

@@ -53,8 +53,8 @@ pub(super) struct Candidate {
     pub held: bool,
     /// It was first seen at least `protect` ago.
     pub settled: bool,
-    /// A drive needed it for its next increment, and it was given up.
-    pub given_up: bool,
+    /// A drive needed it for its next increment, and it was unpinned.
+    pub unpinned: bool,
     /// A verify found damage in it: it is no parent of an increment.
     pub damaged: bool,
 }
@@ -118,7 +118,7 @@ pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
             Candidate { ours: false, .. } => Some(Reason::NotOurs),
             Candidate { held: true, .. } => Some(Reason::Held),
             Candidate { pinned: true, damaged: false, .. } => Some(Reason::Pinned),
-            Candidate { given_up: true, .. } => None,
+            Candidate { unpinned: true, .. } => None,
             Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
             Candidate { id, .. } if Some(id) == kept.newest => Some(Reason::Newest),
             Candidate { time, settled, .. } if protect > 0 && (is_young(time) || !settled) => Some(Reason::Protected),

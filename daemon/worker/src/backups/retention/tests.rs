@@ -18,7 +18,7 @@ fn ours(number: u64, time: i64) -> Candidate {
         ours: true,
         held: false,
         settled: true,
-        given_up: false,
+        unpinned: false,
         damaged: false,
     }
 }
@@ -111,11 +111,11 @@ fn without_protect_a_slightly_future_date_protects_nothing() {
 }
 
 #[test]
-fn a_given_up_snapshot_is_deleted_unless_a_drive_needs_it() {
-    let given_up = |number, time| Candidate { given_up: true, ..ours(number, time) };
-    let pinned = Candidate { pinned: true, ..given_up(2, 20) };
-    let foreign = Candidate { ours: false, ..given_up(4, 40) };
-    let all = [ours(1, 10), pinned, given_up(3, 30), foreign];
+fn an_unpinned_snapshot_is_deleted_unless_a_drive_needs_it() {
+    let unpinned = |number, time| Candidate { unpinned: true, ..ours(number, time) };
+    let pinned = Candidate { pinned: true, ..unpinned(2, 20) };
+    let foreign = Candidate { ours: false, ..unpinned(4, 40) };
+    let all = [ours(1, 10), pinned, unpinned(3, 30), foreign];
     let rule = Rule { stopped: true, ..rule(RetentionRule { last: 9, ..NOTHING }, 99, 100) };
     let kept = [Some(Reason::Protected), Some(Reason::Pinned), None, Some(Reason::NotOurs)];
     assert_eq!(reasons(&rule, &all), kept);
@@ -157,7 +157,7 @@ fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
             ours,
             held,
             settled: true,
-            given_up: false,
+            unpinned: false,
             damaged,
         };
         (0..).zip(all).map(made).collect()
@@ -169,11 +169,11 @@ proptest! {
     fn a_hold_beats_every_rule_and_every_shortage(
         keep in any_keep(),
         snapshots in any_snapshots(),
-        given_up in prop::bool::ANY,
+        unpinned in prop::bool::ANY,
         stopped in prop::bool::ANY,
     ) {
-        // Also the rule of a source that is running full, and for what was given up.
-        let all: Vec<Candidate> = snapshots.iter().map(|one| Candidate { given_up, ..*one }).collect();
+        // Also the rule of a source that is running full, and for what was unpinned.
+        let all: Vec<Candidate> = snapshots.iter().map(|one| Candidate { unpinned, ..*one }).collect();
         for keep in [keep, NOTHING] {
             let rule = Rule { stopped, ..rule(keep, 0, 800 * DAY) };
             for (snapshot, reason) in all.iter().zip(reasons(&rule, &all)) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::backups::lineage::Lineage;
 use crate::backups::shared_record::{SharedSnapshot, sent_as};
 use crate::backups::snapshot::{Identity, Snapshot};
-use crate::backups::task::GivenUp;
+use crate::backups::task::UnpinReason;
 
 /// A shared snapshot on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ pub enum FullReason {
     SentByAnother,
     /// It was requested, whatever both sides share.
     Requested,
-    /// The shared snapshot beside the source was given up.
-    GivenUp(GivenUp),
+    /// The shared snapshot beside the source was unpinned.
+    Unpinned(UnpinReason),
 }
 
 /// Finds the `known` shared snapshots (in which `here` is the sender's side) among the snapshots on both sides. `lineage` is
@@ -199,10 +199,10 @@ impl fmt::Display for FullReason {
                 "the source is itself the snapshot that the drive has, made writable, and may have changed; an increment needs a \
                  writable snapshot of it as the source, beside the unchanged one",
             ),
-            Self::GivenUp(GivenUp::Away) => f.write_str(
+            Self::Unpinned(UnpinReason::Away) => f.write_str(
                 "the drive was away for longer than keep_shared_for, so the snapshot that the source shared with it was deleted",
             ),
-            Self::GivenUp(GivenUp::Command) => {
+            Self::Unpinned(UnpinReason::Command) => {
                 f.write_str("the snapshot that the source shared with the drive was deleted by a command")
             }
             Self::SentByAnother => {
@@ -278,7 +278,7 @@ impl Last {
                 | FullReason::SourceMadeWritable
                 | FullReason::SentByAnother
                 | FullReason::Requested
-                | FullReason::GivenUp(_),
+                | FullReason::Unpinned(_),
                 _,
             ) => why,
         }

@@ -53,7 +53,7 @@ impl Job {
         let there = |source: &[Snapshot], uuid| source.iter().position(|snapshot| snapshot.uuid == uuid);
         match self.step {
             0 => self.share = Some(prune_locks.join("home").await),
-            1 => self.task.pins = world.marks(),
+            1 => self.task.pins = world.pins(),
             2 => {
                 let lineage = Lineage::of(SOURCE, Identity::NONE);
                 let (there, known) = &world.drives[self.drive];
@@ -76,10 +76,10 @@ impl Job {
                 let counterpart = Snapshot { uuid, ..received(&mine) };
                 let pin = pin(&mine, &counterpart);
                 drive.push(counterpart);
-                prune(&self.task, Side::Drive(&owner()), drive, pin.mark(), mine.made);
+                prune(&self.task, Side::Drive(&owner()), drive, pin.uuids(), mine.made);
                 self.pin = Some(pin);
                 if pruned_by == PrunedBy::EachJob {
-                    prune(&self.task, Side::Source(&owner()), &mut world.source, pin.mark(), mine.made);
+                    prune(&self.task, Side::Source(&owner()), &mut world.source, pin.uuids(), mine.made);
                 }
             }
             6 => {
@@ -90,7 +90,7 @@ impl Job {
             7 => {
                 let last = self.share.take()?.release();
                 if pruned_by == PrunedBy::LastJob && last.is_some() && !self.unchanged {
-                    let task = Task { pins: world.marks(), ..self.task.clone() };
+                    let task = Task { pins: world.pins(), ..self.task.clone() };
                     let nothing = PairUuids { here: Identity::NONE, there: Identity::NONE };
                     prune(&task, Side::Source(&owner()), &mut world.source, nothing, self.pending.made);
                 }
@@ -123,7 +123,7 @@ async fn keeps_needed_snapshots(order: u32, unchanged: bool, pruned_by: PrunedBy
     }
     let has = |there: &[Snapshot], uuid| there.iter().any(|snapshot| snapshot.uuid == uuid);
     let needed = |(there, known): &(Vec<Snapshot>, SharedRecord)| {
-        let pin = known.newest().map(SharedSnapshot::mark);
+        let pin = known.newest().map(SharedSnapshot::uuids);
         pin.is_some_and(|pin| has(&world.source, pin.here) && has(there, pin.there))
     };
     let pinned = jobs.iter().all(|job| job.pin.as_ref() == world.drives[job.drive].1.newest());

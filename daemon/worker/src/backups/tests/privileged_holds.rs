@@ -80,8 +80,8 @@ fn privileged_a_held_snapshot_survives_rule_and_shortage_of_space() {
     let made = [-4, -3, -2, -1].map(|number| world.snapshot(number));
     world.hold(made[0]);
     let task = Task { keep: RetentionRule::NEWEST, measure: true, ..world.task.clone() };
-    let given_up = Task { given_up: vec![made[0]], source_pruning: SourcePruning::ToNewest, ..task.clone() };
-    for task in [&task, &given_up] {
+    let unpinned = Task { unpinned: vec![made[0]], source_pruning: SourcePruning::ToNewest, ..task.clone() };
+    for task in [&task, &unpinned] {
         world.prune(task);
         assert_eq!(world.left(), BTreeSet::from([made[0], made[3]]));
     }

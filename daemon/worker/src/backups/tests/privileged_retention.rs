@@ -109,9 +109,10 @@ impl World {
         let there = received(destination, &outcome).expect("it was received");
         let shared = SharedSnapshot { here: pending.state(), there, time: now };
         // The pins of the order are those before this backup.
-        self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
-        self.prune(Side::Source(&owner), &mine, &self.folder, shared.mark(), now);
-        self.prune(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
+        self.task.pins =
+            self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::uuids)).collect();
+        self.prune(Side::Source(&owner), &mine, &self.folder, shared.uuids(), now);
+        self.prune(Side::Drive(&owner), &theirs, destination, shared.uuids(), now);
         let learned = RecordUpdate { shared, nested: Vec::new(), sources: owner.sources, lost: Vec::new() };
         self.drives[drive].1.learn(learned);
         parent.is_some()
@@ -124,7 +125,7 @@ impl World {
 
     fn check(&self, day: i64) {
         let mine = list(&self.folder, &[]).expect("listed");
-        for (drive, pin) in self.drives.iter().filter_map(|(drive, known)| Some((drive, known.newest()?.mark()))) {
+        for (drive, pin) in self.drives.iter().filter_map(|(drive, known)| Some((drive, known.newest()?.uuids()))) {
             assert!(mine.iter().any(|snapshot| snapshot.uuid == pin.here), "day {day}: a pin is lost");
             let theirs = list(drive, &[]).expect("listed");
             assert!(theirs.iter().any(|snapshot| snapshot.uuid == pin.there), "day {day}: a counterpart is lost");

@@ -227,7 +227,7 @@ fn privileged_a_full_drive_keeps_its_undamaged_snapshot() {
         done.expect("enough space");
         task.shared.extend(events.iter().find_map(pinned));
     }
-    let newest = task.shared.last().expect("sent").mark();
+    let newest = task.shared.last().expect("sent").uuids();
     (task.pins, task.damaged) = (vec![newest], vec![newest.there]);
     world.fill(300);
     let (done, _, events) = world.back_up(&task);

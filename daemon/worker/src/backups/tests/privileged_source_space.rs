@@ -71,7 +71,7 @@ impl World {
         assert_eq!(prune_source(task, folder.as_fd(), Some(top.as_fd()), &report), None);
         let events = events.into_inner().expect("unpoisoned");
         let held = |event: &BackupEvent| {
-            let BackupEvent::Held { snapshots, bytes } = *event else { return None };
+            let BackupEvent::Freeable { snapshots, bytes } = *event else { return None };
             Some((snapshots, bytes.expect("in time")))
         };
         events.iter().find_map(held).expect("measured")
@@ -139,10 +139,10 @@ fn privileged_a_source_short_of_space_keeps_the_newest_and_the_pinned() {
     assert_eq!(world.prune(&short), (2, 60 * MIB));
     assert_eq!(world.left(), BTreeSet::from([made[1], made[3]]));
     assert!(world.free() >= before + 100 * MIB, "the space is free when the worker ends: {} {before}", world.free());
-    // The pinned one was given up, and the newest is kept for another drive.
-    let given_up = Task { pins: Vec::new(), given_up: vec![made[1]], ..task.clone() };
-    assert_eq!(world.prune(&given_up), (1, 0));
+    // The pinned one was unpinned, and the newest is kept for another drive.
+    let unpinned = Task { pins: Vec::new(), unpinned: vec![made[1]], ..task.clone() };
+    assert_eq!(world.prune(&unpinned), (1, 0));
     assert_eq!(world.left(), BTreeSet::from([made[3]]));
-    let newest = Task { given_up: vec![made[3]], ..given_up };
+    let newest = Task { unpinned: vec![made[3]], ..unpinned };
     assert_eq!(world.prune(&newest), (0, 0), "also the newest");
 }

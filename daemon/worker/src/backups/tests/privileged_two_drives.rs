@@ -61,7 +61,7 @@ impl World {
 
     fn task(&self, lineage: Lineage, drive: usize) -> Task {
         let known = self.known.lock().expect("known");
-        let pins = known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::mark).collect();
+        let pins = known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::uuids).collect();
         let SharedRecord { sources, shared, .. } = known[drive].clone();
         let (own, shared) = (shared.len(), for_order([&shared[..]]));
         let given = Some(Given { wall: self.wall.load(Ordering::Relaxed), boot: boot_time() });
@@ -122,7 +122,7 @@ impl World {
                 BackupEvent::Source { .. }
                 | BackupEvent::Snapshot { .. }
                 | BackupEvent::Estimated { .. }
-                | BackupEvent::Held { .. }
+                | BackupEvent::Freeable { .. }
                 | BackupEvent::Pruned { .. }
                 | BackupEvent::Seen { .. }
                 | BackupEvent::FlagsNotSent { .. }
@@ -149,7 +149,7 @@ impl World {
     /// Changes the source and backs it up; checks that it is an increment to the last backup on the drive.
     fn back_up_increment(&self, drive: usize, on_event: &(dyn Fn(&BackupEvent) + Sync)) {
         self.change();
-        let needed = self.known.lock().expect("known")[drive].newest().map(|newest| newest.mark().here);
+        let needed = self.known.lock().expect("known")[drive].newest().map(|newest| newest.uuids().here);
         let parent = self.back_up(drive, on_event);
         assert!(parent.is_some() && parent == needed, "drive {drive}: {parent:?}, and {needed:?} was needed");
     }

@@ -57,7 +57,7 @@ impl World {
         self.source.push(pending.clone());
         self.drives[drive].0.push(received.clone());
         // The pins of the order are those before this backup.
-        self.task.pins = self.marks();
+        self.task.pins = self.pins();
         let shared = SharedSnapshot { here: pending.state(), there: received.state(), time: now };
         self.drives[drive].1.learn(RecordUpdate {
             shared,
@@ -65,14 +65,14 @@ impl World {
             sources: vec![SOURCE],
             lost: Vec::new(),
         });
-        prune(&self.task, Side::Source(&owner()), &mut self.source, shared.mark(), now);
-        prune(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
+        prune(&self.task, Side::Source(&owner()), &mut self.source, shared.uuids(), now);
+        prune(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.uuids(), now);
         incremental
     }
 
     /// The pins of all drives, as in an order.
-    pub(super) fn marks(&self) -> Vec<PairUuids> {
-        self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect()
+    pub(super) fn pins(&self) -> Vec<PairUuids> {
+        self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::uuids)).collect()
     }
 }
 
@@ -119,7 +119,7 @@ fn four_hundred_days(keep: RetentionRule, protect: u64) -> World {
             assert!(incremental || first[drive], "day {day}: everything was sent again");
             first[drive] = false;
             for (there, known) in &world.drives {
-                let Some(pin) = known.newest().map(SharedSnapshot::mark) else { continue };
+                let Some(pin) = known.newest().map(SharedSnapshot::uuids) else { continue };
                 assert!(world.source.iter().any(|snapshot| snapshot.uuid == pin.here), "day {day}: a pin is lost");
                 assert!(there.iter().any(|snapshot| snapshot.uuid == pin.there), "day {day}: a counterpart is lost");
             }

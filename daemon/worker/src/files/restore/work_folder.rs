@@ -1,6 +1,6 @@
 //! A hidden folder beside the final name of a file, in which the file is completed.
 //!
-//! Only the worker's user can enter it. An attribute marks it, and a lock says that a worker uses it. What a killed worker left is
+//! Only the worker's user can enter it. An attribute pins it, and a lock says that a worker uses it. What a killed worker left is
 //! removed by the next restore to the same directory: only a folder with the mark, of this user, that is not locked. The mark of
 //! root's folders is an attribute that users cannot set, so a user cannot make root remove another directory. A worker may be killed
 //! before it has set the mark: an empty folder with such a name, of this user and not locked, is removed too.

@@ -20,7 +20,7 @@ use crate::jobs::outcome::Ending;
 use crate::jobs::retention::{Retention, Sides};
 use crate::jobs::runner::{KILLED, Outcome, Runner, RunnerEvent, WorkerResults, other_than};
 use crate::jobs::source_check;
-use crate::jobs::source_space::HeldSpace;
+use crate::jobs::source_space::FreeableSpace;
 use crate::jobs::source_store::{Look, OpenDirectories, SourceStore};
 use crate::prune_locks::{Exclusive, PruneLocks};
 use crate::types::{BackupOptions, ErrorCode};
@@ -89,7 +89,7 @@ impl<R: BackupRecords> BackupRun<'_, R> {
                     let source_pruning = source_check::after_backup(self.sources, self.rule).await;
                     let task = Task { time, source_pruning, measure: true, ..task };
                     runner.prune(task, folder, alone, &mut outcome.heard).await;
-                    source_check::note_pruned(self.sources, self.rule, outcome.heard.held).await;
+                    source_check::note_pruned(self.sources, self.rule, outcome.heard.freeable).await;
                 }
                 Err(text) => {
                     tracing::warn!(butterdock_job = %runner.id, "old snapshots beside the source are not deleted: {text}");
@@ -221,7 +221,7 @@ impl Runner {
                 Report::Backup(BackupEvent::Seen { drive, snapshots, last }) => {
                     heard.listings.hear(drive, &snapshots, last);
                 }
-                Report::Backup(event @ BackupEvent::Held { .. }) => heard.held = HeldSpace::of(&event),
+                Report::Backup(event @ BackupEvent::Freeable { .. }) => heard.freeable = FreeableSpace::of(&event),
                 Report::Warning(_) => self.tell(RunnerEvent::Report(report)).await,
                 _other => {}
             }
@@ -257,7 +257,7 @@ pub(in crate::jobs) fn task(
     let name = rule.name.as_str();
     let (known, adopt) = records.known(name)?;
     let shared = records.shared(name);
-    let is_shared = |there: &Identity| shared.iter().any(|shared| shared.mark().there == *there);
+    let is_shared = |there: &Identity| shared.iter().any(|shared| shared.uuids().there == *there);
     let damaged = records.damaged().into_iter().filter(is_shared).collect();
     Ok(Task {
         former: rule.former.clone(),
@@ -265,9 +265,9 @@ pub(in crate::jobs) fn task(
         nested: rule.nested == Nested::Include,
         protect: rule.protect.as_secs(),
         pins: records.pins(name),
-        last: known.newest().map(|newest| newest.mark().there),
-        given_up: records.given_up(name),
-        given_up_because: records.given_up_because(name),
+        last: known.newest().map(|newest| newest.uuids().there),
+        unpinned: records.unpinned(name),
+        unpin_reason: records.unpin_reason(name),
         own: known.all().len(),
         sources: known.sources,
         shared,

@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::*;
-use crate::backups::{BackupEvent, GivenUp, Identity, Lineage, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
-use crate::clock::{Clock, ClockKeeper};
+use crate::backups::{
+    BackupEvent, Identity, Lineage, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, UnpinReason,
+};
+use crate::clock::{Clock, ClockTrust};
 use crate::destinations::{BackupRecords, VolumeDestination, close};
 use crate::dir_handle::DirHandle;
 use crate::volumes::{DirIdentity, OpenVolume};
@@ -48,18 +50,18 @@ impl BackupRecords for Remembered {
     }
 
     fn pins(&self, _backup: &str) -> Vec<PairUuids> {
-        self.known.lock().expect("whole").newest().map(SharedSnapshot::mark).into_iter().collect()
+        self.known.lock().expect("whole").newest().map(SharedSnapshot::uuids).into_iter().collect()
     }
 
     fn unread_pins(&self, _backup: &str) -> Option<String> {
         self.unread.clone()
     }
 
-    fn given_up(&self, _backup: &str) -> Vec<Identity> {
+    fn unpinned(&self, _backup: &str) -> Vec<Identity> {
         Vec::new()
     }
 
-    fn given_up_because(&self, _backup: &str) -> Option<GivenUp> {
+    fn unpin_reason(&self, _backup: &str) -> Option<UnpinReason> {
         None
     }
 
@@ -111,7 +113,7 @@ impl Fixture {
             overdue: None,
             overdue_for: Default::default(),
         };
-        let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
+        let clock = ClockTrust::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
         let (sources, retention) = (SourceStore::new(&at("state"), ON_SYSTEM), Retention::new(&at("state"), clock));
         let (prune_locks, records) = (PruneLocks::default(), Remembered::default());
         let options = BackupOptions::default();

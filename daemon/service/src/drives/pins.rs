@@ -1,5 +1,5 @@
-//! The shared snapshots that sources keep for drives that are away, and when they are given up: after `keep_shared_for`, or by a
-//! command. A snapshot that was given up is deleted beside the source, unless another drive needs it. The next backup to its
+//! The shared snapshots that sources keep for drives that are away, and when they are unpinned: after `keep_shared_for`, or by a
+//! command. A snapshot that was unpinned is deleted beside the source, unless another drive needs it. The next backup to its
 //! drive builds on an older shared snapshot that the rule keeps; without one it is a full one.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use super::manager::DriveManager;
 use super::problem::failed;
 use super::shared_records;
 use super::table::{DriveTable, goes};
-use crate::backups::{GivenUp, Identity, MOST_PINS, PairUuids, SharedSnapshot};
+use crate::backups::{Identity, MOST_PINS, PairUuids, SharedSnapshot, UnpinReason};
 use crate::config::BackupRule;
 use crate::enrolment::Enrolment;
 use crate::types::{Error, ErrorCode};
@@ -31,23 +31,23 @@ impl DriveManager {
     /// What all enrolled drives, present or not, need for their next increment of a backup, as far as it can be read.
     pub(crate) fn pins(&self, backup: &str) -> Vec<PairUuids> {
         let table = self.lock();
-        let needing = table.enrolments.iter().filter(|enrolment| !enrolment.given_up.contains_key(backup));
+        let needing = table.enrolments.iter().filter(|enrolment| !enrolment.unpinned.contains_key(backup));
         let known = needing.filter_map(|enrolment| shared_records::known(enrolment, backup).ok());
-        super::once(known.filter_map(|known| known.newest().map(SharedSnapshot::mark)).collect())
+        super::once(known.filter_map(|known| known.newest().map(SharedSnapshot::uuids)).collect())
     }
 
-    /// The snapshots beside the source of a backup that were given up, and that no drive needs.
-    pub(crate) fn given_up(&self, backup: &str) -> Vec<Identity> {
+    /// The snapshots beside the source of a backup that were unpinned, and that no drive needs.
+    pub(crate) fn unpinned(&self, backup: &str) -> Vec<Identity> {
         let pinned = self.pins(backup);
         let table = self.lock();
-        let given_up = table.enrolments.iter().filter(|enrolment| enrolment.given_up.contains_key(backup));
-        let newest =
-            given_up.filter_map(|enrolment| Some(shared_records::known(enrolment, backup).ok()?.newest()?.mark().here));
+        let unpinned = table.enrolments.iter().filter(|enrolment| enrolment.unpinned.contains_key(backup));
+        let newest = unpinned
+            .filter_map(|enrolment| Some(shared_records::known(enrolment, backup).ok()?.newest()?.uuids().here));
         newest.filter(|here| !pinned.iter().any(|pin| pin.here == *here)).take(MOST_PINS).collect()
     }
 
-    /// Why the shared snapshot of a backup on this drive was given up, if it was.
-    pub(crate) fn given_up_because(&self, id: &DriveId, backup: &str) -> Option<GivenUp> {
+    /// Why the shared snapshot of a backup on this drive was unpinned, if it was.
+    pub(crate) fn unpin_reason(&self, id: &DriveId, backup: &str) -> Option<UnpinReason> {
         because(self.lock().enrolment(id)?, backup)
     }
 
@@ -63,7 +63,7 @@ impl DriveManager {
         table.enrolments.iter().filter(needs).map(needing).collect()
     }
 
-    /// Gives up what the sources keep for a drive: for one backup, or for all. Returns the backups.
+    /// Unpins what the sources keep for a drive: for one backup, or for all. Returns the backups.
     ///
     /// # Errors
     /// `NotFound`: it is not enrolled, or the source keeps nothing for it; the state directory cannot be written.
@@ -77,15 +77,15 @@ impl DriveManager {
             names.filter(wanted).cloned().collect()
         };
         if backups.is_empty() {
-            let text = "no source keeps a snapshot for this drive and backup, so there is nothing to give up";
+            let text = "no source keeps a snapshot for this drive and backup, so there is nothing to unpin";
             return Err(Error::new(ErrorCode::NotFound, text));
         }
-        self.give_up(id, backups.clone(), true).await?;
+        self.record_unpinned(id, backups.clone(), true).await?;
         Ok(backups.into_iter().collect())
     }
 
-    /// Gives up what the source of a backup keeps for drives that have been away for too long. Returns whether there was any.
-    pub(crate) async fn give_up_after(&self, rule: &BackupRule) -> bool {
+    /// Unpins what the source of a backup keeps for drives that have been away for too long. Returns whether there was any.
+    pub(crate) async fn unpin_after(&self, rule: &BackupRule) -> bool {
         let name = rule.name.as_str();
         let (now, limit) = (self.0.clock.micros(), u64::try_from(rule.keep_shared_for.as_micros()).unwrap_or(u64::MAX));
         let is_too_long = |enrolment: &Enrolment| now.saturating_sub(enrolment.attached_last()) > limit;
@@ -97,7 +97,7 @@ impl DriveManager {
         let mut any = false;
         for (id, label) in away {
             let text = "the next backup to it sends more, or everything";
-            match self.give_up(&id, BTreeSet::from([name.to_owned()]), false).await {
+            match self.record_unpinned(&id, BTreeSet::from([name.to_owned()]), false).await {
                 Ok(()) => {
                     any = true;
                     tracing::warn!(
@@ -145,12 +145,12 @@ impl DriveManager {
         }
     }
 
-    async fn give_up(&self, id: &DriveId, backups: BTreeSet<String>, by_command: bool) -> Result<(), Error> {
+    async fn record_unpinned(&self, id: &DriveId, backups: BTreeSet<String>, by_command: bool) -> Result<(), Error> {
         self.write_down(id, move |enrolment| {
             for backup in backups {
-                // It names the snapshot: without a record nothing could be given up.
+                // It names the snapshot: without a record nothing could be unpinned.
                 shared_records::known(enrolment, &backup).map_err(failed)?;
-                enrolment.given_up.insert(backup, by_command);
+                enrolment.unpinned.insert(backup, by_command);
             }
             Ok(())
         })
@@ -158,10 +158,10 @@ impl DriveManager {
     }
 }
 
-/// Why the shared snapshot of a backup was given up, if it was.
-pub(super) fn because(enrolment: &Enrolment, backup: &str) -> Option<GivenUp> {
-    let by_command = *enrolment.given_up.get(backup)?;
-    Some(if by_command { GivenUp::Command } else { GivenUp::Away })
+/// Why the shared snapshot of a backup was unpinned, if it was.
+pub(super) fn because(enrolment: &Enrolment, backup: &str) -> Option<UnpinReason> {
+    let by_command = *enrolment.unpinned.get(backup)?;
+    Some(if by_command { UnpinReason::Command } else { UnpinReason::Away })
 }
 
 /// Whether a later backup may build on the newest snapshot of this one on the drive. If it is not configured any more, that is a backup
@@ -170,12 +170,12 @@ pub(super) fn is_needed_on(table: &DriveTable, enrolment: &Enrolment, backup: &s
     let has_run = |name: &str| shared_records::known(enrolment, name).is_ok_and(|known| known.newest().is_some());
     let is_new = |rule: &BackupRule| goes(&table.config, rule, enrolment) && !has_run(rule.name.as_str());
     let is_needed = || table.config.backup(backup).is_some() || table.config.backups.iter().any(is_new);
-    !enrolment.given_up.contains_key(backup) && is_needed()
+    !enrolment.unpinned.contains_key(backup) && is_needed()
 }
 
 fn needs_snapshot(enrolment: &Enrolment, backup: &str) -> bool {
     let known = || shared_records::known(enrolment, backup).is_ok_and(|known| known.newest().is_some());
-    !enrolment.given_up.contains_key(backup) && known()
+    !enrolment.unpinned.contains_key(backup) && known()
 }
 
 pub(super) fn is_attached(table: &DriveTable, enrolment: &Enrolment) -> bool {

@@ -9,14 +9,14 @@ use nix::sys::resource::{Resource, getrlimit};
 /// One descriptor of a user. It counts until the last clone is dropped: each copy of the descriptor holds one until the copy is
 /// closed. Descriptors of root do not count.
 #[derive(Debug, Clone)]
-pub struct FdShare(#[expect(dead_code, reason = "its drop is what matters")] Arc<Counted>);
+pub struct FdCount(#[expect(dead_code, reason = "its drop is what matters")] Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
     uid: u32,
 }
 
-impl FdShare {
+impl FdCount {
     /// None if the user, or all users together, have reached the limit.
     pub fn take(uid: u32) -> Option<Self> {
         if uid == 0 {
@@ -48,8 +48,8 @@ impl Drop for Counted {
 /// The limits for one user and for all users, from the limit of the process. Each descriptor may need a second one while it is
 /// used, and root, jobs and drives need some too.
 fn most(limit: usize) -> (usize, usize) {
-    let share = |part: usize, most: usize| limit.checked_div(part).unwrap_or(0).clamp(1, most);
-    (share(8, 512), share(4, 4096))
+    let count = |part: usize, most: usize| limit.checked_div(part).unwrap_or(0).clamp(1, most);
+    (count(8, 512), count(4, 4096))
 }
 
 /// Read each time, because another process may change it (prlimit(2)).
@@ -72,19 +72,19 @@ mod tests {
     #[test]
     fn each_user_is_limited_and_root_is_not() {
         let (each, _) = most(open_files());
-        let held: Vec<_> = std::iter::from_fn(|| FdShare::take(7101)).take(100_000).collect();
+        let held: Vec<_> = std::iter::from_fn(|| FdCount::take(7101)).take(100_000).collect();
         assert_eq!(held.len(), each);
-        assert!(FdShare::take(7102).is_some() && FdShare::take(0).is_some());
+        assert!(FdCount::take(7102).is_some() && FdCount::take(0).is_some());
         drop(held);
-        assert!(FdShare::take(7101).is_some());
+        assert!(FdCount::take(7101).is_some());
         assert!(!lock().contains_key(&7101) && !lock().contains_key(&0));
     }
 
     #[test]
     fn a_descriptor_counts_until_its_last_copy_is_closed() {
-        let share = FdShare::take(7103).expect("the first");
-        let copy = share.clone();
-        drop(share);
+        let count = FdCount::take(7103).expect("the first");
+        let copy = count.clone();
+        drop(count);
         assert_eq!(lock().get(&7103), Some(&1));
         drop(copy);
         assert!(!lock().contains_key(&7103));

@@ -18,7 +18,7 @@ const LARGEST: u64 = 4096;
 
 /// The record of the clocks. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ClockKeeper {
+pub struct ClockTrust {
     clock: Clock,
     source: SyncSource,
     file: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Observed {
     pub stop: Option<Stop>,
 }
 
-impl ClockKeeper {
+impl ClockTrust {
     /// Reads the record in `state`, compares it with the clocks, and writes the result. An unreadable record is moved aside, and
     /// nothing is deleted until the clock is trusted again. It blocks as long as the disk of the state directory does.
     ///
@@ -55,10 +55,10 @@ impl ClockKeeper {
             // The service was killed after it moved the record aside, and before it wrote the next one.
             Loaded::SetAside => Record::after_unreadable(&now, Uuid::new_v4()),
         };
-        let keeper = Self { clock, source: SyncSource::default(), file, record: Arc::new(Mutex::new(record)) };
-        keeper.write(&record)?;
+        let trust = Self { clock, source: SyncSource::default(), file, record: Arc::new(Mutex::new(record)) };
+        trust.write(&record)?;
         log(None, record.stop());
-        Ok(keeper)
+        Ok(trust)
     }
 
     /// Wall time, in microseconds since 1970.
@@ -92,8 +92,8 @@ impl ClockKeeper {
     /// # Errors
     /// The record cannot be written. The clock is trusted until the service restarts.
     pub async fn trust(&self) -> io::Result<()> {
-        let keeper = self.clone();
-        local(move || keeper.trust_now()).await.unwrap_or_else(|lost| Err(io::Error::other(lost)))
+        let trust = self.clone();
+        local(move || trust.trust_now()).await.unwrap_or_else(|lost| Err(io::Error::other(lost)))
     }
 
     fn trust_now(&self) -> io::Result<()> {
@@ -137,8 +137,8 @@ impl ClockKeeper {
 
     /// Writes the record on a thread that may block. None if that thread was lost.
     async fn look(&self, answer: Option<SyncAnswer>) -> Option<Observed> {
-        let keeper = self.clone();
-        local(move || keeper.observe(answer)).await.ok()
+        let trust = self.clone();
+        local(move || trust.observe(answer)).await.ok()
     }
 
     fn stop_with(&self, answer: Option<SyncAnswer>) -> Option<Stop> {
@@ -230,16 +230,16 @@ mod tests {
     fn a_clock_jump_survives_a_kill_until_trust_clock() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
-        assert_eq!(ClockKeeper::open(state.path(), clock.clone()).expect("opened").stop_with(None), None);
+        assert_eq!(ClockTrust::open(state.path(), clock.clone()).expect("opened").stop_with(None), None);
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
         // The first one ended without a word, as if it was killed.
-        let second = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+        let second = ClockTrust::open(state.path(), clock.clone()).expect("opened");
         let stop = second.observe(None).stop.expect("stopped");
         assert_eq!(stop.reason, StopReason::Ahead { seconds: 40 * 24 * 3600 });
-        let third = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+        let third = ClockTrust::open(state.path(), clock.clone()).expect("opened");
         assert!(third.stop_with(None).is_some(), "remembered");
         third.trust_now().expect("written");
-        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
+        assert_eq!(ClockTrust::open(state.path(), clock).expect("opened").stop_with(None), None);
     }
 
     #[test]
@@ -248,10 +248,10 @@ mod tests {
             let state = tempfile::tempdir().expect("a folder");
             fs::write(state.path().join("clock.json"), content).expect("written");
             let (played, clock) = Played::new();
-            let keeper = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
-            assert_eq!(keeper.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable), "{content:?}");
+            let trust = ClockTrust::open(state.path(), clock.clone()).expect("opened");
+            assert_eq!(trust.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable), "{content:?}");
             assert_eq!(fs::read(state.path().join("clock.json.unreadable")).expect("kept"), content.as_bytes());
-            let again = ClockKeeper::open(state.path(), clock).expect("opened");
+            let again = ClockTrust::open(state.path(), clock).expect("opened");
             assert!(again.stop_with(None).is_some(), "the protection ends with no restart");
             played.passes(24 * 3600);
             assert_eq!(again.observe(None).stop, None);
@@ -263,8 +263,8 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let (_played, clock) = Played::new();
         fs::write(state.path().join("clock.json.unreadable"), "{").expect("set aside, and none written");
-        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
-        assert_eq!(keeper.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable));
+        let trust = ClockTrust::open(state.path(), clock).expect("opened");
+        assert_eq!(trust.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable));
     }
 
     #[test]
@@ -272,19 +272,19 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
         let folder = state.path().join("gone");
-        let keeper = ClockKeeper::open(&folder, clock).expect("opened");
+        let trust = ClockTrust::open(&folder, clock).expect("opened");
         fs::remove_dir_all(&folder).expect("removed");
         fs::write(&folder, "a file in its place").expect("written");
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
-        assert!(keeper.observe(None).stop.is_some());
-        assert!(keeper.trust_now().is_err());
+        assert!(trust.observe(None).stop.is_some());
+        assert!(trust.trust_now().is_err());
     }
 
     /// The answer of systemd, which the test sets: 0 no, 1 yes, 2 nothing.
-    fn answering(keeper: &ClockKeeper) -> Arc<AtomicU64> {
+    fn answering(trust: &ClockTrust) -> Arc<AtomicU64> {
         let word = Arc::new(AtomicU64::new(0));
         let said = Arc::clone(&word);
-        keeper.ask_also("a program", move || {
+        trust.ask_also("a program", move || {
             let said = said.load(Ordering::Relaxed);
             Box::pin(async move { (said < 2).then_some(said == 1) })
         });
@@ -295,58 +295,58 @@ mod tests {
     async fn another_programs_answer_lets_pruning_resume() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
-        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        drop(ClockTrust::open(state.path(), clock.clone()).expect("opened"));
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
-        let keeper = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
-        assert!(keeper.stop().await.is_some(), "the kernel refuses, and there is nothing else to ask");
-        let word = answering(&keeper);
+        let trust = ClockTrust::open(state.path(), clock.clone()).expect("opened");
+        assert!(trust.stop().await.is_some(), "the kernel refuses, and there is nothing else to ask");
+        let word = answering(&trust);
         for said in [0, 2] {
             word.store(said, Ordering::Relaxed);
-            assert!(keeper.stop().await.is_some() && keeper.observe(keeper.ask().await).stop.is_some(), "{said}");
+            assert!(trust.stop().await.is_some() && trust.observe(trust.ask().await).stop.is_some(), "{said}");
         }
         word.store(1, Ordering::Relaxed);
-        assert_eq!(keeper.stop().await, None, "it is reported before the next backup");
-        assert!(keeper.stop_with(None).is_some(), "that alone writes nothing");
-        assert_eq!(keeper.observe(keeper.ask().await).stop, None);
-        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
+        assert_eq!(trust.stop().await, None, "it is reported before the next backup");
+        assert!(trust.stop_with(None).is_some(), "that alone writes nothing");
+        assert_eq!(trust.observe(trust.ask().await).stop, None);
+        assert_eq!(ClockTrust::open(state.path(), clock).expect("opened").stop_with(None), None);
     }
 
     #[tokio::test]
     async fn an_answer_is_not_used_for_a_later_jump() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
-        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
-        let word = answering(&keeper);
+        let trust = ClockTrust::open(state.path(), clock).expect("opened");
+        let word = answering(&trust);
         word.store(1, Ordering::Relaxed);
-        let answer = keeper.ask().await;
-        assert_eq!(keeper.observe(answer).stop, None);
+        let answer = trust.ask().await;
+        assert_eq!(trust.observe(answer).stop, None);
         // Setting the clock makes it unsynchronised.
         word.store(0, Ordering::Relaxed);
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
-        assert!(keeper.observe(answer).stop.is_some(), "the old answer");
-        assert!(keeper.observe(keeper.ask().await).stop.is_some(), "a new one");
-        assert!(keeper.observe(None).stop.is_some(), "none");
+        assert!(trust.observe(answer).stop.is_some(), "the old answer");
+        assert!(trust.observe(trust.ask().await).stop.is_some(), "a new one");
+        assert!(trust.observe(None).stop.is_some(), "none");
     }
 
     #[tokio::test]
     async fn look_now_asks_systemd_and_trusts_the_clock_again() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
-        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        drop(ClockTrust::open(state.path(), clock.clone()).expect("opened"));
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
-        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
-        keeper.look_now().await;
-        assert!(keeper.stop_with(None).is_some(), "nothing can be asked yet");
-        answering(&keeper).store(1, Ordering::Relaxed);
-        keeper.look_now().await;
-        assert_eq!(keeper.stop_with(None), None);
+        let trust = ClockTrust::open(state.path(), clock).expect("opened");
+        trust.look_now().await;
+        assert!(trust.stop_with(None).is_some(), "nothing can be asked yet");
+        answering(&trust).store(1, Ordering::Relaxed);
+        trust.look_now().await;
+        assert_eq!(trust.stop_with(None), None);
     }
 
     #[tokio::test]
     async fn the_record_is_written_at_each_tick() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
-        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        let trust = ClockTrust::open(state.path(), clock).expect("opened");
         let mut ticks = 0;
         let file = state.path().join("clock.json");
         let count = || parse(&fs::read(&file).expect("read")).expect("a record").elapsed().seconds;
@@ -356,7 +356,7 @@ mod tests {
             played.passes(3600);
             (ticks < 5).then_some(())
         };
-        keeper.follow(tick).await;
+        trust.follow(tick).await;
         assert_eq!(count(), 4 * 3600);
     }
 }

@@ -1,4 +1,4 @@
-//! How much space snapshots hold: what deleting them would free.
+//! How much space deleting snapshots would free.
 //!
 //! The kernel frees an extent when no file of any subvolume uses a part of it. So first the extents of the other subvolumes of the
 //! same descent are counted, and then those that only the given snapshots use. Each tree is read as far as it was written after
@@ -27,17 +27,17 @@ const MOST_OTHERS: usize = 64 + MOST_NESTED;
 /// The time is read once for this many extents.
 const PART: u32 = 4096;
 
-/// What the snapshots of a backup hold beside its source.
+/// The snapshots of a backup beside its source, and what deleting them frees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct FreeableSpace {
     /// The number of their runs.
     pub snapshots: u64,
     /// What deleting all of them would free, in bytes of data; none if it takes too long to find out.
     pub bytes: Option<u64>,
 }
 
-/// What the snapshots of the task's backup hold, beside the source of its lineage.
-pub(super) fn held(task: &Task, folder: BorrowedFd<'_>) -> Result<Held, Fault> {
+/// That of the snapshots of the task's backup, beside the source of its lineage.
+pub(super) fn freeable_space(task: &Task, folder: BorrowedFd<'_>) -> Result<FreeableSpace, Fault> {
     let owner = Owner::beside_source(task);
     let listed = list_beside_source(task, folder, &[], &[])?.snapshots;
     let side = Side::Source(&owner);
@@ -45,11 +45,14 @@ pub(super) fn held(task: &Task, folder: BorrowedFd<'_>) -> Result<Held, Fault> {
     let runs: Vec<SnapshotRun<'_>> = SnapshotRun::of(side, &listed).into_iter().filter(is_ours).collect();
     let snapshots = u64::try_from(runs.len()).unwrap_or(u64::MAX);
     if runs.is_empty() {
-        return Ok(Held { snapshots, bytes: Some(0) });
+        return Ok(FreeableSpace { snapshots, bytes: Some(0) });
     }
     let ours: HashSet<u64> = runs.iter().flat_map(SnapshotRun::all).map(|snapshot| snapshot.id).collect();
     let freed = freed(folder, &ours, TIMEOUT)?;
-    Ok(Held { snapshots, bytes: freed.map(|all| all.iter().fold(0, |sum, (_, bytes)| bytes.saturating_add(sum))) })
+    Ok(FreeableSpace {
+        snapshots,
+        bytes: freed.map(|all| all.iter().fold(0, |sum, (_, bytes)| bytes.saturating_add(sum))),
+    })
 }
 
 /// What is freed if these subvolumes are deleted in the returned order (the oldest first): for each its id and bytes of data.
