@@ -1,4 +1,4 @@
-//! What the program leaves to the shell that started it: lines on standard output and standard error, and an exit status.
+//! The output of the program: lines on standard output and standard error, and exit statuses.
 //!
 //! Errors of a closed pipe are ignored: received data is durable without a reader.
 //!
@@ -59,9 +59,9 @@ pub(crate) fn warning(text: &str) {
     complain(&format!("WARNING: {}", one_line(text)));
 }
 
-/// A name from a stream for a line: bytes above ASCII stay, so that a terminal shows them as `ls` would; control
+/// A file name from a stream, escaped for a line: bytes above ASCII stay, so that a terminal shows them as `ls` would; control
 /// characters are escaped, so that a name cannot forge a line.
-pub(crate) fn name(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn escaped_name(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for &byte in bytes {
         if byte.is_ascii_control() {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_forge_a_line_and_keeps_its_letters() {
-        assert_eq!(name("été\nAt subvol x".as_bytes()), "été\\nAt subvol x".as_bytes());
-        assert_eq!(name(b"\xff"), b"\xff");
+        assert_eq!(escaped_name("été\nAt subvol x".as_bytes()), "été\\nAt subvol x".as_bytes());
+        assert_eq!(escaped_name(b"\xff"), b"\xff");
     }
 }

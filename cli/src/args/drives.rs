@@ -45,7 +45,7 @@ pub(crate) struct Enrol {
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OnDestination {
+pub(crate) struct Verify {
     /// The name of a configured destination; or a drive's id, its first letters, its label (now or at its enrolment) or its device
     #[arg(value_name = "DESTINATION")]
     pub(crate) destination: String,

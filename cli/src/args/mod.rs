@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueHint};
 
 use backup::Backup;
-use drives::{Enrol, OnDestination, SafelyRemove};
+use drives::{Enrol, SafelyRemove, Verify};
 use files::{FilesVerb, Restore};
 use settings::{DestinationChange, Settings, VolumeChange};
 use snapshots::Snapshots;
@@ -110,7 +110,7 @@ pub(crate) enum Verb {
     SafelyRemove(SafelyRemove),
 
     /// Check all data on a destination against its checksums, and watch the job
-    Verify(OnDestination),
+    Verify(Verify),
 
     /// List the backups: which are due, and the last good one on each destination
     Backups {

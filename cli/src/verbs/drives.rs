@@ -17,7 +17,7 @@ use super::enrol_target::Target;
 use super::passphrase::read_passphrase;
 use super::status::{last_backup, next_verify};
 use super::watch;
-use crate::args::drives::{Enrol, OnDestination, SafelyRemove};
+use crate::args::drives::{Enrol, SafelyRemove, Verify};
 use crate::failure::Failure;
 use crate::render::{
     DriveObject, DriveResult, Output, Table, bytes, escaped, escaped_name, now, print_error, prompt, short_label, time,
@@ -341,7 +341,7 @@ pub(crate) async fn safely_remove(service: &Service, out: Output, wanted: &Safel
 }
 
 /// Checks all data on a destination.
-pub(crate) async fn verify(service: &Service, out: Output, on: &OnDestination) -> Result<ExitCode, Failure> {
+pub(crate) async fn verify(service: &Service, out: Output, on: &Verify) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let destination = service.destination(&objects.destination(&on.destination)?.path).await?;
     watch::start(service, out, on.detach, "", async { Ok(destination.verify(HashMap::new()).await?) }).await

@@ -1,4 +1,4 @@
-//! The objects on the bus: publishes them, and takes the name.
+//! The start of the server: publishes the objects, takes the name, and asks other services about the clock, sleep and SMART.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The server: its connection, and what all objects on the bus share. `objects` publishes them.
+//! The server: its connection, and what all objects on the bus share. `objects` publishes the objects.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -57,7 +57,7 @@ impl Show for Console {
         if self.quiet {
             return;
         }
-        let name = output::name(name);
+        let name = output::escaped_name(name);
         self.beside_bar(|| match kind {
             Kind::Full => output::complain_bytes(&[b"At subvol ", name.as_slice(), b"\n"].concat()),
             Kind::Incremental => output::print_bytes(&[b"At snapshot ", name.as_slice(), b"\n"].concat()),

@@ -37,7 +37,7 @@ pub(crate) fn three_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3
 /// The directories of an import: the folder of stream files, and the destination.
 pub(crate) fn two_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], DescriptorError> {
     match <[OwnedFd; 2]>::try_from(descriptors) {
-        Ok([snapshot, destination]) => Ok([directory(snapshot)?, directory(destination)?]),
+        Ok([folder, destination]) => Ok([directory(folder)?, directory(destination)?]),
         Err(_) => Err(DescriptorError("the order does not come with its two directories; start it again")),
     }
 }
@@ -87,12 +87,12 @@ fn readable(input: impl AsFd) -> Result<(), DescriptorError> {
 
 const UNKNOWN: DescriptorError = DescriptorError("a descriptor cannot be examined: pass a pipe, a file or a socket");
 
-fn directory(destination: OwnedFd) -> Result<OwnedFd, DescriptorError> {
-    let flags = fcntl_getfl(&destination).map_err(|_errno| UNKNOWN)?;
-    if flags.contains(OFlags::PATH) || kind(&destination)? != FileType::Directory {
-        return Err(DescriptorError("the destination is not a directory that is open for reading"));
+fn directory(descriptor: OwnedFd) -> Result<OwnedFd, DescriptorError> {
+    let flags = fcntl_getfl(&descriptor).map_err(|_errno| UNKNOWN)?;
+    if flags.contains(OFlags::PATH) || kind(&descriptor)? != FileType::Directory {
+        return Err(DescriptorError("a directory of the order is no directory that is open for reading"));
     }
-    Ok(destination)
+    Ok(descriptor)
 }
 
 fn kind(descriptor: impl AsFd) -> Result<FileType, DescriptorError> {

@@ -75,11 +75,11 @@ impl TryFrom<String> for HttpUrl {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if text.len() > LONGEST {
-            return Err("a URL has up to 2000 letters");
+            return Err("a URL has up to 2000 characters");
         }
         let is_plain = |letter: u8| letter.is_ascii_graphic() && !br#"\"<>^`{|}#"#.contains(&letter);
         if !text.bytes().all(is_plain) {
-            return Err("a URL has only printable ASCII letters, no blank, no quote and no fragment");
+            return Err("a URL has only printable ASCII characters, no blank, no quote and no fragment");
         }
         let (is_tls, rest) = match text.split_once("://") {
             Some(("https", rest)) => (true, rest),

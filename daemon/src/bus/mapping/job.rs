@@ -65,7 +65,7 @@ pub(in crate::bus) fn history_entry(record: Record) -> HistoryEntry {
         id: record.id.to_string(),
         kind: record.kind,
         volume: record.volume,
-        // A volume is no drive.
+        // The history has the id of a volume here too, as the destination; on the bus only a drive is called drive.
         drive: record.drive.filter(|drive| record.destination.as_ref().is_none_or(|destination| destination == drive)),
         drive_label: record.drive_label,
         destination: record.destination,

@@ -22,7 +22,7 @@ pub(crate) enum Key {
 /// An output of the story, in the order in which it is to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Output {
-    /// A backup begins or continues.
+    /// A backup begins or goes on.
     Activity(Activity),
     /// The backup has ended, and its drive with it. A message about the drive, or its end, follows.
     ActivityEnded {

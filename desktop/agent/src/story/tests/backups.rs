@@ -111,7 +111,7 @@ fn the_backups_of_a_drive_are_one_activity() {
 #[test]
 fn a_backup_by_the_schedule_is_quiet() {
     let mut session = Session::begin(DriveState::Safe);
-    assert!(session.look().is_empty(), "no message for a drive that was safe before");
+    assert!(session.look().is_empty(), "nobody waits for a drive that was safe before");
     session.job("home").trigger = Trigger::Schedule;
     assert!(session.state(DriveState::Busy).is_empty());
     session.job("home").state = JobState::Succeeded;
