@@ -7,4 +7,5 @@ mod privileged_room;
 mod privileged_run_room;
 mod privileged_source_space;
 mod privileged_two_drives;
+mod privileged_world;
 mod simulation;

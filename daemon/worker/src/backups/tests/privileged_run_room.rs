@@ -9,7 +9,7 @@ use std::time::Duration;
 use butterdock_btrfs::{Errno, Error as Fault, subvolume};
 use butterdock_receive::{ErrorKind, Kind, Observer, Published};
 
-use super::privileged_room::{KEEP_ONE, World, noise};
+use super::privileged_world::{KEEP_ONE, World, noise};
 use crate::backups::error::BackupError;
 use crate::backups::retention::RetentionRule;
 use crate::backups::snapshot::Identity;
