@@ -1,4 +1,4 @@
-//! Mechanisms that have one place each: threads for blocking calls, and wall time.
+//! Mechanisms that have one place each: threads for blocking calls, wall time, and the store of the records of sources.
 
 use std::fs;
 use std::path::Path;
@@ -27,6 +27,12 @@ const READING: &[&str] = &["SystemTime::now", "ClockId::Realtime", "Timestamp::n
 const READS_WALL_TIME: Allowed = &[
     ("service/src/clock/mod.rs", "the clock that all others get"),
     ("worker/src/backups/task.rs", "for an order without a time"),
+];
+
+const MAKES_SOURCE_STORES: Allowed = &[
+    ("service/src/jobs/kinds/backup/tests.rs", "a test"),
+    ("service/src/jobs/scheduler/mod.rs", "the one of the service; all others are its clones, which share its lock"),
+    ("service/src/jobs/source_store.rs", "its tests"),
 ];
 
 /// Whether the code of a source contains one of these calls; comments and imports may name them.
@@ -70,6 +76,12 @@ fn wall_time_has_one_clock() {
         names(READS_WALL_TIME),
         "the service reads its injected clock; a worker gets the time in its order"
     );
+}
+
+#[test]
+fn the_records_of_sources_have_one_lock() {
+    let found = files_with(&["SourceStore::new("], &["src", "service/src"]);
+    assert_eq!(found, names(MAKES_SOURCE_STORES), "another store has another lock: clone the one of the scheduler");
 }
 
 #[test]
