@@ -20,7 +20,6 @@ const ROOTS: &[&str] = &["mod.rs", "lib.rs", "main.rs", "build.rs"];
 /// The small files, and why each is one.
 const SMALL: &[(&str, &str)] = &[
     ("daemon/net/src/authorities.rs", "mail and http both need it, and neither imports the other"),
-    ("daemon/receive/src/destination/hex.rs", "how serde writes a uuid: records and candidates use it"),
     ("daemon/receive/src/payload/zlib.rs", "one file for each compression"),
     ("daemon/service/src/destinations/source_folder.rs", "one file for each kind of destination"),
     ("daemon/service/src/drives/shared_records.rs", "the table of drives and the records both need it"),
