@@ -1,5 +1,5 @@
-//! The passphrase of a locked drive: from a pinentry of the test to a service of the test. (The real ones are in the machine that
-//! boots: a kernel without device-mapper unlocks nothing.)
+//! The passphrase of a locked drive: from a pinentry of the test to a service of the test, because a kernel without device-mapper
+//! unlocks nothing.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
