@@ -69,7 +69,11 @@ impl Screen {
                 vec![(vec![xfce("xfconf/xfconfd")], settings), (vec![xfce("notifyd/xfce4-notifyd")], notifications)]
             }
             Server::Mako => vec![(vec!["mako".to_owned(), icons], notifications)],
-            Server::Accessibility => vec![(vec!["/usr/libexec/at-spi-bus-launcher".to_owned()], "org.a11y.Bus")],
+            // In a PID namespace: the bus that it starts ends with it.
+            Server::Accessibility => {
+                let launcher = ["unshare", "--pid", "--fork", "--kill-child", "/usr/libexec/at-spi-bus-launcher"];
+                vec![(launcher.map(str::to_owned).to_vec(), "org.a11y.Bus")]
+            }
         };
         if server != Server::Mako {
             screen.command("xsetroot", &["-solid", "#7a8a99"])?;
