@@ -1,11 +1,13 @@
 //! A transfer that is interrupted after checkpoints.
 
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::{Finished, Receiver, Running, TIMEOUT, Volume, names, run, start, wait_until};
+use butterdock_tests::{Finished, Receiver, TIMEOUT, Volume, names, run, start, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -24,25 +26,33 @@ impl Transfer<'_> {
         Ok(command)
     }
 
-    pub(crate) fn start(&self) -> Result<Running> {
-        start(&mut self.command()?)
-    }
-
     /// Runs to the end, which must be a good one.
     pub(crate) fn finish(&self) -> Result<Finished> {
         run(&mut self.command()?, TIMEOUT)?.success()
     }
 
-    /// Kills a run after it has made this many checkpoints. Returns all that it said.
+    /// Kills a run after it has made this many checkpoints. Returns all that it said. The end of its input does not come before: it
+    /// cannot end by itself.
     pub(crate) fn killed_after(&self, checkpoints: usize) -> Result<Said> {
-        let mut running = self.start()?;
+        let mut command = self.command()?;
+        let mut running = start(command.args(["-f", "/dev/stdin"]).stdin(Stdio::piped()))?;
+        let mut input = running.input()?;
+        let file = File::open(&self.stream)?;
+        let mut part = file.take(fs::metadata(&self.stream)?.len().saturating_sub(64 << 10));
+        let feeding = std::thread::spawn(move || {
+            // It fails when the run is killed.
+            drop(std::io::copy(&mut part, &mut input));
+            input
+        });
         wait_until("the run makes its checkpoints", || {
             let said = Said::of(&running.out_so_far())?;
-            ensure!(!running.has_ended()? || said.checkpoints.len() >= checkpoints, "it has ended: {said:?}");
+            ensure!(!running.has_ended()?, "it has ended: {said:?} {}", running.err_so_far());
             Ok(said.checkpoints.len() >= checkpoints)
         })?;
         running.signal(Signal::SIGKILL)?;
-        Said::of(&running.finish(TIMEOUT)?.out())
+        let said = Said::of(&running.finish(TIMEOUT)?.out());
+        drop(feeding.join());
+        said
     }
 
     /// That nothing hidden is left, and that this subvolume has the tree.

@@ -24,10 +24,15 @@ fn written(volume: &Volume) -> Result<u64> {
     Ok(stat.split_whitespace().nth(6).context("a seventh number")?.parse::<u64>()? * 512)
 }
 
-/// Kills the transfer again and again, each time after at least one new checkpoint; then lets it finish.
+/// Kills the transfer again and again, each time after at least one new checkpoint, as long as enough of the stream is left; then
+/// lets it finish.
 fn chained(transfer: &Transfer<'_>, kills: u32, random: &mut Random) -> Result<Said> {
-    let mut reached = None;
+    let (mut reached, length) = (None, fs::metadata(&transfer.stream)?.len());
     for kill in 0..kills {
+        if length.saturating_sub(reached.unwrap_or_default()) < 4 * transfer.bytes {
+            ensure!(kill * 2 >= kills, "only {kill} kills of {kills}: the stream is too short");
+            break;
+        }
         let said = transfer.killed_after(1 + usize::try_from(random.below(2))?)?;
         ensure!(said.resumed == reached, "kill {kill}: resumed from {:?}, not from {reached:?}", said.resumed);
         ensure!(said.warnings.is_empty(), "{:?}", said.warnings);
@@ -106,7 +111,7 @@ fn an_increment_with_clones_and_renames_that_is_killed_is_whole() -> Result<()> 
     trees::change(&live)?;
     let shared = live.join("shared");
     fs::create_dir(&shared)?;
-    for number in 0..u64::from(kills) * 5 {
+    for number in 0..u64::from(kills) * 12 {
         let data = live.join(format!("data{number}"));
         fs::write(&data, Content::Noise.bytes(1 << 20, number))?;
         reflink(&data, &shared.join(format!("copy{number}")))?;
@@ -129,7 +134,7 @@ fn an_increment_with_clones_and_renames_that_is_killed_is_whole() -> Result<()> 
     Receiver::Standard.receive(&full, standard.path())?;
     Receiver::Standard.receive(&transfer.stream, standard.path())?;
     transfer.is_whole("s1", &Tree::read(&standard.join("s1"))?, Rules::COPIES)?;
-    for number in 0..u64::from(kills) * 5 {
+    for number in 0..u64::from(kills) * 12 {
         let (data, copy) = (volume.join(format!("s1/data{number}")), volume.join(format!("s1/shared/copy{number}")));
         ensure!(first_extent(&data)? == first_extent(&copy)?, "the extents of copy{number} are not shared");
     }
