@@ -215,6 +215,24 @@ impl RunCounters {
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Sets all counters, for a run that starts over.
+    pub(crate) fn set(&self, counts: Counts) {
+        let Counts { commands, bytes, bytes_written, encoded_writes, fallback_writes, plain_writes, clones, files } =
+            counts;
+        for (counter, value) in [
+            (&self.commands, commands),
+            (&self.bytes, bytes),
+            (&self.bytes_written, bytes_written),
+            (&self.encoded_writes, encoded_writes),
+            (&self.fallback_writes, fallback_writes),
+            (&self.plain_writes, plain_writes),
+            (&self.clones, clones),
+            (&self.files, files),
+        ] {
+            counter.store(value, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {

@@ -75,7 +75,8 @@ fn discard(wanted: &Receive) -> Result<(), Refusal> {
     if wanted.json {
         output::print(&format!("{{\"type\":\"discarded\",\"checkpoints\":{count}}}\n"));
     } else if !wanted.quiet {
-        output::print(&format!("{count} interrupted transfers were discarded\n"));
+        let transfers = if count == 1 { "transfer was" } else { "transfers were" };
+        output::print(&format!("{count} interrupted {transfers} discarded\n"));
     }
     Ok(())
 }

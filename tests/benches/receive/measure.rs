@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::built_program;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
@@ -55,6 +56,7 @@ pub(crate) fn child(mut words: impl Iterator<Item = OsString>) -> Result<()> {
     let start = Instant::now();
     let status = Command::new(&program)
         .args(words)
+        .env("STATE_DIRECTORY", built_program("test-state")?)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status()

@@ -80,7 +80,7 @@ fn alone(fixture: &Service, stream: &Path) -> Result<Cost> {
     let volume = File::open(fixture.path("tank"))?;
     let mut command = Command::new(butterdockd()?);
     command.args(["receive", "-q", "-f"]).arg(stream).arg(fixture.path("tank"));
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.env("STATE_DIRECTORY", fixture.path("state")).stdin(Stdio::null()).stdout(Stdio::null());
     let before = children()?;
     let start = Instant::now();
     let status = command.status()?;

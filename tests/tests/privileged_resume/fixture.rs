@@ -74,6 +74,8 @@ pub(crate) struct Said {
     /// The bytes of the progress objects.
     pub(crate) progress: Vec<u64>,
     pub(crate) warnings: Vec<String>,
+    /// All bytes of the stream, at the end.
+    pub(crate) bytes: Option<u64>,
 }
 
 impl Said {
@@ -88,7 +90,10 @@ impl Said {
                 Some("resumed") => said.resumed = bytes,
                 Some("checkpoint") => said.checkpoints.extend(bytes),
                 Some("progress") => said.progress.extend(bytes),
-                _ => said.warnings = serde_json::from_value(object["warnings"].clone())?,
+                _ => {
+                    said.warnings = serde_json::from_value(object["warnings"].clone())?;
+                    said.bytes = bytes;
+                }
             }
         }
         Ok(said)

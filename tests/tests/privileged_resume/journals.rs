@@ -95,6 +95,19 @@ fn an_interrupted_transfer_resumes_where_the_progress_was() -> Result<()> {
     let resumed = said.resumed.context("resumed")?;
     ensure!(resumed >= 2 * MIB, "{resumed}");
     ensure!(said.progress.iter().all(|bytes| *bytes == 0 || *bytes >= resumed), "{resumed}: {:?}", said.progress);
+    let length = fs::metadata(&interrupted.stream)?.len();
+    ensure!(said.bytes == Some(length), "{:?} of {length} bytes", said.bytes);
+    interrupted.is_whole()
+}
+
+/// What was received without a check of its payloads is not said to be verified.
+#[test]
+fn other_options_start_over() -> Result<()> {
+    let interrupted = Interrupted::new()?;
+    let mut command = interrupted.transfer().command()?;
+    let said = Said::of(&run(command.arg("--verify"), TIMEOUT)?.success()?.out())?;
+    ensure!(said.resumed.is_none(), "{said:?}");
+    ensure!(said.warnings.iter().any(|text| text.contains("begun with other options")), "{:?}", said.warnings);
     interrupted.is_whole()
 }
 

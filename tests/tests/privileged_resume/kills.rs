@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree};
@@ -42,7 +41,6 @@ fn chained(transfer: &Transfer<'_>, kills: u32, random: &mut Random) -> Result<S
         ensure!(visible.iter().all(|name| name != "s1"), "kill {kill}: {visible:?} can be seen");
         // The run may have made another one before it died.
         reached = resumable(transfer, last)?;
-        std::thread::sleep(Duration::from_millis(random.below(20)));
     }
     let said = Said::of(&transfer.finish()?.out())?;
     ensure!(said.resumed >= reached, "resumed from {:?}, not from {reached:?}", said.resumed);

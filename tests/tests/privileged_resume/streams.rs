@@ -2,22 +2,22 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::Content;
-use butterdock_tests::{Layout, Receiver, Sandbox, TIMEOUT, names, start, wait_until};
+use butterdock_tests::{Layout, Receiver, Sandbox, TIMEOUT, Volume, names, start, wait_until};
 use nix::sys::signal::Signal;
 
 use crate::fixture::{Said, Transfer};
 
 const MIB: u64 = 1 << 20;
 
-#[test]
-fn a_stream_of_several_subvolumes_resumes_in_the_one_it_was_in() -> Result<()> {
-    let sandbox = Sandbox::new()?;
+/// Four snapshots, of which each has 6 MiB more, in one stream.
+fn four_subvolumes(sandbox: &Sandbox) -> Result<(Volume, Vec<PathBuf>, PathBuf)> {
     let source = sandbox.volume("source", &Layout::sized(2048, ""))?;
     let live = source.join("live");
     snapshot::create(&live)?;
@@ -32,6 +32,13 @@ fn a_stream_of_several_subvolumes_resumes_in_the_one_it_was_in() -> Result<()> {
     }
     let stream = sandbox.join("stream");
     snapshot::send_together(Proto::Two, &all, &stream)?;
+    Ok((source, all, stream))
+}
+
+#[test]
+fn a_stream_of_several_subvolumes_resumes_in_the_one_it_was_in() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let (_source, all, stream) = four_subvolumes(&sandbox)?;
     let volume = sandbox.plain_volume("ours")?;
     let transfer = Transfer { stream, volume: &volume, bytes: 2 * MIB };
     // The first checkpoints are in the first subvolume; a later run is killed in a later one.
@@ -49,6 +56,29 @@ fn a_stream_of_several_subvolumes_resumes_in_the_one_it_was_in() -> Result<()> {
     }
     let (visible, hidden) = names(volume.path())?;
     ensure!(visible.len() == 4 && hidden.is_empty(), "{visible:?} {hidden:?}");
+    Ok(())
+}
+
+/// The second run has no lock on the transfer, so it neither uses nor makes a checkpoint, and does not say so.
+#[test]
+fn a_second_run_of_one_transfer_makes_no_checkpoints() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let (_source, all, stream) = four_subvolumes(&sandbox)?;
+    let volume = sandbox.plain_volume("ours")?;
+    let transfer = Transfer { stream: stream.clone(), volume: &volume, bytes: 2 * MIB };
+    let mut command = transfer.command()?;
+    let mut first = start(command.args(["-f", "/dev/stdin"]).stdin(Stdio::piped()))?;
+    let mut input = first.input()?;
+    // In the first subvolume.
+    input.write_all(fs::read(&stream)?.get(..4 << 20).context("4 MiB")?)?;
+    wait_until("a checkpoint", || Ok(!Said::of(&first.out_so_far())?.checkpoints.is_empty()))?;
+    let said = Said::of(&transfer.finish()?.out())?;
+    ensure!(said.resumed.is_none() && said.checkpoints.is_empty(), "{said:?}");
+    ensure!(said.warnings.iter().any(|text| text.contains("another run")), "{:?}", said.warnings);
+    first.signal(Signal::SIGKILL)?;
+    first.finish(TIMEOUT)?;
+    let (visible, _) = names(volume.path())?;
+    ensure!(visible.len() == all.len(), "{visible:?}");
     Ok(())
 }
 
@@ -107,6 +137,8 @@ fn another_stream_with_the_same_identity_starts_over() -> Result<()> {
     let said = Said::of(&second.finish()?.out())?;
     ensure!(said.resumed.is_none(), "{said:?}");
     ensure!(said.warnings.iter().any(|text| text.contains("the stream differs")), "{:?}", said.warnings);
+    let length = fs::metadata(&other)?.len();
+    ensure!(said.bytes == Some(length), "{:?} of {length} bytes", said.bytes);
     second.is_whole("s1", &tree, Rules::SOURCE)?;
 
     // A pipe cannot be read again: the run fails, and the next one starts over.

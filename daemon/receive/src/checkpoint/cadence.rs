@@ -50,7 +50,7 @@ mod tests {
         assert!(!cadence.is_due(64 * SECOND, 50 * GIB), "a transfer under a minute");
         assert!(cadence.is_due(65 * SECOND, GIB));
         assert!(!cadence.is_due(114 * SECOND, GIB - 1));
-        assert!(cadence.is_due(115 * SECOND, 1), "after so long, any input is worth a checkpoint");
+        assert!(cadence.is_due(115 * SECOND, 1), "after this time any new input suffices");
         assert!(!cadence.is_due(3600 * SECOND, 0), "nothing new");
         cadence.restart(65 * SECOND, GIB);
         assert!(!cadence.is_due(124 * SECOND, 9 * GIB));

@@ -15,7 +15,7 @@ use butterdock_btrfs::{Errno, Error as Fault, best_effort};
 
 use super::cadence::Cadence;
 use super::files::{DIRECTORY, c_name, claim, destroy, discard, read, snapshot_name, snapshot_text, write};
-use super::journal::{self, Journal, PartialSubvolume, Slot, Snapshot};
+use super::journal::{self, Journal, PartialSubvolume, RunOptions, Slot, Snapshot};
 use super::{Checkpoints, Prefix, Transfer};
 use crate::destination::Destination;
 use crate::error::{Cause, Error, doing};
@@ -32,7 +32,7 @@ pub(crate) struct Checkpointer<'d> {
     journals: &'d OwnedFd,
     wanted: &'d Checkpoints,
     asked_by: u32,
-    no_verity: bool,
+    options: RunOptions,
     observer: &'d dyn Observer,
     /// The engine asks the reader for the next boundary.
     due: AtomicBool,
@@ -71,9 +71,9 @@ impl<'d> Checkpointer<'d> {
     ) -> Self {
         let cadence = Cadence::new(wanted.every, wanted.bytes, now);
         let state = State { cadence, is_asked: false, claim: None, current: None, snapshot: None };
-        let (asked_by, no_verity) = (options.asked_by, options.no_verity);
+        let (asked_by, options) = (options.asked_by, RunOptions::from(options));
         let (due, state) = (AtomicBool::new(false), Mutex::new(state));
-        Self { destination, journals, wanted, asked_by, no_verity, observer, due, state }
+        Self { destination, journals, wanted, asked_by, options, observer, due, state }
     }
 
     /// The input is this transfer. Returns the prefix that its checkpoint has; none if the run begins at the start.
@@ -125,7 +125,7 @@ impl<'d> Checkpointer<'d> {
         if self.asked_by != 0 && journal.asked_by != self.asked_by {
             return Err(Unusable::OtherUser);
         }
-        if journal.transfer != *transfer || journal.no_verity != self.no_verity {
+        if journal.transfer != *transfer || journal.options != self.options {
             return Err(Unusable::OtherOptions);
         }
         let kernel = journal::kernel_release();
@@ -176,14 +176,14 @@ impl<'d> Checkpointer<'d> {
         }
     }
 
-    /// Whether the end of a subvolume is a checkpoint: it replaces an older one, or is due as any other. Else a short input would leave
-    /// a journal when it fails.
+    /// Whether to make a checkpoint between two subvolumes: it replaces an older one, or it is due. Otherwise a short input that fails
+    /// would leave a journal.
     pub(crate) fn is_needed_between(&self, now: Duration, read: u64) -> bool {
         let state = self.state();
-        state.current.is_some() || state.cadence.is_due(now, read)
+        state.claim.is_some() && (state.current.is_some() || state.cadence.is_due(now, read))
     }
 
-    /// Whether the engine waits for a boundary; asked once.
+    /// Whether the engine has asked for a boundary. A call takes the request.
     pub(crate) fn is_boundary_wanted(&self) -> bool {
         self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
@@ -204,7 +204,7 @@ impl<'d> Checkpointer<'d> {
         let Some((transfer, _)) = &state.claim else { return Ok(()) };
         let name = transfer.name(&self.wanted.key);
         let mut journal = Journal::new(*transfer, prefix, published);
-        (journal.asked_by, journal.no_verity) = (self.asked_by, self.no_verity);
+        (journal.asked_by, journal.options) = (self.asked_by, self.options);
         journal.set_unapplied(unapplied);
         let older = state.current.as_ref().and_then(|older| older.unfinished.as_ref()).map(|(_, older)| older.slot);
         let slot = older.map_or(Slot::A, Slot::other);

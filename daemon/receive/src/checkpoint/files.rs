@@ -2,22 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::fs::File;
-use std::io::{IoSlice, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::file::{self, Mode, OFlag};
+use butterdock_btrfs::file::{self, OFlag};
 use butterdock_btrfs::lock_directory::LockDirectory;
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, names, subvolume};
 
 use super::journal::{Journal, LONGEST, Slot};
+use crate::destination::staging_file::{self, NEW};
 use crate::destination::{Destination, Staging};
 use crate::error::{Cause, Error, doing};
 
 /// The snapshots have the name `.butterdock-checkpoint-<name of the journal>-<slot>`. It is hidden, and no hidden subvolume of a run.
 const SNAPSHOT: &str = ".butterdock-checkpoint-";
-/// A journal is written under its name with this, then renamed.
-const NEW: &str = ".new";
 /// The directory that a run locks has its name with this.
 const LOCK: &str = ".lock";
 /// The length of a journal's name.
@@ -38,18 +35,19 @@ pub(super) fn discard(destination: &Destination, journals: &OwnedFd, name: &str)
 /// missing.
 pub(crate) fn sweep(destination: BorrowedFd<'_>) -> Result<(), Error> {
     let Some((staging, journals)) = open_existing(destination)? else { return Ok(()) };
-    let snapshots = Snapshots::list(&[destination, staging.as_fd()])?;
-    for name in names_of(&journals, &snapshots)? {
+    let directories = [destination, staging.as_fd()];
+    for name in names_of(&journals, &directories)? {
         // A run that holds the claim looks after its files itself.
         let Some(_claim) = claim(&journals, &name).map_err(doing("lock a checkpoint"))? else { continue };
-        best_effort(names::unlink(&journals, &c_name(&format!("{name}{NEW}")).map_err(naming())?));
-        let named = read(&journals, &name)?.map(|bytes| Journal::slot_in(&bytes));
-        for (directory, slot) in snapshots.of(&name) {
-            if named.flatten() != Some(slot) {
-                best_effort(destroy(directory, &snapshot_name(&name, slot)?));
+        remove_temporary(&journals, &name)?;
+        let named = read(&journals, &name)?.and_then(|bytes| Journal::slot_in(&bytes));
+        let snapshots = snapshots_of(&directories, &name)?;
+        for (directory, slot) in &snapshots {
+            if named != Some(*slot) {
+                best_effort(destroy(*directory, &snapshot_name(&name, *slot)?));
             }
         }
-        if named.flatten().is_some_and(|slot| !snapshots.of(&name).any(|(_, found)| found == slot)) {
+        if named.is_some_and(|slot| !snapshots.iter().any(|(_, found)| *found == slot)) {
             remove(&journals, &c_name(&name).map_err(naming())?)?;
         }
     }
@@ -59,14 +57,14 @@ pub(crate) fn sweep(destination: BorrowedFd<'_>) -> Result<(), Error> {
 /// Deletes all checkpoints that no run uses; returns the number of journals.
 pub(super) fn discard_all(destination: BorrowedFd<'_>) -> Result<u64, Error> {
     let Some((staging, journals)) = open_existing(destination)? else { return Ok(0) };
-    let snapshots = Snapshots::list(&[destination, staging.as_fd()])?;
+    let directories = [destination, staging.as_fd()];
     let mut count: u64 = 0;
-    for name in names_of(&journals, &snapshots)? {
+    for name in names_of(&journals, &directories)? {
         let Some(_claim) = claim(&journals, &name).map_err(doing("lock a checkpoint"))? else { continue };
         count = count.saturating_add(u64::from(read(&journals, &name)?.is_some()));
         remove(&journals, &c_name(&name).map_err(naming())?)?;
-        best_effort(names::unlink(&journals, &c_name(&format!("{name}{NEW}")).map_err(naming())?));
-        for (directory, slot) in snapshots.of(&name) {
+        remove_temporary(&journals, &name)?;
+        for (directory, slot) in snapshots_of(&directories, &name)? {
             destroy(directory, &snapshot_name(&name, slot)?).map_err(doing("delete a checkpoint"))?;
         }
     }
@@ -78,40 +76,47 @@ fn open_existing(destination: BorrowedFd<'_>) -> Result<Option<(Staging, OwnedFd
     Ok(staging.checkpoints()?.map(|journals| (staging, journals)))
 }
 
-/// The snapshots in some directories: the directory, the name of the transfer, and the slot.
-struct Snapshots<'d>(Vec<(BorrowedFd<'d>, String, Slot)>);
-
-impl<'d> Snapshots<'d> {
-    fn list(directories: &[BorrowedFd<'d>]) -> Result<Self, Error> {
-        let mut all = Vec::new();
-        for &directory in directories {
-            let found = names::entries_where(directory, |name| parse_snapshot(name).is_some());
-            for name in found.map_err(doing("list the checkpoints"))? {
-                all.extend(parse_snapshot(&name).map(|(name, slot)| (directory, name, slot)));
+/// The snapshots of a transfer, each with its directory. Asked with the claim: until then a run may make and delete some.
+fn snapshots_of<'d>(directories: &[BorrowedFd<'d>], name: &str) -> Result<Vec<(BorrowedFd<'d>, Slot)>, Error> {
+    let mut found = Vec::new();
+    for &directory in directories {
+        for slot in Slot::ALL {
+            match file::stat_at(directory, &snapshot_name(name, slot)?) {
+                Err(Fault { errno: Errno::ENOENT, .. }) => {}
+                other => found.push(other.map(|_| (directory, slot)).map_err(doing("look for a checkpoint"))?),
             }
         }
-        Ok(Self(all))
     }
-
-    fn of(&self, name: &str) -> impl Iterator<Item = (BorrowedFd<'d>, Slot)> {
-        self.0.iter().filter(move |(_, of, _)| of == name).map(|(directory, _, slot)| (*directory, *slot))
-    }
+    Ok(found)
 }
 
-/// The names of all transfers with a journal or a snapshot.
-fn names_of(journals: &OwnedFd, snapshots: &Snapshots<'_>) -> Result<BTreeSet<String>, Error> {
-    // A killed run may have left its lock, and the temporary file of a journal.
-    let of = |name: &CStr| {
+/// The names of all transfers with a journal or a snapshot, and of those of which a killed run left its lock or a temporary file.
+fn names_of(journals: &OwnedFd, directories: &[BorrowedFd<'_>]) -> Result<BTreeSet<String>, Error> {
+    let of_journal = |name: &CStr| {
         let name = name.to_str().ok()?;
-        Some(name.strip_suffix(NEW).or(name.strip_suffix(LOCK)).unwrap_or(name))
-            .filter(|name| is_name(name.as_bytes()))
-            .map(str::to_owned)
+        Some(name.strip_suffix(NEW).or(name.strip_suffix(LOCK)).unwrap_or(name).to_owned())
     };
-    let named = names::entries_where(journals, |name| of(name).is_some()).map_err(doing("list the checkpoints"))?;
-    let journals = named.iter().filter_map(|name| of(name));
-    Ok(journals.chain(snapshots.0.iter().map(|(_, name, _)| name.clone())).collect())
+    let mut found = transfers(journals.as_fd(), of_journal)?;
+    for &directory in directories {
+        found.extend(transfers(directory, transfer_of_snapshot)?);
+    }
+    Ok(found)
 }
 
+/// The names of transfers that the names in a directory have.
+fn transfers(directory: BorrowedFd<'_>, of: impl Fn(&CStr) -> Option<String>) -> Result<BTreeSet<String>, Error> {
+    let of = |name: &CStr| of(name).filter(|name| is_name(name.as_bytes()));
+    let all = names::entries_where(directory, |name| of(name).is_some()).map_err(doing("list the checkpoints"))?;
+    Ok(all.iter().filter_map(|name| of(name)).collect())
+}
+
+/// A run makes a temporary file only while it holds the claim.
+fn remove_temporary(journals: &OwnedFd, name: &str) -> Result<(), Error> {
+    best_effort(names::unlink(journals, &c_name(&format!("{name}{NEW}")).map_err(naming())?));
+    Ok(())
+}
+
+/// Locks a transfer; none if another run has the lock.
 pub(super) fn claim<'d>(journals: &'d OwnedFd, name: &str) -> Result<Option<LockDirectory<'d>>, Fault> {
     let name = c_name(&format!("{name}{LOCK}"))?;
     match LockDirectory::create(journals.as_fd(), &name)? {
@@ -123,30 +128,17 @@ pub(super) fn claim<'d>(journals: &'d OwnedFd, name: &str) -> Result<Option<Lock
 
 /// The content of a journal's file; none if there is none. That of a file which is too long, or no file of root's, is empty.
 pub(super) fn read(journals: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Error> {
-    let reading = doing("read the journal of a checkpoint");
-    let name = c_name(name).map_err(&reading)?;
-    let fd = match file::openat_new(journals, &name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty()) {
-        Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(None),
-        opened => opened.map_err(&reading)?,
-    };
-    let stat = file::stat(&fd).map_err(&reading)?;
-    let mut bytes = Vec::new();
-    if stat.is_file() && stat.uid == 0 && stat.size <= LONGEST {
-        File::from(fd).take(LONGEST).read_to_end(&mut bytes).map_err(|error| Error::new(Cause::Read(error)))?;
+    let read =
+        staging_file::read(journals, &c_name(name).map_err(naming())?, LONGEST, "read the journal of a checkpoint");
+    match read {
+        Err(Error { cause: Cause::Record(_), .. }) => Ok(Some(Vec::new())),
+        other => other,
     }
-    Ok(Some(bytes))
 }
 
 /// Writes a journal. When this returns, it is on the device.
 pub(super) fn write(journals: &OwnedFd, name: &str, bytes: &[u8]) -> Result<(), Error> {
-    let writing = doing("write the journal of a checkpoint");
-    let (temporary, name) = (c_name(&format!("{name}{NEW}")).map_err(&writing)?, c_name(name).map_err(&writing)?);
-    let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-    let file = file::openat_new(journals, &temporary, how, Mode::S_IRUSR | Mode::S_IWUSR).map_err(&writing)?;
-    file::write_at(&file, 0, &[IoSlice::new(bytes)]).map_err(&writing)?;
-    file::sync(&file).map_err(&writing)?;
-    names::rename(journals, &temporary, journals, &name).map_err(&writing)?;
-    file::sync(journals).map_err(&writing)
+    staging_file::write(journals, &c_name(name).map_err(naming())?, bytes, "write the journal of a checkpoint")
 }
 
 /// Removes a journal for good: it must not come back after a power cut when its snapshot is gone.
@@ -174,12 +166,10 @@ pub(super) fn snapshot_name(name: &str, slot: Slot) -> Result<CString, Error> {
     c_name(&snapshot_text(name, slot)).map_err(naming())
 }
 
-/// The transfer and the slot of a snapshot with this name.
-fn parse_snapshot(name: &CStr) -> Option<(String, Slot)> {
-    let rest = name.to_str().ok()?.strip_prefix(SNAPSHOT)?;
-    let (name, letter) = rest.split_once('-')?;
-    let slot = Slot::ALL.into_iter().find(|slot| letter.chars().eq([slot.letter()]))?;
-    is_name(name.as_bytes()).then(|| (name.to_owned(), slot))
+/// The transfer of a snapshot with this name.
+fn transfer_of_snapshot(name: &CStr) -> Option<String> {
+    let (name, letter) = name.to_str().ok()?.strip_prefix(SNAPSHOT)?.split_once('-')?;
+    Slot::ALL.iter().any(|slot| letter.chars().eq([slot.letter()])).then(|| name.to_owned())
 }
 
 fn is_name(name: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CheckpointKey, Prefix};
 use crate::hex;
 use crate::observer::Unapplied;
+use crate::options::Options;
 use crate::plan::{Begin, Change};
 use crate::volume::InodeState;
 
@@ -71,8 +72,7 @@ pub(super) struct Journal {
     pub(super) asked_by: u32,
     /// The release of the kernel that made it: `btrfs send` makes the same bytes again on one kernel only.
     pub(super) kernel: String,
-    /// [`crate::Options::no_verity`] of the run.
-    pub(super) no_verity: bool,
+    pub(super) options: RunOptions,
     pub(super) prefix: Prefix,
     /// How many subvolumes of the input were published before.
     pub(super) published: u64,
@@ -80,6 +80,23 @@ pub(super) struct Journal {
     pub(super) unapplied: [u64; 3],
     /// The subvolume that was being received, and its snapshot; none between two subvolumes.
     pub(super) unfinished: Option<(PartialSubvolume, Snapshot)>,
+}
+
+/// The options that a subvolume is received with as a whole: see [`crate::Options`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
+pub(super) struct RunOptions {
+    verify: bool,
+    force_decompress: bool,
+    no_verity: bool,
+    strict_parent: bool,
+}
+
+impl From<&Options> for RunOptions {
+    fn from(options: &Options) -> Self {
+        let Options { verify, force_decompress, no_verity, strict_parent, .. } = *options;
+        Self { verify, force_decompress, no_verity, strict_parent }
+    }
 }
 
 /// The read-only snapshot of a hidden subvolume, as the kernel describes it.
@@ -210,7 +227,7 @@ impl Journal {
             transfer,
             asked_by: 0,
             kernel,
-            no_verity: false,
+            options: RunOptions::default(),
             prefix,
             published,
             unapplied: [0; 3],
@@ -246,8 +263,7 @@ impl Journal {
         parse(body)
     }
 
-    /// The slot of the snapshot that a journal names, by whomever it was written: to keep what it needs. None if it is none, or names
-    /// none.
+    /// The slot of the snapshot that a journal of any machine names; none if it is no journal, or names none.
     pub(super) fn slot_in(bytes: &[u8]) -> Option<Slot> {
         let (_, body) = split(bytes)?;
         parse(body)?.unfinished.map(|(_, snapshot)| snapshot.slot)

@@ -17,9 +17,9 @@
 //! writable snapshot of the checkpoint. If anything does not fit, the transfer starts over, with a warning that says why.
 //! A wrong assumption costs time, never data.
 //!
-//! **Hostile drives.** The journal is authenticated by a key ([`CheckpointKey`]) that stays on this machine, so nobody else can write
-//! one. It has the uuid of the snapshot and its transactions, which the kernel sets: a snapshot that was changed or replaced is not
-//! used. Someone who keeps an old journal with its old snapshot can make the transfer resume from there, with the same result.
+//! **Hostile drives.** The journal is authenticated by a key ([`CheckpointKey`]) that stays on this machine, so no other machine can
+//! write one. It has the uuid of the snapshot and its transactions, which the kernel sets: a snapshot that was changed or replaced is not
+//! used. An old journal that was kept with its old snapshot makes the transfer resume from there, with the same result.
 
 mod cadence;
 mod checkpointer;
@@ -67,7 +67,7 @@ impl Checkpoints {
     }
 }
 
-/// A key of 32 random bytes. Only who knows it can write a journal that a run uses.
+/// A key of 32 random bytes. A run uses only journals that were written with its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CheckpointKey([u8; 32]);
 

@@ -1,7 +1,8 @@
 //! The part of an input before a checkpoint: its length and its digest.
 //!
 //! The digest is that of the frames of all commands: length, kind, and the checksum (CRC-32C) of the whole command, which the decoder
-//! has verified. To digest the data too would take a quarter of the processor time of a receive, and prove no more: the digest
+//! has verified. BLAKE3 digests 3.7 GB/s here, so the data of a large file would add a quarter to the processor time of its receive.
+//! It would prove no more: the digest
 //! checks that the sender repeats itself, which `btrfs send` does for one snapshot on one kernel. A sender that wants another result
 //! can send it in the first place. By accident, a command that differs has the same frame once in 2^32 times.
 

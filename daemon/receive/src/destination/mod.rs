@@ -14,6 +14,7 @@ mod nested;
 mod parents;
 mod record;
 mod staging;
+pub(crate) mod staging_file;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -9,17 +9,15 @@
 //! rename, the record is on the device before.
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
-use std::io::{IoSlice, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::RootItem;
 use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, names, roots, system};
 use serde::{Deserialize, Serialize};
 
 use super::staging::Staging;
+use super::staging_file;
 use crate::error::{Cause, Error, doing};
 use crate::hex;
 
@@ -218,33 +216,15 @@ fn records(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
 
 /// Writes the file that is named by a uuid. When this returns, it is on the device.
 pub(super) fn write_named(records: &OwnedFd, uuid: [u8; 16], text: &[u8]) -> Result<(), Error> {
-    let (name, temporary) = (name_of(uuid)?, temporary_of(uuid)?);
-    let writing = doing("write the record of the subvolume");
-    let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-    let file = file::openat_new(records, &temporary, how, Mode::S_IRUSR | Mode::S_IWUSR).map_err(&writing)?;
-    file::write_at(&file, 0, &[IoSlice::new(text)]).map_err(&writing)?;
-    file::sync(&file).map_err(&writing)?;
-    names::rename(records, &temporary, records, &name).map_err(&writing)?;
-    file::sync(records).map_err(&writing)
+    staging_file::write(records, &name_of(uuid)?, text, "write the record of the subvolume")
 }
 
 /// The content of a file of root's with this name; none if there is no such file.
 ///
 /// # Errors
-/// [`Cause::Record`] for another kind of file, a file of another user, or one longer than a record; [`Cause::Call`].
+/// As for [`staging_file::read`].
 pub(super) fn content_of(records: &OwnedFd, name: &CStr) -> Result<Option<Vec<u8>>, Error> {
-    let reading = doing("read the record of a subvolume");
-    let fd = match file::openat_new(records, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty()) {
-        Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(None),
-        opened => opened.map_err(&reading)?,
-    };
-    let stat = file::stat(&fd).map_err(&reading)?;
-    if !stat.is_file() || stat.uid != 0 || stat.size > LONGEST {
-        return Err(damaged(name));
-    }
-    let mut text = Vec::new();
-    File::from(fd).take(LONGEST).read_to_end(&mut text).map_err(|error| Error::new(Cause::Read(error)))?;
-    Ok(Some(text))
+    staging_file::read(records, name, LONGEST, "read the record of a subvolume")
 }
 
 /// The error for a file that is no record.
@@ -301,10 +281,6 @@ impl TryFrom<Stored> for Record {
 
 pub(super) fn name_of(uuid: [u8; 16]) -> Result<CString, Error> {
     CString::new(hex::digits(&uuid)).map_err(|_nul| Error::new(Cause::Value("a uuid")))
-}
-
-pub(super) fn temporary_of(uuid: [u8; 16]) -> Result<CString, Error> {
-    CString::new(format!("{}.new", hex::digits(&uuid))).map_err(|_nul| Error::new(Cause::Value("a uuid")))
 }
 
 fn uuid_of(name: &[u8]) -> Option<[u8; 16]> {

@@ -55,18 +55,21 @@ pub fn receive(
 ) -> Result<Outcome, Failure> {
     // A file can be read again from where it was.
     let start = options.checkpoints.as_ref().and_then(|_| lseek(input, 0, Whence::SeekCur).ok());
+    let before = control.progress().counts;
     let result = attempt(input, destination, options, control, observer);
     match (result, start) {
         (Err(Failure { error: Error { cause: Cause::CheckpointDiffers, .. }, .. }), Some(start))
             if lseek(input, start, Whence::SeekSet).is_ok() =>
         {
             observer.warning("the transfer starts over, because the stream differs from the one that was interrupted");
+            control.tally().set(before);
             attempt(input, destination, options, control, observer)
         }
         (result, _) => result,
     }
 }
 
+/// Receives the input from here on, with or without a checkpoint.
 #[expect(clippy::result_large_err, reason = "a run has up to one failure")]
 fn attempt(
     input: BorrowedFd<'_>,

@@ -187,6 +187,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env, '_> {
         Ok(name)
     }
 
+    /// Begins to apply steps to a hidden subvolume.
     pub(super) fn receive_into(
         &self,
         mut hidden: HiddenSubvolume<'env>,

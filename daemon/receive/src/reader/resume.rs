@@ -60,6 +60,7 @@ impl<'r, 'd> Resume<'r, 'd> {
             return Err(Error::new(Cause::CheckpointDiffers));
         }
         self.skipped = None;
+        RunCounters::add(&control.tally().commands, wanted.commands);
         outbox.send(BatchEnd::Resumed(Position { command: framed.place.command.saturating_add(1), at: end }));
         Ok(Turn::Skip)
     }
@@ -76,7 +77,7 @@ impl<'r, 'd> Resume<'r, 'd> {
     }
 }
 
-/// The transfer that begins with this command, if it is the first one of an input.
+/// The transfer of an input whose first command is this; none if it begins no subvolume.
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other command begins a subvolume")]
 fn transfer_of(command: &Command<'_>) -> Option<Transfer> {
     match *command {
