@@ -101,7 +101,7 @@ fn contents(words: &Words, drive: &DriveProperties) -> String {
 fn ways(words: &Words, drive: &DriveProperties) -> Vec<Way> {
     let keep = Way {
         kind: WayKind::Keep,
-        title: words.say("Keep it", &[]),
+        title: words.say("Keep them", &[]),
         text: words.say("Backups are added to what is on the drive.", &[]),
         button: words.say("Enrol", &[]),
     };
