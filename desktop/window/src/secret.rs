@@ -8,33 +8,8 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 
 use butterdock_dbus::SECRET_MAX;
-use butterdock_desktop::output::complain;
 use gtk::prelude::*;
-use nix::sys::prctl::set_dumpable;
 use zeroize::Zeroizing;
-
-/// While one exists, the process cannot be dumped. Portals cannot recognise such a process, so it is not always so.
-#[derive(Debug)]
-pub(crate) struct Undumpable;
-
-impl Undumpable {
-    pub(crate) fn new() -> Self {
-        set(false);
-        Self
-    }
-}
-
-impl Drop for Undumpable {
-    fn drop(&mut self) {
-        set(true);
-    }
-}
-
-fn set(can_be_dumped: bool) {
-    if let Err(error) = set_dumpable(can_be_dumped) {
-        complain(&format!("butterdock-window could leave a core: {error}"));
-    }
-}
 
 /// The passphrase in an entry, as the end of a pipe; the entry is empty afterwards.
 ///

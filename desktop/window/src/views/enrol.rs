@@ -1,16 +1,15 @@
 //! The dialog that enrols a drive.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use adw::prelude::*;
 use butterdock_desktop::wording::error_text;
 use butterdock_window_model::enrol::{EnrolDialog, Entered, WayKind, enrol_dialog};
-use gtk::glib;
 
 use crate::calls;
 use crate::context::{Context, spawn};
-use crate::secret::{Undumpable, take};
+use crate::secret::take;
 
 use super::form::{Form, fact_row};
 
@@ -118,11 +117,7 @@ impl Dialog {
                 spawn(async move { dialog.submit().await });
             }
         });
-        let kept = RefCell::new(Some((Rc::clone(self), Undumpable::new())));
-        self.form.window.connect_close_request(move |_| {
-            drop(kept.take());
-            glib::Propagation::Proceed
-        });
+        self.form.keep(Rc::clone(self));
     }
 
     fn entered(&self) -> Entered {

@@ -1,6 +1,9 @@
 //! A dialog with entries: Cancel and one other button in its title bar, and room for what went wrong.
 
+use std::cell::RefCell;
+
 use adw::prelude::*;
+use butterdock_desktop::undumpable::Undumpable;
 use gtk::glib;
 
 use crate::context::Context;
@@ -68,6 +71,15 @@ impl Form {
         window.set_default_widget(Some(&submit));
         of_error.set_visible(false);
         Self { window, submit, words, page, error, spinner }
+    }
+
+    /// Keeps the parts of the dialog until it is closed. A passphrase may be in its entries until then.
+    pub(crate) fn keep(&self, dialog: impl std::fmt::Debug + 'static) {
+        let kept = RefCell::new(Some((dialog, Undumpable::new())));
+        self.window.connect_close_request(move |_| {
+            drop(kept.take());
+            glib::Propagation::Proceed
+        });
     }
 
     /// Names the button that does what the dialog is for.

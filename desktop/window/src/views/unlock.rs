@@ -1,6 +1,5 @@
 //! The dialog that asks for the passphrase of a drive.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use adw::prelude::*;
@@ -9,7 +8,7 @@ use gtk::glib;
 
 use crate::calls;
 use crate::context::{Context, spawn};
-use crate::secret::{Undumpable, take};
+use crate::secret::take;
 
 use super::form::Form;
 
@@ -51,11 +50,7 @@ impl Dialog {
                 spawn(async move { dialog.submit().await });
             }
         });
-        let kept = RefCell::new(Some((Rc::clone(self), Undumpable::new())));
-        self.form.window.connect_close_request(move |_| {
-            drop(kept.take());
-            glib::Propagation::Proceed
-        });
+        self.form.keep(Rc::clone(self));
     }
 
     async fn submit(&self) {
